@@ -1,0 +1,93 @@
+//! Who may do what, and where.
+
+use crate::{
+    app::{AppPattern, Grant, Role},
+    command::Command,
+    id::AppName,
+    rejection::Rejection,
+};
+
+/// Who asks. Made by the auth layer alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The name that is logged and remembered, for instance `app:pay/settle`.
+    pub name: String,
+    /// The app that it belongs to; none for callers that did not prove who they are.
+    pub app: Option<AppName>,
+    /// All that it may do.
+    pub grants: Vec<Grant>,
+}
+
+impl Principal {
+    /// A caller that did not prove who it is.
+    pub fn anonymous(grants: Vec<Grant>) -> Self {
+        Self { name: "anonymous".to_owned(), app: None, grants }
+    }
+
+    /// May do everything: whoever calls while authentication is off.
+    pub fn unrestricted() -> Self {
+        Self::anonymous(vec![Grant { role: Role::Admin, apps: AppPattern::All }])
+    }
+
+    /// Whether it has this role on this app, or one that includes it.
+    pub fn may(&self, needs: Role, app: &AppName) -> bool {
+        self.grants.iter().any(|grant| includes(grant.role, needs) && grant.apps.holds(app))
+    }
+
+    /// Refuses unless it has this role on this app.
+    ///
+    /// # Errors
+    /// [`Rejection::Forbidden`].
+    pub fn require(&self, needs: Role, app: &AppName) -> Result<(), Rejection> {
+        if self.may(needs, app) {
+            return Ok(());
+        }
+        Err(Rejection::Forbidden { principal: self.name.clone(), needs, app: app.clone() })
+    }
+}
+
+/// Refuses unless the principal may give this command. Asked before a replay is shown too (promise D8).
+///
+/// # Errors
+/// [`Rejection::Forbidden`].
+pub fn permit(principal: &Principal, command: &Command) -> Result<(), Rejection> {
+    principal.require(command.needs(), command.app())
+}
+
+/// Whether one role includes another.
+pub fn includes(has: Role, needs: Role) -> bool {
+    match has {
+        Role::Admin => true,
+        Role::Operator => matches!(needs, Role::Operator | Role::Submitter | Role::Viewer),
+        Role::Submitter => matches!(needs, Role::Submitter | Role::Viewer),
+        Role::Worker => needs == Role::Worker,
+        Role::Viewer => needs == Role::Viewer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(name: &str) -> AppName {
+        AppName::parse(name).expect("a good name")
+    }
+
+    #[test]
+    fn a_role_reaches_no_further_than_its_apps() {
+        let grants = vec![Grant { role: Role::Operator, apps: AppPattern::Below(app("pay")) }];
+        let principal = Principal::anonymous(grants);
+        assert!(principal.may(Role::Submitter, &app("pay/settle")));
+        assert!(!principal.may(Role::Submitter, &app("pay")));
+        assert!(!principal.may(Role::Worker, &app("pay/settle")));
+        assert!(!principal.may(Role::Admin, &app("pay/settle")));
+    }
+
+    #[test]
+    fn a_principal_without_grants_may_nothing() {
+        let nobody = Principal::anonymous(Vec::new());
+        for role in [Role::Admin, Role::Operator, Role::Submitter, Role::Worker, Role::Viewer] {
+            assert!(nobody.require(role, &app("pay")).is_err());
+        }
+    }
+}
