@@ -82,9 +82,9 @@ fn finished_run<'a>(
     app: &AppName,
     id: RunId,
 ) -> Option<(&'a Run, Option<&'a Payload>)> {
-    let (fetched, payload) = cold.runs.get(&id)?;
-    let run = state.just_finished(id).unwrap_or(fetched);
-    (&run.job.app == app).then_some((run, payload.as_ref()))
+    let fetched = cold.runs.get(&id);
+    let run = state.just_finished(id).or(fetched.map(|(run, _)| run))?;
+    (&run.job.app == app).then_some((run, fetched.and_then(|(_, payload)| payload.as_ref())))
 }
 
 fn no_such_run(id: RunId) -> Rejection {
