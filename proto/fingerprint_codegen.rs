@@ -60,7 +60,7 @@ fn request(out: &mut String, set: &FileDescriptorSet, message: &DescriptorProto)
                 let leaf = (number << 8) | sub.number();
                 let _ = writeln!(names, "            {leaf} => \"{field_name}.{}\",", sub.name());
                 let inner_visit = visit(inner.message, sub, &inner.scope, &format!("out.leaf({leaf}, value);"));
-                let _ = write!(body, " {}", inner_visit.replace("self.", "outer."));
+                let _ = write!(body, "\n        {}", inner_visit.replace("self.", "outer."));
             }
             body = format!("let outer = value; {body} let _ = outer;");
         }

@@ -75,9 +75,6 @@ impl ManualClock {
     }
 
     fn now(&self) -> Now {
-        Now {
-            wall: Timestamp(self.wall.load(Ordering::SeqCst)),
-            steady: Millis(self.steady.load(Ordering::SeqCst)),
-        }
+        Now { wall: Timestamp(self.wall.load(Ordering::SeqCst)), steady: Millis(self.steady.load(Ordering::SeqCst)) }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Who may import whom: `main → transport → engine → {core, store}`. See ARCHITECTURE.md.
 
+pub mod auth;
 pub mod clock;
 pub mod engine;
 pub mod store;

@@ -149,9 +149,7 @@ impl AppPattern {
     pub fn holds(&self, app: &AppName) -> bool {
         match self {
             Self::All => true,
-            Self::Below(prefix) => {
-                app.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/'))
-            }
+            Self::Below(prefix) => app.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')),
             Self::One(name) => name == app,
         }
     }

@@ -134,6 +134,14 @@ impl Handle {
     /// # Errors
     /// See [`Refused`].
     pub async fn submit(&self, envelope: Envelope) -> Submitted {
+        self.enqueue(envelope)?.answer().await
+    }
+
+    /// Hands a wish in at once, behind all that was handed in before.
+    ///
+    /// # Errors
+    /// [`Refused::Draining`], [`Refused::Overloaded`] and [`Refused::NoOwner`].
+    pub fn enqueue(&self, envelope: Envelope) -> Result<Pending, Refused> {
         // While the server drains, nothing new begins; but what workers have done is still taken.
         let is_report = matches!(envelope.command, Command::ReportAttempt { .. } | Command::AppendLog { .. });
         if self.0.draining.load(Ordering::Relaxed) && !is_report {
@@ -142,7 +150,7 @@ impl Handle {
         let guard = InFlight::enter(&self.0.in_flight, envelope.key());
         let (reply, answer) = oneshot::channel();
         self.send(Message::Submit { envelope: Box::new(envelope), reply, guard })?;
-        answer.await.unwrap_or(Err(Refused::NoOwner))
+        Ok(Pending(answer))
     }
 
     /// Looks at the state between two batches.
@@ -259,6 +267,19 @@ impl Handle {
             TrySendError::Full(_) => Refused::Overloaded { retry_after: OVERLOAD_RETRY },
             TrySendError::Disconnected(_) => Refused::NoOwner,
         })
+    }
+}
+
+/// A wish that is in the queue.
+pub struct Pending(oneshot::Receiver<Submitted>);
+
+impl Pending {
+    /// What becomes of it.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn answer(self) -> Submitted {
+        self.0.await.unwrap_or(Err(Refused::NoOwner))
     }
 }
 

@@ -37,7 +37,10 @@ impl Liveness {
     /// process gets a lease from now on.
     pub(super) fn lost(&mut self, state: &State, now: Millis, lease: Millis) -> Vec<WorkerId> {
         let holders: Vec<WorkerId> = state.holders().collect();
-        holders.into_iter().filter(|worker_id| self.heard.entry(*worker_id).or_insert(now).0 + lease.0 <= now.0).collect()
+        holders
+            .into_iter()
+            .filter(|worker_id| self.heard.entry(*worker_id).or_insert(now).0 + lease.0 <= now.0)
+            .collect()
     }
 
     /// When the next holder would be lost if nothing were heard of it.

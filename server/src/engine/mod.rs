@@ -26,10 +26,10 @@ mod workers;
 pub use self::{
     answer::{Answer, Disposition, Refused, Submitted},
     directory::{AppEntry, Directory},
-    dispatch::{CancelReason, Order},
+    dispatch::{Assignment, CancelReason, Order},
     envelope::Envelope,
     explain::{Explanation, ExplanationKind, explain},
-    handle::{Handle, Parts, Stopped, View, WorkerStream},
+    handle::{Handle, Parts, Pending, Stopped, View, WorkerStream},
     liveness::Progress,
     step::{Engine, Options, StepOutput},
     thread::start,

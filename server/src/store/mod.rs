@@ -29,9 +29,9 @@ use semel_core::{
 };
 
 pub use self::{
-//    embedded::{Embedded, Options as EmbeddedOptions},
+    //    embedded::{Embedded, Options as EmbeddedOptions},
     error::Error,
-//    memory::{Fault, Memory},
+    //    memory::{Fault, Memory},
 };
 
 /// Who owns a shard. Grows by one each time that somebody takes it over; whoever has an older one cannot write.
@@ -285,4 +285,3 @@ pub struct Page<T, K> {
     /// The `before` of the next page; none when the list has ended.
     pub next: Option<K>,
 }
-

@@ -40,7 +40,6 @@ impl Cold {
     pub fn insert(&mut self, run: Run, payload: Option<Payload>) {
         self.runs.insert(run.id, (run, payload));
     }
-
 }
 
 /// Decides on the wish of a caller who may have it.

@@ -28,9 +28,7 @@ pub(super) fn report(state: &State, cold: &Cold, stamp: Stamp, attempt: &Attempt
             failed(run, stamp, AttemptOutcome::Failed, error, *permanent, *retry_after)
         }
         Report::Cancelled if is_cancelling(run) => cancelled(run, AttemptOutcome::Cancelled),
-        Report::Cancelled => {
-            failed(run, stamp, AttemptOutcome::Failed, "the worker cancelled it unasked", false, None)
-        }
+        Report::Cancelled => failed(run, stamp, AttemptOutcome::Failed, "the worker cancelled it unasked", false, None),
         Report::Released { .. } if is_cancelling(run) => cancelled(run, AttemptOutcome::Released),
         Report::Released { reason } => {
             vec![ended(run, AttemptOutcome::Released, reason), Event::RunQueued { run_id: run.id }]
