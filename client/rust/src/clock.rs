@@ -25,7 +25,8 @@ impl ServerClock {
 
     fn learn_at(&self, header: &ResponseHeader, arrival: SystemTime) {
         let Some(server_time) = &header.server_time else { return };
-        let server_ms = server_time.seconds.saturating_mul(1000).saturating_add(i64::from(server_time.nanos) / 1_000_000);
+        let server_ms =
+            server_time.seconds.saturating_mul(1000).saturating_add(i64::from(server_time.nanos) / 1_000_000);
         self.offset_ms.store(server_ms.saturating_sub(unix_ms(arrival)), Ordering::Relaxed);
     }
 

@@ -11,6 +11,7 @@ mod options;
 mod refusal;
 pub mod retry;
 mod transport;
+pub mod worker;
 
 pub use call::CallOptions;
 pub use client::{Call, Client};

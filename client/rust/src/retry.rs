@@ -21,11 +21,7 @@ pub struct RetryOptions {
 
 impl Default for RetryOptions {
     fn default() -> Self {
-        Self {
-            attempts_max: 64,
-            backoff_first: Duration::from_millis(50),
-            backoff_max: Duration::from_secs(5),
-        }
+        Self { attempts_max: 64, backoff_first: Duration::from_millis(50), backoff_max: Duration::from_secs(5) }
     }
 }
 
@@ -82,7 +78,10 @@ pub fn classify(refusal: &Refusal) -> Class {
 
 fn by_reason(reason: &str, code: Code, delay: Option<Duration>) -> Class {
     match reason {
-        "CREDENTIALS_MISSING" | "CREDENTIALS_MALFORMED" | "CREDENTIALS_INVALID" | "CREDENTIALS_EXPIRED"
+        "CREDENTIALS_MISSING"
+        | "CREDENTIALS_MALFORMED"
+        | "CREDENTIALS_INVALID"
+        | "CREDENTIALS_EXPIRED"
         | "CREDENTIALS_REVOKED" => Class::Credentials,
         "REQUEST_ID_IN_FUTURE" => Class::IdFromFuture,
         "REQUEST_ID_EXPIRED" => Class::IdExpired,
