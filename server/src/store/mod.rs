@@ -4,12 +4,14 @@
 //! Two halves: [`Store`] belongs to the one engine thread of a shard and is the only way to write; [`Reader`]s are shared
 //! by everybody else, see only what is committed, and never wait for the writer.
 //!
-//! Every implementation passes the one suite in [`suite`].
+//! Every implementation passes the one suite in `suite`.
 
-//mod embedded;
+mod embedded;
 mod error;
-//mod memory;
-//pub mod suite;
+mod list;
+mod memory;
+#[cfg(test)]
+mod suite;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,9 +31,9 @@ use semel_core::{
 };
 
 pub use self::{
-    //    embedded::{Embedded, Options as EmbeddedOptions},
+    embedded::{Embedded, MAP_SIZE_DEFAULT, Options as EmbeddedOptions},
     error::Error,
-    //    memory::{Fault, Memory},
+    memory::{Fault, Memory},
 };
 
 /// Who owns a shard. Grows by one each time that somebody takes it over; whoever has an older one cannot write.
