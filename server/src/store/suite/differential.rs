@@ -93,9 +93,11 @@ impl Owned {
     fn take(&mut self, op: Op, ended_runs: &mut BTreeSet<RunId>, reader: &dyn Reader) {
         match op {
             Op::App { app: at, is_there } => {
-                drop(self.apps.insert(app_at(at), is_there.then(|| app(APPS[usize::from(at)]))))
+                self.apps.insert(app_at(at), is_there.then(|| app(APPS[usize::from(at)])));
             }
-            Op::Token { token, is_there } => drop(self.tokens.insert(token_id(token), is_there.then(|| at(5)))),
+            Op::Token { token, is_there } => {
+                self.tokens.insert(token_id(token), is_there.then(|| at(5)));
+            }
             Op::Job { app, job: at, is_there } => {
                 let key = job_at(app, at);
                 self.jobs.insert(key.clone(), is_there.then(|| job(&key)));
