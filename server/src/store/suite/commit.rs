@@ -86,7 +86,7 @@ pub(super) fn a_batch_that_breaks_a_rule_leaves_nothing_behind(place: &impl Plac
         apps: vec![(&app.name, Some(&app))],
         live: vec![&run],
         blobs: vec![&blob],
-        ..batch_of_requests(6, &[new.clone()])
+        ..batch_of_requests(6, std::slice::from_ref(&new))
     };
     let again = |mut batch: Batch<'static>| {
         batch.requests.push((request_key("pay", 1, 1), small_dedup()));
