@@ -6,6 +6,8 @@
 
 mod read;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
