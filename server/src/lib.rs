@@ -5,4 +5,6 @@
 pub mod auth;
 pub mod clock;
 pub mod engine;
+pub mod server;
 pub mod store;
+mod transport;

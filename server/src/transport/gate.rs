@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -243,4 +243,3 @@ pub(super) fn id_malformed() -> Refusal {
     let message = "the request_id must be a UUIDv7 in its 36 character form";
     Refusal::new(Code::InvalidArgument, "REQUEST_ID_MALFORMED", message)
 }
-

@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::{Message as _, Name as _};
-use semel_core::{
-    id::Millis,
-    rejection::Rejection,
-    window::Difference,
-};
+use semel_core::{id::Millis, rejection::Rejection, window::Difference};
 use semel_proto::{
     ERROR_DOMAIN,
     details::{self, BadRequest, ErrorInfo, FieldViolation, RetryInfo},
@@ -122,7 +118,7 @@ impl Refusal {
     }
 
     /// A fault of ours in reading what is stored.
-    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a read from the store failed");
         Self::new(Code::Internal, "INTERNAL", "the server could not read its store; its log says why")
     }
@@ -143,13 +139,11 @@ impl Refusal {
     pub(crate) fn of_rejection(rejection: Rejection, leaf_name: fn(u16) -> &'static str) -> Self {
         let message = rejection.to_string();
         match rejection {
-            Rejection::Forbidden { principal, needs, app } => {
-                Self::new(Code::PermissionDenied, "FORBIDDEN", message)
-                    .verdict(AuthStatus::Forbidden)
-                    .with("principal", principal)
-                    .with("role", needs.as_str())
-                    .with("app", app)
-            }
+            Rejection::Forbidden { principal, needs, app } => Self::new(Code::PermissionDenied, "FORBIDDEN", message)
+                .verdict(AuthStatus::Forbidden)
+                .with("principal", principal)
+                .with("role", needs.as_str())
+                .with("app", app),
             Rejection::RequestIdReused { difference } => {
                 let field = match difference {
                     Difference::Method => "method",
@@ -180,12 +174,10 @@ impl Refusal {
             Rejection::AlreadyExists { what, name } => {
                 Self::new(Code::FailedPrecondition, "ALREADY_EXISTS", message).with("what", what).with("name", name)
             }
-            Rejection::EtagMismatch { what, name, current } => {
-                Self::new(Code::Aborted, "ETAG_MISMATCH", message)
-                    .with("what", what)
-                    .with("name", name)
-                    .with("current", current.0)
-            }
+            Rejection::EtagMismatch { what, name, current } => Self::new(Code::Aborted, "ETAG_MISMATCH", message)
+                .with("what", what)
+                .with("name", name)
+                .with("current", current.0),
             Rejection::RunFinished { phase } => {
                 Self::new(Code::FailedPrecondition, "RUN_FINISHED", message).with("state", phase.as_str())
             }
@@ -248,10 +240,8 @@ impl Refusal {
             domain: ERROR_DOMAIN.to_owned(),
             metadata: self.metadata.clone(),
         };
-        let mut all = vec![
-            details::encode(&info, &ErrorInfo::full_name()),
-            details::encode(header, "semel.v1.ResponseHeader"),
-        ];
+        let mut all =
+            vec![details::encode(&info, &ErrorInfo::full_name()), details::encode(header, "semel.v1.ResponseHeader")];
         if let Some(wait) = self.retry_after {
             let retry = RetryInfo { retry_delay: Some(time::duration(wait)) };
             all.push(details::encode(&retry, &RetryInfo::full_name()));

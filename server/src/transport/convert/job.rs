@@ -64,8 +64,7 @@ pub(crate) fn parse_spec(fields: &mut Fields, spec: Option<&v1::JobSpec>) -> Opt
         limits::ATTEMPT_TIMEOUT_MIN,
         limits::ATTEMPT_TIMEOUT_MAX,
     );
-    let run_timeout =
-        fields.span("spec.run_timeout", spec.run_timeout.as_ref(), Millis(1), limits::RUN_TIMEOUT_MAX);
+    let run_timeout = fields.span("spec.run_timeout", spec.run_timeout.as_ref(), Millis(1), limits::RUN_TIMEOUT_MAX);
     let running_max = i32::try_from(limits::RUNNING_MAX).expect("a million fits");
     let max_running = fields.bounded("spec.max_running", spec.max_running, 0, running_max);
     let lost_worker = parse_lost_worker(fields, spec.lost_worker);

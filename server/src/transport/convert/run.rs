@@ -134,6 +134,7 @@ pub(crate) fn explanation(explanation: &Explanation) -> v1::RunExplanation {
 /// Why a run that has ended is where it is.
 pub(crate) fn finished_explanation(run: &Run) -> v1::RunExplanation {
     let state = run.state.phase().as_str();
-    let message = if run.reason.is_empty() { format!("it is {state}") } else { format!("it is {state}: {}", run.reason) };
+    let message =
+        if run.reason.is_empty() { format!("it is {state}") } else { format!("it is {state}: {}", run.reason) };
     v1::RunExplanation { kind: v1::run_explanation::Kind::Finished.into(), message, until: None }
 }

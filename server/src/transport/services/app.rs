@@ -19,8 +19,7 @@ use crate::transport::{
         app as convert,
         fields::{self, Fields},
     },
-    gate,
-    page,
+    gate, page,
     status::Refusal,
 };
 
@@ -72,10 +71,7 @@ impl AppService for Services {
         self.0.read(request, look).await
     }
 
-    async fn list_apps(
-        &self,
-        request: Request<v1::ListAppsRequest>,
-    ) -> Result<Response<v1::ListAppsResponse>, Status> {
+    async fn list_apps(&self, request: Request<v1::ListAppsRequest>) -> Result<Response<v1::ListAppsResponse>, Status> {
         let look = async |call: &crate::transport::call::Call<'_>,
                           message: &v1::ListAppsRequest,
                           principal: &semel_core::policy::Principal| {

@@ -62,10 +62,7 @@ impl JobService for Services {
         self.0.read(request, look).await
     }
 
-    async fn list_jobs(
-        &self,
-        request: Request<v1::ListJobsRequest>,
-    ) -> Result<Response<v1::ListJobsResponse>, Status> {
+    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
         let look = async |call: &Call<'_>, message: &v1::ListJobsRequest, app: AppName, mut fields: Fields| {
             let place = page::place(&mut fields, message.page.as_ref(), PAGE_KIND);
             let mut after = place.and_then(|place| fields.take("page.page_token", parse_name(&place)));
@@ -124,10 +121,7 @@ impl JobService for Services {
         self.0.mutate(request, parse).await
     }
 
-    async fn pause_job(
-        &self,
-        request: Request<v1::PauseJobRequest>,
-    ) -> Result<Response<v1::PauseJobResponse>, Status> {
+    async fn pause_job(&self, request: Request<v1::PauseJobRequest>) -> Result<Response<v1::PauseJobResponse>, Status> {
         let parse = |message: &v1::PauseJobRequest, app, fields: &mut Fields| {
             let key = key(fields, app, &message.job);
             let note = fields.text("note", &message.note, limits::NOTE_CHARS_MAX);
