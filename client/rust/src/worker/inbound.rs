@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     attempt::{AttemptKey, Stop},
+    given,
     link::Link,
     runtime::Runtime,
 };
@@ -21,7 +22,7 @@ const RENEW_AGAIN: Duration = Duration::from_secs(2);
 
 impl Runtime {
     pub(super) fn on_message(&mut self, message: WorkResponse, now: Instant) {
-        self.lease.last_word = now;
+        self.lease.heard(now);
         self.failures = 0;
         let header = message.header.unwrap_or_default();
         self.client.core().transport.clock().learn(&header);
@@ -100,7 +101,7 @@ impl Runtime {
     }
 
     fn on_going_away(&mut self, going: &GoingAway, now: Instant) {
-        let after = going.reconnect_after.and_then(|after| Duration::try_from(after).ok());
+        let after = given(going.reconnect_after);
         tracing::info!(after = ?after, "the server is going away, reconnecting");
         self.lose_link(now, after);
     }
