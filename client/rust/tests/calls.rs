@@ -1,5 +1,7 @@
 //! Logical calls against a scripted server: what is kept, what is sent again, and what a caller learns.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -287,7 +289,8 @@ async fn the_callers_own_id_is_never_replaced() {
 #[tokio::test]
 async fn an_id_that_may_have_been_executed_is_never_replaced() {
     for reason in ["REQUEST_ID_EXPIRED", "REQUEST_ID_IN_FUTURE"] {
-        for open in [Step::Proxy(Code::Unavailable), refuse(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"), Step::NoHeader] {
+        for open in [Step::Proxy(Code::Unavailable), refuse(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"), Step::NoHeader]
+        {
             let fake = Fake::start([open, refuse(Code::FailedPrecondition, reason)]).await;
             let error = client(&fake).await.run_job(job()).await.unwrap_err();
             assert_eq!(error.reason(), Some(reason));

@@ -32,7 +32,10 @@ impl Runtime {
             Some(Kind::CancelAttempt(cancel)) => self.on_cancel(&cancel, now),
             Some(Kind::AuthNotice(notice)) => self.on_auth_notice(&notice),
             Some(Kind::GoingAway(going)) => self.on_going_away(&going, now),
-            Some(Kind::HeartbeatAck(_)) => self.lease.answered(),
+            Some(Kind::HeartbeatAck(_)) => {
+                self.lease.answered();
+                self.drain_unread = self.drain_unread.saturating_sub(1);
+            }
             Some(Kind::Opened(_)) => tracing::debug!("opened twice, ignoring it"),
             // A message that this worker does not know yet.
             None => {}

@@ -68,10 +68,11 @@ impl Lease {
         self.last_word = now;
     }
 
-    /// A heartbeat is sent.
-    pub(super) fn sent(&mut self, now: Instant) {
+    /// A heartbeat is sent. Gives back how many answers are to come until this one is answered.
+    pub(super) fn sent(&mut self, now: Instant) -> usize {
         self.next_heartbeat = now + self.interval;
         self.unanswered.push_back(now);
+        self.unanswered.len()
     }
 
     /// The server has answered a heartbeat; they are answered in order.

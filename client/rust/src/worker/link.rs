@@ -21,7 +21,7 @@ const PATH: &str = "/semel.v1.WorkerService/Work";
 /// How many messages may wait for the connection to take them.
 const OUTBOUND_MAX: usize = 64;
 /// How long opening a stream may take, a fresh token included.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send>>;
 

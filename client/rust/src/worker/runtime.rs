@@ -53,6 +53,11 @@ pub(crate) struct Runtime {
     pub(super) timers: Timers,
     pub(super) link: Link,
     pub(super) lease: Lease,
+    /// How many answers to heartbeats are to come until the server is known to have read `Drain`.
+    ///
+    /// The stream keeps its order, so whatever the server assigned before it read `Drain` stands before the answer to a
+    /// heartbeat that was sent after it. Ending sooner would leave such an attempt to its lease.
+    pub(super) drain_unread: usize,
     /// How many slots the server was told of last.
     pub(super) credit: usize,
     pub(super) phase: Phase,
@@ -93,6 +98,7 @@ impl Runtime {
             timers: Timers::default(),
             link: Link::Down(now),
             lease: Lease::new(now),
+            drain_unread: 0,
             credit: 0,
             phase: Phase::Serving,
             summary: Summary::default(),
@@ -169,8 +175,18 @@ impl Runtime {
     fn is_done(&self) -> bool {
         match self.phase {
             Phase::Serving => false,
-            Phase::Draining(_) => self.attempts.is_empty(),
+            Phase::Draining(_) => self.attempts.is_empty() && self.has_no_more_to_come(),
             Phase::Flushing(until) => self.attempts.is_empty() || until <= Instant::now(),
+        }
+    }
+
+    /// Whether no assignment can be under way to this worker any more.
+    fn has_no_more_to_come(&self) -> bool {
+        match &self.link {
+            Link::Down(_) => true,
+            // The server may have read `Hello` and given work.
+            Link::Dialing(_) => false,
+            Link::Up(_) => self.drain_unread == 0,
         }
     }
 
@@ -189,6 +205,15 @@ impl Runtime {
         self.send_all_progress(now);
         self.lease.sent(now);
         self.control(Kind::Heartbeat(Heartbeat {}));
+    }
+
+    /// Tells the server that no more work is wanted, with a heartbeat behind it whose answer shows that it was read.
+    fn send_drain(&mut self, now: Instant) {
+        if matches!(self.link, Link::Up(_)) {
+            self.control(Kind::Drain(Drain {}));
+            self.drain_unread = self.lease.sent(now);
+            self.control(Kind::Heartbeat(Heartbeat {}));
+        }
     }
 
     fn dial(&mut self) {
@@ -233,7 +258,7 @@ impl Runtime {
         }
         self.ready = self.attempts.keys().cloned().collect();
         if self.phase != Phase::Serving {
-            self.control(Kind::Drain(Drain {}));
+            self.send_drain(now);
         }
         self.update_credit();
     }
@@ -269,7 +294,7 @@ impl Runtime {
         tracing::info!(running = self.running, "draining");
         self.phase = Phase::Draining(now + self.settings.drain_timeout);
         self.credit = 0;
-        self.control(Kind::Drain(Drain {}));
+        self.send_drain(now);
     }
 
     fn begin_flush(&mut self, now: Instant) {

@@ -199,10 +199,7 @@ async fn run(step: Step, request_id: &str, now: i64) -> Result<Option<ResponseHe
 
 #[tonic::async_trait]
 impl AuthService for Fake {
-    async fn issue_token(
-        &self,
-        request: Request<IssueTokenRequest>,
-    ) -> Result<Response<IssueTokenResponse>, Status> {
+    async fn issue_token(&self, request: Request<IssueTokenRequest>) -> Result<Response<IssueTokenResponse>, Status> {
         assert!(request.metadata().get("authorization").is_none(), "a token is asked for without another token");
         let request = request.into_inner();
         let id = request.header.as_ref().unwrap().request_id.clone();

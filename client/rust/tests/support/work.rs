@@ -1,6 +1,12 @@
 //! The fake for workers: each stream that a worker opens is handed to the test, which plays the server on it.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use semel_proto::v1::{
     report::Outcome,
@@ -9,11 +15,16 @@ use semel_proto::v1::{
     worker_service_server::{WorkerService, WorkerServiceServer},
     *,
 };
-use tokio::sync::{Mutex, mpsc};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::AbortHandle,
+};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{header, header_with, now_ms, refusals::Refuse, soon};
+
+type Answer = Result<WorkResponse, Status>;
 
 /// Hands the streams of workers to a test.
 #[derive(Debug)]
@@ -25,15 +36,45 @@ pub(crate) struct Desk {
 #[derive(Debug)]
 struct Service(mpsc::Sender<Session>);
 
-/// One stream of a worker, from the server's side.
+/// One stream of a worker, from the server's side. Heartbeats are answered behind the test's back and left out.
 #[derive(Debug)]
 pub(crate) struct Session {
-    inbound: Streaming<WorkRequest>,
-    outbound: mpsc::Sender<Result<WorkResponse, Status>>,
+    inbound: mpsc::Receiver<(String, Up)>,
+    outbound: Outbound,
+    reader: AbortHandle,
+    silent: Arc<AtomicBool>,
     pub(crate) hello: Hello,
     pub(crate) bearer: Option<String>,
-    /// What came while something else was waited for is left out, heartbeats are answered.
-    pub(crate) answers_heartbeats: bool,
+}
+
+/// The way down; ended when the worker has ended its own.
+#[derive(Clone, Debug)]
+struct Outbound(Arc<std::sync::Mutex<Option<mpsc::Sender<Answer>>>>);
+
+impl Outbound {
+    fn new() -> (Self, mpsc::Receiver<Answer>) {
+        let (sender, receiver) = mpsc::channel(64);
+        (Self(Arc::new(std::sync::Mutex::new(Some(sender)))), receiver)
+    }
+
+    async fn send(&self, message: Answer) {
+        let sender = self.0.lock().unwrap().clone();
+        if let Some(sender) = sender {
+            // A worker that has gone away reads nothing any more.
+            let _ = sender.send(message).await;
+        }
+    }
+
+    fn end(&self) {
+        self.0.lock().unwrap().take();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.outbound.end();
+        self.reader.abort();
+    }
 }
 
 impl Desk {
@@ -61,29 +102,57 @@ impl Desk {
 
 #[tonic::async_trait]
 impl WorkerService for Service {
-    type WorkStream = ReceiverStream<Result<WorkResponse, Status>>;
+    type WorkStream = ReceiverStream<Answer>;
 
     async fn work(&self, request: Request<Streaming<WorkRequest>>) -> Result<Response<Self::WorkStream>, Status> {
         let bearer = request.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned());
         let mut inbound = request.into_inner();
         let first = inbound.message().await?.and_then(|message| message.kind);
         let Some(Up::Hello(hello)) = first else { return Err(Status::invalid_argument("hello comes first")) };
-        let (outbound, receiver) = mpsc::channel(64);
-        let session = Session { inbound, outbound, hello, bearer, answers_heartbeats: true };
+        let (outbound, receiver) = Outbound::new();
+        let (forward, messages) = mpsc::channel(1024);
+        let silent = Arc::new(AtomicBool::new(false));
+        let reader = tokio::spawn(read(inbound, forward, outbound.clone(), silent.clone())).abort_handle();
+        let session = Session { inbound: messages, outbound, reader, silent, hello, bearer };
         self.0.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
+async fn read(
+    mut inbound: Streaming<WorkRequest>,
+    forward: mpsc::Sender<(String, Up)>,
+    outbound: Outbound,
+    silent: Arc<AtomicBool>,
+) {
+    while let Ok(Some(message)) = inbound.message().await {
+        let id = message.header.unwrap_or_default().request_id;
+        match message.kind {
+            Some(Up::Heartbeat(_)) if silent.load(Ordering::SeqCst) => {}
+            Some(Up::Heartbeat(_)) => {
+                let kind = Some(Down::HeartbeatAck(HeartbeatAck::default()));
+                outbound.send(Ok(WorkResponse { header: Some(header("", now_ms())), kind })).await;
+            }
+            Some(kind) => drop(forward.send((id, kind)).await),
+            None => {}
+        }
+    }
+    outbound.end();
+}
+
 impl Session {
+    /// From now on heartbeats find no answer.
+    pub(crate) fn fall_silent(&self) {
+        self.silent.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) async fn send(&self, kind: Down) {
         self.send_as("", kind).await;
     }
 
     async fn send_as(&self, request_id: &str, kind: Down) {
         let response = WorkResponse { header: Some(header(request_id, now_ms())), kind: Some(kind) };
-        // A worker that has gone away reads nothing any more.
-        let _ = self.outbound.send(Ok(response)).await;
+        self.outbound.send(Ok(response)).await;
     }
 
     pub(crate) async fn open(&self, opened: Opened) {
@@ -93,7 +162,7 @@ impl Session {
     /// Ends the stream with a refusal.
     pub(crate) async fn refuse(self, refuse: Refuse) {
         let status = refuse.to_grpc(&header_with(refuse.auth, "", now_ms()));
-        let _ = self.outbound.send(Err(status)).await;
+        self.outbound.send(Err(status)).await;
     }
 
     pub(crate) async fn assign(&self, run_id: &str, attempt: i64, processor: &str) {
@@ -124,21 +193,9 @@ impl Session {
         self.send_as(request_id, Down::Ack(Ack { refused: Some(refused) })).await;
     }
 
-    /// The next message, or nothing if the worker has ended the stream. Heartbeats are answered and left out.
+    /// The next message, or nothing if the worker has ended the stream.
     pub(crate) async fn next(&mut self) -> Option<(String, Up)> {
-        soon("a message of the worker", async {
-            loop {
-                let message = self.inbound.message().await.ok()??;
-                match message.kind? {
-                    Up::Heartbeat(_) if self.answers_heartbeats => {
-                        self.send(Down::HeartbeatAck(HeartbeatAck::default())).await;
-                    }
-                    Up::Heartbeat(_) => {}
-                    kind => return Some((message.header.unwrap_or_default().request_id, kind)),
-                }
-            }
-        })
-        .await
+        soon("a message of the worker", self.inbound.recv()).await
     }
 
     /// The next message, which has to be a report.
