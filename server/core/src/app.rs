@@ -149,10 +149,20 @@ impl AppPattern {
     pub fn holds(&self, app: &AppName) -> bool {
         match self {
             Self::All => true,
-            Self::Below(prefix) => {
-                app.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/'))
-            }
+            Self::Below(prefix) => app.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')),
             Self::One(name) => name == app,
+        }
+    }
+}
+
+impl AppPattern {
+    /// Whether all apps of another pattern are among them.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (_, Self::One(app)) => self.holds(app),
+            (Self::Below(prefix), Self::Below(below)) => prefix == below || self.holds(below),
+            (Self::One(_), Self::Below(_)) | (_, Self::All) => false,
         }
     }
 }

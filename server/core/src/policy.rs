@@ -44,6 +44,18 @@ impl Principal {
         }
         Err(Rejection::Forbidden { principal: self.name.clone(), needs, app: app.clone() })
     }
+
+    /// Refuses unless it has all of this grant itself.
+    fn require_grant(&self, wanted: &Grant) -> Result<(), Rejection> {
+        if self.grants.iter().any(|has| includes(has.role, wanted.role) && has.apps.covers(&wanted.apps)) {
+            return Ok(());
+        }
+        let app = match &wanted.apps {
+            AppPattern::All => AppName::system(),
+            AppPattern::Below(app) | AppPattern::One(app) => app.clone(),
+        };
+        Err(Rejection::Forbidden { principal: self.name.clone(), needs: wanted.role, app })
+    }
 }
 
 /// Refuses unless the principal may give this command. Asked before a replay is shown too (promise D8).
@@ -51,7 +63,17 @@ impl Principal {
 /// # Errors
 /// [`Rejection::Forbidden`].
 pub fn permit(principal: &Principal, command: &Command) -> Result<(), Rejection> {
-    principal.require(command.needs(), command.app())
+    principal.require(command.needs(), command.app())?;
+    match command {
+        // Whoever may change an app may not lend it more than he has himself, or a prefix's admin could make himself
+        // the admin of everything.
+        Command::CreateApp { grants, .. } | Command::UpdateApp { grants, .. } => {
+            grants.iter().try_for_each(|grant| principal.require_grant(grant))
+        }
+        // An app takes back its own tokens; those of others are their admin's.
+        Command::RevokeToken { app, .. } if principal.app.as_ref() != Some(app) => principal.require(Role::Admin, app),
+        _ => Ok(()),
+    }
 }
 
 /// Whether one role includes another.
