@@ -346,10 +346,9 @@ impl Command {
     /// id cannot make two apps.
     pub fn scope(&self) -> AppName {
         match self {
-            Self::CreateApp { .. }
-            | Self::UpdateApp { .. }
-            | Self::DeleteApp { .. }
-            | Self::RotateAppSecret { .. } => AppName::system(),
+            Self::CreateApp { .. } | Self::UpdateApp { .. } | Self::DeleteApp { .. } | Self::RotateAppSecret { .. } => {
+                AppName::system()
+            }
             _ => self.app().clone(),
         }
     }
@@ -357,10 +356,9 @@ impl Command {
     /// The right that the caller needs on [`Command::app`].
     pub fn needs(&self) -> Role {
         match self {
-            Self::CreateApp { .. }
-            | Self::UpdateApp { .. }
-            | Self::DeleteApp { .. }
-            | Self::RotateAppSecret { .. } => Role::Admin,
+            Self::CreateApp { .. } | Self::UpdateApp { .. } | Self::DeleteApp { .. } | Self::RotateAppSecret { .. } => {
+                Role::Admin
+            }
             Self::RevokeToken { .. }
             | Self::CreateJob { .. }
             | Self::UpdateJob { .. }

@@ -238,4 +238,3 @@ pub struct Record {
     #[n(4)]
     pub events: Vec<Event>,
 }
-

@@ -47,6 +47,13 @@ pub struct Pause {
     pub time: Timestamp,
 }
 
+impl Pause {
+    /// A pause that begins now, or the one that is under way with another note.
+    pub(crate) fn again(former: Option<&Self>, note: &str, now: Timestamp) -> Self {
+        Self { note: note.to_owned(), time: former.map_or(now, |pause| pause.time) }
+    }
+}
+
 /// What is run, and how. Checked when it came in.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct JobSpec {

@@ -89,8 +89,7 @@ fn touch(app: &mut App, stamp: Stamp) {
 }
 
 fn find<'a>(state: &'a State, name: &AppName, etag: Option<Revision>) -> Result<&'a App, Rejection> {
-    let app =
-        state.app(name).ok_or_else(|| Rejection::NotFound { what: "app", name: name.to_string() })?;
+    let app = state.app(name).ok_or_else(|| Rejection::NotFound { what: "app", name: name.to_string() })?;
     match etag {
         Some(etag) if etag != app.etag => {
             Err(Rejection::EtagMismatch { what: "app", name: name.to_string(), current: app.etag })

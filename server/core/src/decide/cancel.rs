@@ -11,14 +11,7 @@ use crate::{
     state::State,
 };
 
-pub(super) fn cancel(
-    state: &State,
-    cold: &Cold,
-    stamp: Stamp,
-    app: &AppName,
-    run_id: RunId,
-    reason: &str,
-) -> Decision {
+pub(super) fn cancel(state: &State, cold: &Cold, stamp: Stamp, app: &AppName, run_id: RunId, reason: &str) -> Decision {
     let Some(run) = live_run(state, app, run_id) else {
         let (run, _) = finished_run(state, cold, app, run_id).ok_or_else(|| no_such_run(run_id))?;
         return Err(Rejection::RunFinished { phase: run.state.phase() });

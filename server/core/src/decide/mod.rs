@@ -40,7 +40,6 @@ impl Cold {
     pub fn insert(&mut self, run: Run, payload: Option<Payload>) {
         self.runs.insert(run.id, (run, payload));
     }
-
 }
 
 /// Decides on the wish of a caller who may have it.
@@ -82,9 +81,13 @@ fn finished_run<'a>(
     app: &AppName,
     id: RunId,
 ) -> Option<(&'a Run, Option<&'a Payload>)> {
-    let (fetched, payload) = cold.runs.get(&id)?;
-    let run = state.just_finished(id).unwrap_or(fetched);
-    (&run.job.app == app).then_some((run, payload.as_ref()))
+    let fetched = cold.runs.get(&id);
+    let run = state.just_finished(id).or(fetched.map(|(run, _)| run))?;
+    let payload = match fetched {
+        Some((_, payload)) => payload.as_ref(),
+        None => state.just_given(id),
+    };
+    (&run.job.app == app).then_some((run, payload))
 }
 
 fn no_such_run(id: RunId) -> Rejection {

@@ -44,7 +44,8 @@ impl State {
                 self.job_changed(key, stamp);
             }
             Event::JobPaused { key, note } => {
-                self.require_job(key).pause = Some(Pause { note: note.clone(), time: stamp.now });
+                let job = self.require_job(key);
+                job.pause = Some(Pause::again(job.pause.as_ref(), note, stamp.now));
                 self.job_changed(key, stamp);
             }
             Event::JobResumed { key } => {
@@ -162,14 +163,7 @@ impl State {
         self.changes.finished.insert(run.id, run);
     }
 
-    fn attempt_ended(
-        &mut self,
-        id: RunId,
-        stamp: Stamp,
-        how: AttemptOutcome,
-        error: &str,
-        result: Option<Payload>,
-    ) {
+    fn attempt_ended(&mut self, id: RunId, stamp: Stamp, how: AttemptOutcome, error: &str, result: Option<Payload>) {
         // The run's own event follows in the same commit and takes it out of this in-between: no index is touched here.
         let run = self.runs.get_mut(&id).expect("an event names a run that is not finished: decide looked");
         let attempt = run.attempts.last_mut().expect("a run that is held has an attempt");
@@ -214,4 +208,3 @@ impl State {
         }
     }
 }
-
