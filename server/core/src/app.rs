@@ -221,4 +221,27 @@ mod tests {
         assert!(!holds("pay") && !holds("payroll") && !holds("payroll/x"));
         assert!(AppPattern::parse("pay*").is_err() && AppPattern::parse("").is_err());
     }
+
+    #[test]
+    fn a_pattern_covers_what_holds_no_app_that_it_does_not_hold() {
+        let pattern = |text| AppPattern::parse(text).expect("a good pattern");
+        let all = ["*", "pay/*", "pay", "pay/eu", "pay/eu/*", "payroll/*"];
+        let covered =
+            |text| -> Vec<&str> { all.into_iter().filter(|other| pattern(text).covers(&pattern(other))).collect() };
+        assert_eq!(covered("*"), all);
+        assert_eq!(covered("pay/*"), ["pay/*", "pay/eu", "pay/eu/*"]);
+        assert_eq!(covered("pay"), ["pay"]);
+        assert_eq!(covered("pay/eu"), ["pay/eu"]);
+        assert_eq!(covered("pay/eu/*"), ["pay/eu/*"]);
+    }
+
+    #[test]
+    fn patterns_are_written_as_they_are_read() {
+        for text in ["*", "pay/*", "pay", "pay/eu"] {
+            assert_eq!(AppPattern::parse(text).expect("a good pattern").to_string(), text);
+        }
+        for bad in ["**", "*/pay", "/*", "pay/*/eu", "pay/", " *"] {
+            assert!(AppPattern::parse(bad).is_err(), "{bad}");
+        }
+    }
 }

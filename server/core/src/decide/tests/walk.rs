@@ -150,7 +150,7 @@ impl Walk {
         for app in ["pay", "shop"] {
             let (app, description) = (named(app), String::new());
             // Refused if it is there.
-            let _ = self.wish(&Command::CreateApp { app, description, grants: Vec::new(), secret: secret(1) });
+            self.wish(&Command::CreateApp { app, description, grants: Vec::new(), secret: secret(1) });
         }
     }
 
