@@ -4,6 +4,7 @@ use crate::{
     app::Role,
     id::{AppName, Millis, Revision, Timestamp},
     run::Phase,
+    window::Difference,
 };
 
 /// A closed list. What code and reason each becomes on the wire is decided in one place, `transport/status.rs`.
@@ -20,10 +21,10 @@ pub enum Rejection {
         app: AppName,
     },
     /// The id was used before for another request.
-    #[error("this request id was used before for another request: {field} differs; mint a new id for a new request")]
+    #[error("this request id was used before for another request; mint a new id for a new request")]
     RequestIdReused {
-        /// The first thing that differs: `method`, `principal`, or the path of a field.
-        field: String,
+        /// The first thing that differs.
+        difference: Difference,
     },
     /// The id is older than the window.
     #[error("this request id is older than the window of {} s; look up what became of it, then decide", window.0 / 1000)]

@@ -4,12 +4,14 @@
 //! Two halves: [`Store`] belongs to the one engine thread of a shard and is the only way to write; [`Reader`]s are shared
 //! by everybody else, see only what is committed, and never wait for the writer.
 //!
-//! Every implementation passes the one suite in [`suite`].
+//! Every implementation passes the one suite in `suite`.
 
 mod embedded;
 mod error;
+mod list;
 mod memory;
-pub mod suite;
+#[cfg(test)]
+mod suite;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,7 +31,7 @@ use semel_core::{
 };
 
 pub use self::{
-    embedded::{Embedded, Options as EmbeddedOptions},
+    embedded::{Embedded, MAP_SIZE_DEFAULT, Options as EmbeddedOptions},
     error::Error,
     memory::{Fault, Memory},
 };
@@ -285,4 +287,3 @@ pub struct Page<T, K> {
     /// The `before` of the next page; none when the list has ended.
     pub next: Option<K>,
 }
-

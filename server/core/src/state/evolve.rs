@@ -56,6 +56,20 @@ impl State {
                 self.changes.jobs.insert(key.clone());
                 self.jobs.remove(key);
             }
+            Event::RunCreated { .. }
+            | Event::RunQueued { .. }
+            | Event::AttemptStarted { .. }
+            | Event::AttemptEnded { .. }
+            | Event::RunRetrying { .. }
+            | Event::RunCancelRequested { .. }
+            | Event::RunEnded { .. }
+            | Event::LogAppended { .. } => self.evolve_run(stamp, event),
+            Event::UniqueKeyReleased { key, unique_key } => self.release_key(&(key.clone(), unique_key.clone())),
+        }
+    }
+
+    fn evolve_run(&mut self, stamp: Stamp, event: &Event) {
+        match event {
             Event::RunCreated { run, unique_until, payload } => self.run_created(run, *unique_until, payload.clone()),
             Event::RunQueued { run_id } => {
                 self.change_run(*run_id, stamp, |run| run.state = RunState::Queued { since: stamp.now });
@@ -103,7 +117,7 @@ impl State {
                 };
                 self.log_appended(row);
             }
-            Event::UniqueKeyReleased { key, unique_key } => self.release_key(&(key.clone(), unique_key.clone())),
+            _ => unreachable!("the caller names the events about runs"),
         }
     }
 

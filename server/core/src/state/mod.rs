@@ -177,6 +177,11 @@ impl State {
         self.index.holders.get(&worker_id).into_iter().flatten().copied()
     }
 
+    /// How many attempts a worker holds.
+    pub fn held_count(&self, worker_id: WorkerId) -> usize {
+        self.index.holders.get(&worker_id).map_or(0, std::collections::BTreeSet::len)
+    }
+
     /// All workers that hold an attempt.
     pub fn holders(&self) -> impl Iterator<Item = WorkerId> + '_ {
         self.index.holders.keys().copied()

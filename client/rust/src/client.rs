@@ -1,0 +1,130 @@
+//! The client as its users see it. It owns what all its clones share, and the few calls that are more than one request;
+//! the way of a call stands in `call`, the list of methods in `methods`.
+
+use std::{sync::Arc, time::Duration};
+
+use semel_proto::v1::{ClientInfo, Run, WaitRunRequest};
+use tonic::Code;
+
+use crate::{
+    auth::Auth,
+    call::{CallOptions, Core, TIMEOUT_MAX},
+    error::Error,
+    id::RequestId,
+    methods::Method,
+    options::Options,
+    refusal::{Origin, Refusal},
+    transport::Transport,
+};
+
+/// How long one `WaitRun` asks the server to wait: shorter than the 15 s after which common proxies end a call.
+const WAIT_STEP: Duration = Duration::from_secs(10);
+
+/// A client of a Semel server. Cheap to clone; all clones share connections, token and clock.
+#[derive(Clone, Debug)]
+pub struct Client {
+    core: Arc<Core>,
+}
+
+impl Client {
+    /// Connects to a server. Fails at once if nobody listens there; afterwards lost connections are made again by
+    /// themselves. To start before the server does, use [`Client::connect_lazy`].
+    pub async fn connect(options: Options) -> Result<Self, Error> {
+        let transport = Transport::connect(&options).await?;
+        Self::over(transport, options)
+    }
+
+    /// Makes a client that connects with its first call. Must be called within a tokio runtime.
+    pub fn connect_lazy(options: Options) -> Result<Self, Error> {
+        let transport = Transport::connect_lazy(&options)?;
+        Self::over(transport, options)
+    }
+
+    fn over(transport: Transport, options: Options) -> Result<Self, Error> {
+        let client_info = ClientInfo {
+            name: options.client_name,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            language: "rust".to_owned(),
+        };
+        let core = Core {
+            transport,
+            auth: Auth::new(&options.credentials)?,
+            client_info,
+            app: options.app,
+            retry: options.retry,
+            request_timeout: options.request_timeout.min(TIMEOUT_MAX),
+            overall_timeout: options.overall_timeout.min(TIMEOUT_MAX),
+        };
+        Ok(Self { core: Arc::new(core) })
+    }
+
+    /// Makes a call with the client's own options. The methods named after the RPCs are this one, spelt out.
+    pub async fn call<M: Method>(&self, request: M) -> Result<M::Response, Error> {
+        self.core.call(request, &CallOptions::default()).await
+    }
+
+    /// Calls under an id that the caller keeps: one that it stored before, or is sending again. The id stays whatever
+    /// happens. A call without this gets a fresh one.
+    #[must_use]
+    pub fn with_request_id(&self, id: RequestId) -> Call {
+        self.with_options(CallOptions { request_id: Some(id), ..CallOptions::default() })
+    }
+
+    /// Calls with options of their own.
+    #[must_use]
+    pub fn with_options(&self, options: CallOptions) -> Call {
+        Call { client: self.clone(), options }
+    }
+
+    /// Mints an id by the server's clock, as far as that is known: to be stored before the call is made under it with
+    /// [`Client::with_request_id`].
+    pub fn mint_request_id(&self) -> RequestId {
+        RequestId::mint(self.core.transport.clock().now())
+    }
+
+    /// By how many milliseconds the server's clock is ahead of this machine's, as of the last answer.
+    pub fn clock_offset_ms(&self) -> i64 {
+        self.core.transport.clock().offset_ms()
+    }
+
+    /// Waits until a run has ended, however long that takes, and gives it back with its result. An empty app means the
+    /// client's own. Fails only where a single `wait_run` fails for good.
+    pub async fn wait_until_finished(&self, app: impl Into<String>, run_id: impl Into<String>) -> Result<Run, Error> {
+        let request = WaitRunRequest {
+            app: app.into(),
+            run_id: run_id.into(),
+            timeout: prost_types::Duration::try_from(WAIT_STEP).ok(),
+            ..Default::default()
+        };
+        loop {
+            let answer = self.wait_run(request.clone()).await?;
+            if !answer.finished {
+                continue;
+            }
+            return answer.run.ok_or_else(|| {
+                let id = answer.header.map(|header| header.request_id).unwrap_or_default();
+                let message = "the answer says finished but holds no run";
+                Error::new(Refusal::local(Code::Ok, message, Origin::Other).into(), id, 1)
+            });
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+}
+
+/// A client with options for the calls that are made on it; see [`Client::with_request_id`] and
+/// [`Client::with_options`].
+#[derive(Clone, Debug)]
+pub struct Call {
+    client: Client,
+    options: CallOptions,
+}
+
+impl Call {
+    /// Makes a call. The methods named after the RPCs are this one, spelt out.
+    pub async fn call<M: Method>(&self, request: M) -> Result<M::Response, Error> {
+        self.client.core.call(request, &self.options).await
+    }
+}
