@@ -2,3 +2,5 @@
 
 mod harness;
 mod smoke;
+mod wire;
+mod workers;
