@@ -1,4 +1,5 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
+mod docs;
 mod harness;
 mod smoke;
