@@ -7,4 +7,4 @@ pub mod clock;
 pub mod engine;
 pub mod server;
 pub mod store;
-mod transport;
+pub mod transport;

@@ -15,7 +15,7 @@ pub use self::{
     keyring::{Error as KeyringError, Keyring},
     secret::AppSecret,
     throttle::{Subject, Throttle},
-    token::{Claims, MAX_LIFETIME},
+    token::{Claims, MAX_LIFETIME, revocation_key},
 };
 
 /// What became of credentials. Mirrors `semel.v1.AuthStatus`, without the values that are not a verdict.

@@ -55,6 +55,10 @@ impl State {
             Event::JobDeleted { key } => {
                 self.changes.jobs.insert(key.clone());
                 self.jobs.remove(key);
+                // A job that is made again under the name is another one: its runs are not those of the old.
+                let of_job = self.unique.range((key.clone(), String::new())..).take_while(|((job, _), _)| job == key);
+                let held: Vec<_> = of_job.map(|(held, _)| held.clone()).collect();
+                held.iter().for_each(|held| self.release_key(held));
             }
             Event::RunCreated { .. }
             | Event::RunQueued { .. }

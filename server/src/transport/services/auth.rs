@@ -53,9 +53,11 @@ impl AuthService for Services {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let parse = |message: &v1::RevokeTokenRequest, app, fields: &mut Fields| {
+        let parse = |message: &v1::RevokeTokenRequest, app: AppName, fields: &mut Fields| {
             let target = match &message.target {
-                Some(Target::TokenId(text)) => parse_token_id(fields, text).map(RevokeTarget::One),
+                Some(Target::TokenId(text)) => {
+                    parse_token_id(fields, text).map(|id| RevokeTarget::One(auth::revocation_key(&app, id)))
+                }
                 Some(Target::All(true)) => Some(RevokeTarget::All),
                 Some(Target::All(false)) | None => {
                     fields.note("target", "must be a token_id, or all = true");

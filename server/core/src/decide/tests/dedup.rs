@@ -6,6 +6,7 @@ use crate::{
     command::{Command, RunJob, SystemCommand},
     event::Event,
     id::{AttemptNumber, Millis, RunId},
+    rejection::Rejection,
     reply::Reply,
     run::{Outcome, Phase},
     samples::*,
@@ -133,8 +134,31 @@ fn a_held_key_survives_a_restart() {
 }
 
 #[test]
-fn the_key_is_not_taken_along_when_a_run_is_repeated() {
+fn a_repeated_run_takes_its_key_along() {
     let world = given(base()).and(run(1).unique("k", None).at(Phase::Failed)).committed().when(retry(id(1))).done();
+    let hold = world.state.unique_hold(&settle(), "k").expect("the key is held").clone();
+    assert_ne!(hold.run_id, id(1));
+    world.when(run_job_unique("k", None)).then_silent(&Reply::Run {
+        run_id: hold.run_id,
+        phase: Phase::Queued,
+        existing: true,
+        create_time: hold.create_time,
+    });
+}
+
+#[test]
+fn a_run_is_not_repeated_while_another_one_has_its_key() {
+    let world = given(base()).and(run(1).unique("k", None).at(Phase::Failed)).committed();
+    let world = world.when(run_job_unique("k", None)).done();
+    world
+        .when(retry(id(1)))
+        .then_rejected(&Rejection::AlreadyExists { what: "run with the unique key", name: "k".to_owned() });
+}
+
+#[test]
+fn the_keys_of_a_job_go_with_it() {
+    let world = given(base()).when(run_job_unique("k", hold(9000))).done().when(cancel(made(3))).done();
+    let world = world.when(Command::DeleteJob { key: settle(), etag: None }).done();
     assert_eq!(world.state.unique_hold(&settle(), "k"), None);
 }
 

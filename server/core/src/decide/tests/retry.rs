@@ -89,7 +89,7 @@ fn what_is_repeated_starts_afresh() {
         run.start_time = Some(T0.plus(Millis(1)));
     });
     let world = given(base()).and(old.unique("k", None).at(Phase::Expired)).committed().when(retry(id(1))).done();
-    let expected = Run { retry_of: Some(id(1)), ..run_with_id(made(5), 5) };
+    let expected = Run { retry_of: Some(id(1)), unique_key: Some("k".to_owned()), ..run_with_id(made(5), 5) };
     assert_eq!(made_by(&world), expected);
 }
 
