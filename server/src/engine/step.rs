@@ -11,7 +11,7 @@ use semel_core::{
     decide,
     decide::Cold,
     event::{Event, Record},
-    id::{AttemptNumber, Millis, Revision, RunId, Timestamp},
+    id::{AppName, AttemptNumber, Millis, ProcessorName, Revision, RunId, Timestamp, WorkerKey},
     limits::Limits,
     policy,
     window::{DedupRecord, Window},
@@ -249,11 +249,13 @@ impl Engine {
             return;
         }
         let reporter = cause.and_then(|envelope| match &envelope.command {
-            Command::ReportAttempt { attempt, .. } => Some(attempt.worker_id),
+            Command::ReportAttempt { attempt, .. } => {
+                Some(WorkerKey { worker_id: attempt.worker_id, app: attempt.app.clone() })
+            }
             _ => None,
         });
-        for (worker_id, orders) in dispatch::notices(&self.state, &events, reporter) {
-            if let Some(session_id) = self.workers.session_of(worker_id) {
+        for (worker, orders) in dispatch::notices(&self.state, &events, reporter.as_ref()) {
+            if let Some(session_id) = self.workers.session_of(&worker) {
                 work.output.orders.extend(orders.into_iter().map(|order| (session_id, order)));
             }
         }
@@ -271,8 +273,8 @@ impl Engine {
     }
 
     fn expire_leases(&mut self, work: &mut Work, steady: Millis) {
-        for worker_id in self.liveness.lost(&self.state, steady, self.options.lease) {
-            let held: Vec<(RunId, AttemptNumber)> = self.state.held_by(worker_id).collect();
+        for worker in self.liveness.lost(&self.state, steady, self.options.lease) {
+            let held: Vec<(RunId, AttemptNumber)> = self.state.held_by(&worker).collect();
             for (run_id, number) in held {
                 self.apply_system(work, &SystemCommand::ExpireLease { run_id, number });
             }
@@ -280,9 +282,13 @@ impl Engine {
         self.liveness.sweep(&self.state, steady, self.options.lease);
     }
 
+    fn next_start(&self, closed: &mut BTreeSet<(AppName, ProcessorName)>) -> Option<(SystemCommand, SessionId)> {
+        dispatch::next_start(&self.state, &self.workers, &self.liveness, closed)
+    }
+
     fn hand_out(&mut self, work: &mut Work) {
         let mut closed = BTreeSet::new();
-        while let Some((command, session_id)) = dispatch::next_start(&self.state, &self.workers, &mut closed) {
+        while let Some((command, session_id)) = self.next_start(&mut closed) {
             self.apply_system(work, &command);
             let SystemCommand::StartAttempt { run_id, .. } = command else { break };
             if let Some(run) = self.state.run(run_id) {

@@ -33,7 +33,9 @@ async fn assert_ends(worker: &mut RawWorker, code: Code, status: AuthStatus, bec
     let ended: Status = ended.expect_err("it ends with a refusal");
     assert_eq!((ended.code(), reason(&ended).as_str()), (code, because));
     assert_eq!(Refusal::from_grpc(&ended).auth_status(), status);
-    let Some(work_response::Kind::AuthNotice(notice)) = last.last() else { panic!("no notice before the end: {last:?}") };
+    let Some(work_response::Kind::AuthNotice(notice)) = last.last() else {
+        panic!("no notice before the end: {last:?}")
+    };
     assert_eq!(notice.auth.as_ref().expect("a verdict").status(), status);
 }
 
@@ -113,11 +115,8 @@ async fn an_app_that_loses_the_right_to_work_loses_its_stream() {
     let helper = pay.server.app("helper").await;
     let admin = pay.server.admin().await;
     let grants = |role: v1::Role| v1::Grant { role: role.into(), apps: "pay".to_owned() };
-    let update = |role| v1::UpdateAppRequest {
-        app: "helper".to_owned(),
-        grants: vec![grants(role)],
-        ..Default::default()
-    };
+    let update =
+        |role| v1::UpdateAppRequest { app: "helper".to_owned(), grants: vec![grants(role)], ..Default::default() };
     admin.update_app(update(v1::Role::Worker)).await.expect("granted");
     let hello = v1::Hello { app: "pay".to_owned(), ..hello(&uuid::Uuid::new_v4().to_string(), "p", 1) };
     let mut worker = RawWorker::open(&pay.server, &helper, hello).await.expect("the stream opens");

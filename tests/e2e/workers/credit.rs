@@ -59,7 +59,10 @@ async fn credit_that_is_out_of_bounds_ends_the_stream() {
     let mut worker = pay.worker("p", 1).await;
     worker.say(Kind::Credit(v1::Credit { slots: 10_001 })).await;
     let refused = worker.end().await.1.expect_err("refused");
-    assert_eq!((refused.code(), crate::e2e::wire::reason(&refused).as_str()), (tonic::Code::InvalidArgument, "INVALID"));
+    assert_eq!(
+        (refused.code(), crate::e2e::wire::reason(&refused).as_str()),
+        (tonic::Code::InvalidArgument, "INVALID")
+    );
 }
 
 #[tokio::test]

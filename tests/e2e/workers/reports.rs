@@ -97,7 +97,8 @@ async fn a_report_needs_an_id_and_faultless_fields_and_the_stream_goes_on_withou
 async fn all_faults_of_a_report_are_told_at_once() {
     let pay = Pay::start().await;
     let mut worker = pay.worker("p", 1).await;
-    let (_, outcome) = worker.report_as(&fresh_id(), v1::Report { run_id: "x".to_owned(), attempt: -1, outcome: None }).await;
+    let (_, outcome) =
+        worker.report_as(&fresh_id(), v1::Report { run_id: "x".to_owned(), attempt: -1, outcome: None }).await;
     let refused = outcome.expect_err("refused");
     let violations = refused.bad_request.expect("details").field_violations;
     let mut fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
@@ -112,11 +113,9 @@ async fn whoever_does_not_hold_the_attempt_changes_nothing() {
     let mut stranger = pay.worker("q", 1).await;
     let elsewhere = v1::Assignment { run_id: uuid::Uuid::now_v7().to_string(), ..work.clone() };
     let too_new = v1::Assignment { attempt: 2, ..work.clone() };
-    for (by_stranger, report) in [
-        (true, succeeded(&work, "x")),
-        (false, succeeded(&too_new, "x")),
-        (false, succeeded(&elsewhere, "x")),
-    ] {
+    for (by_stranger, report) in
+        [(true, succeeded(&work, "x")), (false, succeeded(&too_new, "x")), (false, succeeded(&elsewhere, "x"))]
+    {
         let speaker = if by_stranger { &mut stranger } else { &mut worker };
         let (_, outcome) = speaker.report_as(&fresh_id(), report).await;
         let refused = outcome.expect_err("refused");

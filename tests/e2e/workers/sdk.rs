@@ -59,7 +59,6 @@ impl Gate {
         let (begun, began) = mpsc::unbounded_channel();
         (Self { started: Arc::default(), begun, open: Arc::default() }, began)
     }
-
 }
 
 impl Processor for Gate {
@@ -157,7 +156,9 @@ async fn outcomes_of_processors_arrive_as_they_are() {
             Ok(v1::Payload::default())
         })
         .processor("hopeless", async |_: Context| Err(ProcessError::permanent("no use")))
-        .processor("panics", async |_: Context| -> Result<v1::Payload, ProcessError> { panic!("a bug of the processor") });
+        .processor("panics", async |_: Context| -> Result<v1::Payload, ProcessError> {
+            panic!("a bug of the processor")
+        });
     let worker = Work::begin(worker);
     for (name, state, attempts, reason) in [
         ("flaky", RunState::Succeeded, 3, ""),
