@@ -65,3 +65,23 @@ async fn an_idle_worker_without_a_server_ends_at_once() {
     let worker = start(Worker::builder(client).processor("echo", echo));
     assert_eq!(worker.stop().await, Summary::default());
 }
+
+#[tokio::test]
+async fn work_that_was_under_way_when_the_drain_began_is_given_back_and_not_left_to_its_lease() {
+    let desk = Desk::start().await;
+    let worker = start(builder(&desk));
+    let mut session = desk.open().await;
+    round_trip(&mut session).await;
+    session.fall_silent();
+    let (summary, ()) = tokio::join!(worker.stop(), async {
+        assert!(matches!(session.next().await, Some((_, Up::Drain(_)))));
+        session.assign("run-1", 1, "echo").await;
+        session.send(Down::HeartbeatAck(HeartbeatAck::default())).await;
+        let (id, of, outcome) = session.report().await;
+        assert_eq!(of.run_id, "run-1");
+        assert!(matches!(outcome, Outcome::Released(_)), "{outcome:?}");
+        session.ack(&id).await;
+        assert_eq!(session.next().await, None);
+    });
+    assert_eq!(summary.released, 1);
+}

@@ -21,7 +21,8 @@ use std::{
 use semel_client::{
     Client, Code, Credentials, Error, ErrorKind, Options, RequestId,
     v1::{
-        AttemptRef, AuthNotice, AuthResult, AuthStatus, GoingAway, LogStream, Opened, Payload, Reauthenticate,
+        AttemptRef, AuthNotice, AuthResult, AuthStatus, GoingAway, HeartbeatAck, LogStream, Opened, Payload,
+        Reauthenticate,
         cancel_attempt::Reason,
         report::{Failed, Outcome, Released, Succeeded},
         work_request::Kind as Up,
