@@ -1,0 +1,240 @@
+//! What happened. The log of committed events is made of these; only [`crate::State::evolve`] acts on them.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::{
+    app::App,
+    codec::Payload,
+    id::{AppName, AttemptNumber, JobKey, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId},
+    job::{Job, JobSpec},
+    run::{AttemptOutcome, LogStream, Outcome, Run},
+};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Event {
+    /// An app was created.
+    #[n(1)]
+    AppCreated {
+        /// The app.
+        #[n(0)]
+        app: Box<App>,
+    },
+    /// Description, grants or secret of an app changed.
+    #[n(2)]
+    AppUpdated {
+        /// The app as it is now.
+        #[n(0)]
+        app: Box<App>,
+    },
+    /// An app was deleted.
+    #[n(3)]
+    AppDeleted {
+        /// Which.
+        #[n(0)]
+        app: AppName,
+    },
+    /// One token was taken back.
+    #[n(4)]
+    TokenRevoked {
+        /// Whose.
+        #[n(0)]
+        app: AppName,
+        /// Which.
+        #[n(1)]
+        token_id: TokenId,
+        /// When it ends by itself, and can be forgotten.
+        #[n(2)]
+        expire_time: Timestamp,
+    },
+    /// A revoked token has ended by itself, and was forgotten.
+    #[n(5)]
+    TokenForgotten {
+        /// Which.
+        #[n(0)]
+        token_id: TokenId,
+    },
+    /// A job was created.
+    #[n(6)]
+    JobCreated {
+        /// The job.
+        #[n(0)]
+        job: Box<Job>,
+    },
+    /// The definition of a job was replaced.
+    #[n(7)]
+    JobUpdated {
+        /// Which.
+        #[n(0)]
+        key: JobKey,
+        /// The new one.
+        #[cbor(n(1), with = "crate::codec::shared")]
+        spec: Arc<JobSpec>,
+    },
+    /// A job was deleted.
+    #[n(8)]
+    JobDeleted {
+        /// Which.
+        #[n(0)]
+        key: JobKey,
+    },
+    /// A job was paused, or its note changed.
+    #[n(9)]
+    JobPaused {
+        /// Which.
+        #[n(0)]
+        key: JobKey,
+        /// Why.
+        #[n(1)]
+        note: String,
+    },
+    /// A job was resumed.
+    #[n(10)]
+    JobResumed {
+        /// Which.
+        #[n(0)]
+        key: JobKey,
+    },
+    /// A run was created.
+    #[n(11)]
+    RunCreated {
+        /// The run.
+        #[n(0)]
+        run: Box<Run>,
+        /// How long its business key is held from now on, beyond its life.
+        #[n(1)]
+        unique_until: Option<Timestamp>,
+        /// Its input. Lies in the store beside the log, not in it.
+        #[cbor(skip)]
+        payload: Option<Payload>,
+    },
+    /// A run waits for a worker.
+    #[n(12)]
+    RunQueued {
+        /// Which.
+        #[n(0)]
+        run_id: RunId,
+    },
+    /// A run was handed to a worker.
+    #[n(13)]
+    AttemptStarted {
+        /// Which run.
+        #[n(0)]
+        run_id: RunId,
+        /// The number of the attempt.
+        #[n(1)]
+        number: AttemptNumber,
+        /// To whom.
+        #[n(2)]
+        worker_id: WorkerId,
+        /// What that worker calls itself.
+        #[cbor(n(3), with = "crate::codec::shared_str")]
+        worker_name: Arc<str>,
+        /// When it counts as timed out.
+        #[n(4)]
+        deadline: Option<Timestamp>,
+    },
+    /// An attempt ended. An event about its run follows.
+    #[n(14)]
+    AttemptEnded {
+        /// Which run.
+        #[n(0)]
+        run_id: RunId,
+        /// The number of the attempt.
+        #[n(1)]
+        number: AttemptNumber,
+        /// How.
+        #[n(2)]
+        how: AttemptOutcome,
+        /// Why, if it failed.
+        #[n(3)]
+        error: String,
+        /// What it gave. Lies in the store beside the log, not in it.
+        #[cbor(skip)]
+        result: Option<Payload>,
+    },
+    /// A run waits for its next attempt.
+    #[n(15)]
+    RunRetrying {
+        /// Which.
+        #[n(0)]
+        run_id: RunId,
+        /// Until when.
+        #[n(1)]
+        until: Timestamp,
+    },
+    /// A run that a worker holds was asked to stop.
+    #[n(16)]
+    RunCancelRequested {
+        /// Which.
+        #[n(0)]
+        run_id: RunId,
+        /// Why.
+        #[n(1)]
+        reason: String,
+        /// When the server ends it without the worker.
+        #[n(2)]
+        give_up_time: Timestamp,
+    },
+    /// A run ended.
+    #[n(17)]
+    RunEnded {
+        /// Which.
+        #[n(0)]
+        run_id: RunId,
+        /// How.
+        #[n(1)]
+        outcome: Outcome,
+        /// Why; for people.
+        #[n(2)]
+        reason: String,
+    },
+    /// A piece of a run's log was taken.
+    #[n(18)]
+    LogAppended {
+        /// Which run.
+        #[n(0)]
+        run_id: RunId,
+        /// The attempt that wrote it.
+        #[n(1)]
+        number: AttemptNumber,
+        /// Where it was written to.
+        #[n(2)]
+        stream: LogStream,
+        /// What was written. Lies in the store beside the log of events, not in it.
+        #[cbor(skip)]
+        data: bytes::Bytes,
+    },
+    /// A business key is free again.
+    #[n(19)]
+    UniqueKeyReleased {
+        /// Of which job.
+        #[n(0)]
+        key: JobKey,
+        /// Which.
+        #[n(1)]
+        unique_key: String,
+    },
+}
+
+/// One entry of the log: all that one command made happen, whole.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Record {
+    /// Its position.
+    #[n(0)]
+    pub revision: Revision,
+    /// When.
+    #[n(1)]
+    pub time: Timestamp,
+    /// The request that caused it; none if the server did.
+    #[n(2)]
+    pub request_id: Option<RequestId>,
+    /// Who caused it; empty if the server did.
+    #[n(3)]
+    pub principal: String,
+    /// What happened, in order.
+    #[n(4)]
+    pub events: Vec<Event>,
+}

@@ -1,0 +1,55 @@
+//! Who calls. From what stands in the `authorization` metadata to a verdict; knows no transport and changes nothing.
+//!
+//! Two kinds of credentials are taken, both as `Bearer`: the long-lived secret of an app (`sk_…`), and a short-lived
+//! token that this server signed. Only the verdict made here makes a [`semel_core::policy::Principal`].
+
+mod authenticator;
+mod keyring;
+mod secret;
+mod throttle;
+mod token;
+
+pub(crate) use self::keyring::write_owner_only;
+pub use self::{
+    authenticator::{Authenticator, Mode, Moment, NarrowingError, Verdict},
+    keyring::{Error as KeyringError, Keyring},
+    secret::AppSecret,
+    throttle::{Subject, Throttle},
+    token::{Claims, MAX_LIFETIME},
+};
+
+/// What became of credentials. Mirrors `semel.v1.AuthStatus`, without the values that are not a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Checked and good.
+    Passed,
+    /// Not asked for.
+    NotRequired,
+    /// None were sent.
+    Missing,
+    /// Could not be read.
+    Malformed,
+    /// Not known, or wrongly signed.
+    Invalid,
+    /// Have ended.
+    Expired,
+    /// Were taken back.
+    Revoked,
+    /// Too many failed attempts.
+    Throttled,
+    /// The authority could not be asked.
+    Unavailable,
+}
+
+/// By what a caller proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Nothing was proved.
+    None,
+    /// The secret of an app.
+    AppSecret,
+    /// A token.
+    Token,
+    /// No proof was asked for.
+    Anonymous,
+}

@@ -1,0 +1,80 @@
+//! The only place that asks what time it is. Everything else is told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use semel_core::id::{Millis, Timestamp};
+
+/// A moment, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The time of day. May jump.
+    pub wall: Timestamp,
+    /// Time since the process started. Only grows; leases are judged by it, so that setting the clock loses no worker.
+    pub steady: Millis,
+}
+
+/// A source of time.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's.
+    System(Instant),
+    /// A test's.
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self::System(Instant::now())
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Now {
+        match self {
+            Self::System(start) => {
+                let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                Now { wall: Timestamp(millis(wall.as_millis())), steady: Millis(millis(start.elapsed().as_millis())) }
+            }
+            Self::Manual(clock) => clock.now(),
+        }
+    }
+}
+
+fn millis(value: u128) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A clock that stands still until a test moves it. Whoever waits for it must be poked after it was moved.
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    wall: Arc<AtomicI64>,
+    steady: Arc<AtomicI64>,
+}
+
+impl ManualClock {
+    /// Stands at this time.
+    pub fn at(wall: Timestamp) -> Self {
+        Self { wall: Arc::new(AtomicI64::new(wall.0)), steady: Arc::new(AtomicI64::new(0)) }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Millis) {
+        self.wall.fetch_add(by.0, Ordering::SeqCst);
+        self.steady.fetch_add(by.0, Ordering::SeqCst);
+    }
+
+    /// Sets the time of day, as an operator or a time server may; no time passes.
+    pub fn set_wall(&self, wall: Timestamp) {
+        self.wall.store(wall.0, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: Timestamp(self.wall.load(Ordering::SeqCst)), steady: Millis(self.steady.load(Ordering::SeqCst)) }
+    }
+}

@@ -1,0 +1,73 @@
+//! What comes out of the engine for an envelope.
+
+use semel_core::{
+    command::Method,
+    id::{Millis, Revision, Timestamp},
+    rejection::Rejection,
+    reply::Reply,
+    window::DedupRecord,
+};
+
+/// What became of an envelope.
+pub type Submitted = Result<Answer, Refused>;
+
+/// It took effect, now or earlier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Now or earlier.
+    pub disposition: Disposition,
+    /// By which method.
+    pub method: Method,
+    /// What is answered.
+    pub reply: Reply,
+    /// When it took effect.
+    pub execute_time: Timestamp,
+    /// Where in the log.
+    pub revision: Revision,
+    /// How often its id was seen.
+    pub arrivals: u64,
+}
+
+/// Whether a call took effect now or earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Now.
+    Executed,
+    /// Earlier; this is the answer that was given then.
+    Replayed,
+}
+
+impl Answer {
+    /// The answer that a record holds.
+    pub fn of(record: &DedupRecord, disposition: Disposition) -> Self {
+        Self {
+            disposition,
+            method: record.method,
+            reply: record.reply.clone(),
+            execute_time: record.execute_time,
+            revision: record.revision,
+            arrivals: record.arrivals,
+        }
+    }
+}
+
+/// It took no effect.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// The rules say no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The queue is full.
+    #[error("the server is overloaded; wait and send it again under the same request id")]
+    Overloaded {
+        /// When to come again.
+        retry_after: Millis,
+    },
+    /// The server is about to stop.
+    #[error("the server is about to stop; send it to another one, or again, under the same request id")]
+    Draining,
+    /// Nobody serves this shard just now. Whether a call that was under way took effect is not known; sending it again
+    /// under its id finds out.
+    #[error("nobody serves this shard just now; send it again under the same request id")]
+    NoOwner,
+}

@@ -1,0 +1,36 @@
+//! What goes into the engine: a wish with everything that must be known of it.
+
+use semel_core::{
+    command::Command,
+    id::{AppName, RequestId},
+    policy::Principal,
+    window::Fingerprint,
+};
+
+use crate::store::DedupKey;
+
+/// A command with who wishes it and under which id. There is no other way to hand a command to the engine.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    pub(super) principal: Principal,
+    pub(super) request_id: RequestId,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) command: Command,
+}
+
+impl Envelope {
+    /// All four are needed.
+    pub fn new(principal: Principal, request_id: RequestId, fingerprint: Fingerprint, command: Command) -> Self {
+        Self { principal, request_id, fingerprint, command }
+    }
+
+    /// Under what it is remembered.
+    pub fn key(&self) -> DedupKey {
+        DedupKey { request_id: self.request_id, app: self.command.scope() }
+    }
+
+    /// The app that it is about.
+    pub fn app(&self) -> &AppName {
+        self.command.app()
+    }
+}

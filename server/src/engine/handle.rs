@@ -1,0 +1,382 @@
+//! How the rest of the server speaks to the engine's thread. Cheap to clone.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+};
+
+use arc_swap::ArcSwap;
+use semel_core::{
+    command::Command,
+    id::{AttemptNumber, Millis, Revision, RunId, Timestamp},
+    window::Window,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    answer::{Refused, Submitted},
+    directory::Directory,
+    dispatch::Order,
+    envelope::Envelope,
+    liveness::Progress,
+    step::Engine,
+    waiters::Waiters,
+    workers::{Hello, SessionId},
+};
+use crate::{
+    clock::{Clock, Now},
+    store::{DedupKey, Reader},
+};
+
+/// How many messages may wait for the engine. Beyond it callers are told to come again.
+pub(super) const QUEUE_MAX: usize = 8192;
+
+/// What callers are told to wait when the queue is full.
+const OVERLOAD_RETRY: Millis = Millis(200);
+
+/// See the module.
+#[derive(Clone)]
+pub struct Handle(Arc<Parts>);
+
+/// What the handle and the thread share.
+pub struct Parts {
+    pub(super) queue: SyncSender<Message>,
+    pub(super) clock: Clock,
+    pub(super) directory: ArcSwap<Directory>,
+    pub(super) waiters: Waiters,
+    pub(super) reader: Arc<dyn Reader>,
+    pub(super) window: Window,
+    pub(super) lease: Millis,
+    pub(super) high_water: std::sync::atomic::AtomicI64,
+    pub(super) revision: watch::Sender<Revision>,
+    pub(super) stopped: watch::Receiver<Option<Stopped>>,
+    pub(super) draining: AtomicBool,
+    pub(super) sessions: AtomicU64,
+    pub(super) in_flight: Arc<InFlight>,
+}
+
+/// Why the engine does not run any more.
+#[derive(Clone, Debug)]
+pub enum Stopped {
+    /// It was asked to stop.
+    Asked,
+    /// The store failed: what it says, with its sources.
+    Failed(String),
+}
+
+/// A look at the state from outside.
+pub(super) type Look = Box<dyn FnOnce(&View<'_>) + Send>;
+
+pub(super) enum Message {
+    Submit { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: InFlightGuard },
+    Read(Look),
+    Worker(SessionId, WorkerMessage),
+    Poke,
+    Stop,
+}
+
+pub(super) enum WorkerMessage {
+    Open { hello: Hello, orders: mpsc::UnboundedSender<Order>, reply: oneshot::Sender<Vec<(RunId, AttemptNumber)>> },
+    Close,
+    Heard,
+    Credit(u32),
+    Drain,
+    Progress(RunId, Progress),
+}
+
+/// What a reader in the engine's thread sees: the state as of the last commit, and what is volatile.
+pub struct View<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl View<'_> {
+    /// How far the open attempt of a run says that it is.
+    pub fn progress(&self, run_id: RunId) -> Option<&Progress> {
+        self.engine.liveness.progress(run_id)
+    }
+
+    /// How many workers are connected.
+    pub fn worker_count(&self) -> usize {
+        self.engine.workers.len()
+    }
+
+    /// How many requests are remembered.
+    pub fn window_total(&self) -> u64 {
+        self.engine.dedup.total()
+    }
+
+    /// How many requests of an app are remembered.
+    pub fn window_count(&self, app: &semel_core::id::AppName) -> u64 {
+        self.engine.dedup.count(app)
+    }
+}
+
+impl Handle {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// For the thread, which must not keep its own queue open.
+    pub(super) fn parts(&self) -> std::sync::Weak<Parts> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// Hands a wish in and waits for what becomes of it. Dropping the future does not take the wish back: once it is in
+    /// the queue it runs to its end under its id (promise D9).
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn submit(&self, envelope: Envelope) -> Submitted {
+        self.enqueue(envelope)?.answer().await
+    }
+
+    /// Hands a wish in at once, behind all that was handed in before.
+    ///
+    /// # Errors
+    /// [`Refused::Draining`], [`Refused::Overloaded`] and [`Refused::NoOwner`].
+    pub fn enqueue(&self, envelope: Envelope) -> Result<Pending, Refused> {
+        // While the server drains, nothing new begins; but what workers have done is still taken.
+        let is_report = matches!(envelope.command, Command::ReportAttempt { .. } | Command::AppendLog { .. });
+        if self.0.draining.load(Ordering::Relaxed) && !is_report {
+            return Err(Refused::Draining);
+        }
+        let guard = InFlight::enter(&self.0.in_flight, envelope.key());
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Submit { envelope: Box::new(envelope), reply, guard })?;
+        Ok(Pending(answer))
+    }
+
+    /// Looks at the state between two batches.
+    ///
+    /// # Errors
+    /// [`Refused::Overloaded`] and [`Refused::NoOwner`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View<'_>) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Read(Box::new(move |view| {
+            let _ = reply.send(look(view));
+        })))?;
+        answer.await.map_err(|_| Refused::NoOwner)
+    }
+
+    /// Opens the stream of a worker. Gives the stream and the attempts that are no longer the worker's.
+    ///
+    /// # Errors
+    /// [`Refused::Draining`], [`Refused::Overloaded`] and [`Refused::NoOwner`].
+    pub async fn open_worker(&self, hello: Hello) -> Result<(WorkerStream, Vec<(RunId, AttemptNumber)>), Refused> {
+        if self.0.draining.load(Ordering::Relaxed) {
+            return Err(Refused::Draining);
+        }
+        let id = SessionId(self.0.sessions.fetch_add(1, Ordering::Relaxed));
+        let (orders_in, orders) = mpsc::unbounded_channel();
+        let (reply, stale) = oneshot::channel();
+        self.send(Message::Worker(id, WorkerMessage::Open { hello, orders: orders_in, reply }))?;
+        let stale = stale.await.map_err(|_| Refused::NoOwner)?;
+        Ok((WorkerStream { handle: self.clone(), id, orders }, stale))
+    }
+
+    /// All credentials, as of the last commit that changed one.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.0.directory.load_full()
+    }
+
+    /// Reads what is committed.
+    pub fn reader(&self) -> &Arc<dyn Reader> {
+        &self.0.reader
+    }
+
+    /// Who waits for changes of runs.
+    pub fn waiters(&self) -> &Waiters {
+        &self.0.waiters
+    }
+
+    /// The window's rules.
+    pub fn window(&self) -> &Window {
+        &self.0.window
+    }
+
+    /// After how long a silence a worker counts as lost.
+    pub fn lease(&self) -> Millis {
+        self.0.lease
+    }
+
+    /// What time it is, by the machine.
+    pub fn now(&self) -> Now {
+        self.0.clock.now()
+    }
+
+    /// The server's time, which never goes back behind a commit.
+    pub fn time(&self) -> Timestamp {
+        Timestamp(self.0.high_water.load(Ordering::Acquire)).max(self.0.clock.now().wall)
+    }
+
+    /// Whether a request is being worked on just now.
+    pub fn is_under_way(&self, key: &DedupKey) -> bool {
+        self.0.in_flight.contains(key)
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing new is taken.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the engine, after a test has moved its clock.
+    pub fn poke(&self) {
+        let _ = self.send(Message::Poke);
+    }
+
+    /// Ends the engine once what is in the queue is done, and waits for it.
+    pub async fn stop(&self) -> Stopped {
+        self.drain();
+        while let Err(Refused::Overloaded { .. }) = self.send(Message::Stop) {
+            tokio::task::yield_now().await;
+        }
+        self.stopped().await
+    }
+
+    /// Waits until the engine does not run any more, and says why.
+    pub async fn stopped(&self) -> Stopped {
+        let mut stopped = self.0.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(Stopped::Asked),
+            Err(_) => Stopped::Failed("the engine's thread has died".to_owned()),
+        }
+    }
+
+    /// Follows the position of the last commit.
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.0.revision.subscribe()
+    }
+
+    fn send(&self, message: Message) -> Result<(), Refused> {
+        self.0.queue.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Overloaded { retry_after: OVERLOAD_RETRY },
+            TrySendError::Disconnected(_) => Refused::NoOwner,
+        })
+    }
+}
+
+/// A wish that is in the queue.
+pub struct Pending(oneshot::Receiver<Submitted>);
+
+impl Pending {
+    /// What becomes of it.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn answer(self) -> Submitted {
+        self.0.await.unwrap_or(Err(Refused::NoOwner))
+    }
+}
+
+/// The engine's end of a worker's stream. Dropping it says that the stream has ended; leases go on.
+pub struct WorkerStream {
+    handle: Handle,
+    id: SessionId,
+    orders: mpsc::UnboundedReceiver<Order>,
+}
+
+impl WorkerStream {
+    /// The next thing that the worker must be told; none when the engine has gone.
+    pub async fn order(&mut self) -> Option<Order> {
+        self.orders.recv().await
+    }
+
+    /// The worker said something.
+    pub fn heard(&self) {
+        self.tell(WorkerMessage::Heard);
+    }
+
+    /// The worker takes so many attempts at a time from now on.
+    pub fn credit(&self, slots: u32) {
+        self.tell(WorkerMessage::Credit(slots));
+    }
+
+    /// The worker wants no further work.
+    pub fn drain(&self) {
+        self.tell(WorkerMessage::Drain);
+    }
+
+    /// The worker says how far an attempt is.
+    pub fn progress(&self, run_id: RunId, progress: Progress) {
+        self.tell(WorkerMessage::Progress(run_id, progress));
+    }
+
+    /// How many runs wait for what the worker can do.
+    ///
+    /// # Errors
+    /// As [`Handle::read`].
+    pub async fn queued_count(&self) -> Result<u64, Refused> {
+        let id = self.id;
+        self.handle.read(move |view| view.engine.queued_for_worker(id)).await
+    }
+
+    /// What is said here may be lost when the engine is overloaded: the worker says it again with its next heartbeat.
+    fn tell(&self, message: WorkerMessage) {
+        let _ = self.handle.send(Message::Worker(self.id, message));
+    }
+}
+
+impl Drop for WorkerStream {
+    fn drop(&mut self) {
+        let (handle, id) = (self.handle.clone(), self.id);
+        if let Err(Refused::Overloaded { .. }) = handle.send(Message::Worker(id, WorkerMessage::Close)) {
+            // The engine must learn of it: a session that is taken for open would be handed work.
+            tokio::spawn(async move {
+                while let Err(Refused::Overloaded { .. }) = handle.send(Message::Worker(id, WorkerMessage::Close)) {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+}
+
+/// The requests that are being worked on just now.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(Mutex<HashMap<DedupKey, usize>>);
+
+impl InFlight {
+    fn enter(in_flight: &Arc<Self>, key: DedupKey) -> InFlightGuard {
+        *in_flight.lock().entry(key.clone()).or_default() += 1;
+        InFlightGuard { in_flight: in_flight.clone(), key }
+    }
+
+    fn contains(&self, key: &DedupKey) -> bool {
+        self.lock().contains_key(key)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DedupKey, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct InFlightGuard {
+    in_flight: Arc<InFlight>,
+    key: DedupKey,
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        let mut in_flight = self.in_flight.lock();
+        if let Some(count) = in_flight.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                in_flight.remove(&self.key);
+            }
+        }
+    }
+}

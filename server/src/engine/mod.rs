@@ -1,0 +1,38 @@
+//! The engine of a shard: one thread that owns the state and the store, and does everything that changes anything.
+//!
+//! ```text
+//! Handle::submit(Envelope) ─▶ queue ─▶ thread ─▶ Engine::step: prefetch → dedup → permit → decide → evolve
+//!                                                      └▶ one commit ─▶ answers, orders to workers, wake-ups
+//! ```
+//!
+//! [`Engine::step`] is synchronous and takes the time as an argument, so a simulation can drive it. The thread around
+//! it ([`thread`]) only receives, calls it, and hands out what came of it. That no mutation goes round the dedup window
+//! holds by construction: the state and the store are owned by value in here, and the only thing that a caller can hand
+//! in is an [`Envelope`], which cannot be made without a principal and a request id.
+
+mod answer;
+mod directory;
+mod dispatch;
+mod envelope;
+mod explain;
+mod handle;
+mod liveness;
+mod step;
+mod thread;
+mod waiters;
+mod window;
+mod workers;
+
+pub use self::{
+    answer::{Answer, Disposition, Refused, Submitted},
+    directory::{AppEntry, Directory},
+    dispatch::{Assignment, CancelReason, Order},
+    envelope::Envelope,
+    explain::{Explanation, ExplanationKind, explain},
+    handle::{Handle, Parts, Pending, Stopped, View, WorkerStream},
+    liveness::Progress,
+    step::{Engine, Options, StepOutput},
+    thread::start,
+    waiters::Waiters,
+    workers::{Hello, SessionId},
+};

@@ -1,0 +1,348 @@
+//! One batch: prefetch, dedup, permit, decide, evolve, one commit. Synchronous; time and seed come in as arguments.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use semel_core::{
+    State,
+    command::{Command, Origin, Stamp, SystemCommand},
+    decide,
+    decide::Cold,
+    event::{Event, Record},
+    id::{AttemptNumber, Millis, Revision, RunId, Timestamp},
+    limits::Limits,
+    policy,
+    window::{DedupRecord, Window},
+};
+
+use super::{
+    answer::{Answer, Disposition, Submitted},
+    directory::Directory,
+    dispatch::{self, Assignment, Order},
+    envelope::Envelope,
+    liveness::Liveness,
+    window::{BatchWindow, Dedup},
+    workers::{SessionId, Workers},
+};
+use crate::{
+    clock::Now,
+    store::{Batch, Epoch, Error, Store, Wanted},
+};
+
+/// What an operator may set.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long and how much requests are remembered.
+    pub window: Window,
+    /// The bounds of the domain.
+    pub limits: Limits,
+    /// After how long a silence a worker counts as lost.
+    pub lease: Millis,
+    /// How often expired requests are forgotten.
+    pub expire_interval: Millis,
+    /// How many are forgotten at once, so that writers do not wait for it.
+    pub expire_rows_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            window: Window::default(),
+            limits: Limits::default(),
+            lease: Millis::from_secs(30),
+            expire_interval: Millis::from_secs(10),
+            expire_rows_max: 1000,
+        }
+    }
+}
+
+/// The heart of a shard. Owns state and store by value.
+pub struct Engine {
+    pub(super) options: Options,
+    pub(super) state: State,
+    pub(super) dedup: Dedup,
+    pub(super) workers: Workers,
+    pub(super) liveness: Liveness,
+    store: Box<dyn Store>,
+    epoch: Epoch,
+    revision: Revision,
+    /// The time of the last batch. The clock never goes back behind it.
+    high_water: Timestamp,
+    expire_at: Millis,
+    random: u64,
+}
+
+/// What came of a batch. To be handed out only after [`Engine::step`] has returned: everything in it is durable.
+#[derive(Debug, Default)]
+pub struct StepOutput {
+    /// What became of each envelope, in their order.
+    pub answers: Vec<Submitted>,
+    /// What workers must be told, in order.
+    pub orders: Vec<(SessionId, Order)>,
+    /// Runs that changed.
+    pub changed_runs: Vec<RunId>,
+    /// The credentials, if they changed.
+    pub directory: Option<Arc<Directory>>,
+}
+
+/// What a batch gathers before its commit.
+#[derive(Default)]
+struct Work {
+    now: Timestamp,
+    window: BatchWindow,
+    cold: Cold,
+    records: Vec<Record>,
+    output: StepOutput,
+}
+
+impl Engine {
+    /// Loads the state. With `bootstrap`, the hash of the first admin's secret, the app `system` is made if there is
+    /// none; the second value says whether that was so.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn open(
+        mut store: Box<dyn Store>,
+        options: Options,
+        now: Now,
+        seed: u64,
+        bootstrap: Option<[u8; 32]>,
+    ) -> Result<(Self, bool), Error> {
+        let loaded = store.load()?;
+        let mut engine = Self {
+            state: State::restore(options.limits, loaded.rows),
+            dedup: Dedup::new(options.window, loaded.window_counts),
+            workers: Workers::default(),
+            liveness: Liveness::default(),
+            store,
+            epoch: loaded.epoch,
+            revision: loaded.revision,
+            high_water: loaded.high_water,
+            expire_at: now.steady,
+            random: seed,
+            options,
+        };
+        let Some(hash) = bootstrap else { return Ok((engine, false)) };
+        let mut work = engine.begin(now);
+        engine.apply_system(&mut work, &SystemCommand::Bootstrap { hash });
+        let made = !work.records.is_empty();
+        engine.commit(now, work)?;
+        Ok((engine, made))
+    }
+
+    /// Takes a batch of envelopes, does what is due, hands out work, and commits all of it.
+    ///
+    /// # Errors
+    /// When the store failed. The state may run ahead of the disk then: the engine must not be used any more.
+    pub fn step(&mut self, now: Now, envelopes: &[Envelope]) -> Result<StepOutput, Error> {
+        let mut work = self.begin(now);
+        self.prefetch(&mut work, envelopes)?;
+        for envelope in envelopes {
+            let submitted = self.execute(&mut work, envelope);
+            work.output.answers.push(submitted);
+        }
+        self.apply_system(&mut work, &SystemCommand::Tick);
+        self.expire_leases(&mut work, now.steady);
+        self.hand_out(&mut work);
+        self.commit(now, work)
+    }
+
+    /// The position of the last commit.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The state as of the last commit.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The time by the server's clock, which never goes back.
+    pub fn time(&self, now: Now) -> Timestamp {
+        self.high_water.max(now.wall)
+    }
+
+    pub(super) fn reader(&self) -> Arc<dyn crate::store::Reader> {
+        self.store.reader()
+    }
+
+    /// How long the engine may sleep if nothing arrives.
+    pub fn sleep_max(&self, now: Now) -> Millis {
+        let timer = self.state.next_deadline().map(|at| at.0 - self.time(now).0);
+        let loss = self.liveness.next_loss(&self.state, self.options.lease).map(|at| at.0 - now.steady.0);
+        let expiry = self.expire_at.0 - now.steady.0;
+        Millis([timer, loss, Some(expiry)].into_iter().flatten().min().unwrap_or(0).max(0))
+    }
+
+    fn begin(&mut self, now: Now) -> Work {
+        let now = self.time(now);
+        self.high_water = now;
+        Work { now, ..Work::default() }
+    }
+
+    fn prefetch(&mut self, work: &mut Work, envelopes: &[Envelope]) -> Result<(), Error> {
+        let mut wanted = Wanted::default();
+        let mut seen = HashSet::new();
+        for envelope in envelopes {
+            let key = envelope.key();
+            if seen.insert(key.clone()) {
+                wanted.requests.push(key);
+            }
+            let with_payload = matches!(envelope.command, Command::RetryRun { .. });
+            if let Some(run_id) = envelope.command.cold_run()
+                && (with_payload || self.state.run(run_id).is_none())
+            {
+                wanted.runs.push((run_id, with_payload));
+            }
+        }
+        if wanted.requests.is_empty() {
+            return Ok(());
+        }
+        let fetched = self.store.prefetch(&wanted)?;
+        work.window.fetched = fetched.requests;
+        for (run, payload) in fetched.runs {
+            work.cold.insert(run, payload);
+        }
+        Ok(())
+    }
+
+    /// The way of one envelope. The order matters: an id outside the window is refused before anything is looked up
+    /// (D6), the caller's right is checked before a replay is shown (D8), and a refusal records nothing (D7).
+    fn execute(&mut self, work: &mut Work, envelope: &Envelope) -> Submitted {
+        self.dedup.window.admit(envelope.request_id, work.now)?;
+        policy::permit(&envelope.principal, &envelope.command)?;
+        let key = envelope.key();
+        if let Some(answer) = self.dedup.replay(&mut work.window, &key, envelope)? {
+            return Ok(answer);
+        }
+        self.dedup.admit_new(&key.app, &envelope.command)?;
+        let stamp = self.stamp(work.now);
+        let origin = Origin { request_id: envelope.request_id };
+        let (events, reply) = decide(&self.state, &work.cold, stamp, &origin, &envelope.command)?;
+        let revision = if events.is_empty() { self.revision } else { stamp.revision };
+        self.apply(work, stamp, events, Some(envelope));
+        let record = DedupRecord {
+            method: envelope.command.method(),
+            principal: envelope.principal.name.clone(),
+            fingerprint: envelope.fingerprint.clone(),
+            revision,
+            execute_time: work.now,
+            reply,
+            arrivals: 1,
+        };
+        let answer = Answer::of(&record, Disposition::Executed);
+        self.dedup.remember(&mut work.window, key, record);
+        Ok(answer)
+    }
+
+    fn apply_system(&mut self, work: &mut Work, command: &SystemCommand) {
+        let stamp = self.stamp(work.now);
+        let events = semel_core::decide_system(&self.state, stamp, command);
+        self.apply(work, stamp, events, None);
+    }
+
+    /// Evolves the events of one command, and notes what workers must be told of them.
+    fn apply(&mut self, work: &mut Work, stamp: Stamp, events: Vec<Event>, cause: Option<&Envelope>) {
+        if events.is_empty() {
+            return;
+        }
+        let reporter = cause.and_then(|envelope| match &envelope.command {
+            Command::ReportAttempt { attempt, .. } => Some(attempt.worker_id),
+            _ => None,
+        });
+        for (worker_id, orders) in dispatch::notices(&self.state, &events, reporter) {
+            if let Some(session_id) = self.workers.session_of(worker_id) {
+                work.output.orders.extend(orders.into_iter().map(|order| (session_id, order)));
+            }
+        }
+        for event in &events {
+            self.state.evolve(stamp, event);
+        }
+        self.revision = stamp.revision;
+        work.records.push(Record {
+            revision: stamp.revision,
+            time: stamp.now,
+            request_id: cause.map(|envelope| envelope.request_id),
+            principal: cause.map(|envelope| envelope.principal.name.clone()).unwrap_or_default(),
+            events,
+        });
+    }
+
+    fn expire_leases(&mut self, work: &mut Work, steady: Millis) {
+        for worker_id in self.liveness.lost(&self.state, steady, self.options.lease) {
+            let held: Vec<(RunId, AttemptNumber)> = self.state.held_by(worker_id).collect();
+            for (run_id, number) in held {
+                self.apply_system(work, &SystemCommand::ExpireLease { run_id, number });
+            }
+        }
+        self.liveness.sweep(&self.state, steady, self.options.lease);
+    }
+
+    fn hand_out(&mut self, work: &mut Work) {
+        let mut closed = BTreeSet::new();
+        while let Some((command, session_id)) = dispatch::next_start(&self.state, &self.workers, &mut closed) {
+            self.apply_system(work, &command);
+            let SystemCommand::StartAttempt { run_id, .. } = command else { break };
+            if let Some(run) = self.state.run(run_id) {
+                work.output.orders.push((session_id, Order::Assign(Box::new(Assignment::of(run)))));
+            }
+        }
+    }
+
+    fn commit(&mut self, now: Now, mut work: Work) -> Result<StepOutput, Error> {
+        let expire = (now.steady >= self.expire_at).then(|| {
+            self.expire_at = Millis(now.steady.0 + self.options.expire_interval.0);
+            (self.dedup.oldest(work.now), self.options.expire_rows_max)
+        });
+        let silent = work.records.is_empty() && work.window.made.is_empty();
+        if silent && expire.is_none() && !self.dedup.arrivals_are_many() {
+            return Ok(work.output);
+        }
+        let changes = self.state.take_changes();
+        let batch = Batch {
+            now: work.now,
+            revision: self.revision,
+            requests: std::mem::take(&mut work.window.made),
+            arrivals: self.dedup.take_arrivals(),
+            records: work.records,
+            apps: changes.apps.iter().map(|name| (name, self.state.app(name))).collect(),
+            tokens: changes.tokens.iter().map(|id| (*id, self.state.revoked_tokens().get(id).copied())).collect(),
+            jobs: changes.jobs.iter().map(|key| (key, self.state.job(key))).collect(),
+            live: self.state.live_rows(&changes).collect(),
+            finished: changes.finished.values().collect(),
+            unique: changes.unique.iter().map(|(key, hold)| (key, hold.as_ref())).collect(),
+            blobs: changes.blobs.iter().collect(),
+            logs: changes.logs.iter().collect(),
+            expire,
+        };
+        let committed = self.store.commit(self.epoch, &batch)?;
+        self.dedup.expired(&committed.expired);
+        let full_slice = committed.expired.values().sum::<u64>() >= self.options.expire_rows_max as u64;
+        if expire.is_some() && full_slice {
+            self.expire_at = now.steady;
+        }
+        for run_id in changes.finished.keys() {
+            self.liveness.forget_progress(*run_id);
+        }
+        work.output.changed_runs = changes.runs.into_iter().chain(changes.finished.into_keys()).collect();
+        if !changes.apps.is_empty() || !changes.tokens.is_empty() {
+            work.output.directory = Some(Arc::new(Directory::of(&self.state)));
+        }
+        Ok(work.output)
+    }
+
+    fn stamp(&mut self, now: Timestamp) -> Stamp {
+        Stamp { now, revision: self.revision.next(), entropy: self.next_random() }
+    }
+
+    /// SplitMix64. Run ids are unique without it; it only keeps them from being guessed one after another.
+    fn next_random(&mut self) -> u32 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from((mixed ^ (mixed >> 31)) >> 32).expect("32 bits are left")
+    }
+}

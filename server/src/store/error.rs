@@ -1,0 +1,53 @@
+//! What can go wrong with a store. None of it is a caller's fault.
+
+use std::path::PathBuf;
+
+use semel_core::codec;
+
+use super::Epoch;
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine below failed: the disk, its space, its memory map.
+    #[error("the store failed to {doing}")]
+    Engine {
+        /// What it was at.
+        doing: &'static str,
+        /// What it says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row is not what it should be.
+    #[error("the store is damaged, or was written by a newer server")]
+    Damaged(#[from] codec::Error),
+    /// The store has another format.
+    #[error(
+        "the store at {path} has format {found}, this server knows {known}: use a server that knows it, or another data directory"
+    )]
+    Format {
+        /// Where.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// Another process has it open.
+    #[error("the data directory {path} is in use by another process: stop that one first")]
+    InUse {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Somebody else owns the shard.
+    #[error("this server lost the shard: it holds epoch {held:?}, the store is at {current:?}")]
+    Fenced {
+        /// Ours.
+        held: Epoch,
+        /// That of the owner.
+        current: Epoch,
+    },
+    /// A fault that a test asked for.
+    #[error("a fault was injected: {0}")]
+    Injected(&'static str),
+}
