@@ -64,6 +64,22 @@ async fn a_report_that_is_refused_for_now_is_sent_again_under_the_same_id() {
 }
 
 #[tokio::test]
+async fn a_report_waits_as_long_as_the_server_asks() {
+    let desk = Desk::start().await;
+    let worker = start(builder(&desk));
+    let mut session = desk.open().await;
+    session.assign("run-1", 1, "echo").await;
+    let (id, ..) = session.report().await;
+    let delay = Duration::from_millis(300);
+    let refused_at = Instant::now();
+    session.ack_refused(&id, &overloaded().after(delay)).await;
+    assert_eq!(session.report().await.0, id);
+    assert!(refused_at.elapsed() >= delay, "{:?}", refused_at.elapsed());
+    session.ack(&id).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn an_id_from_the_future_is_minted_anew_for_a_report_that_was_sent_once() {
     let desk = Desk::start().await;
     let worker = start(builder(&desk));
