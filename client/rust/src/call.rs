@@ -79,7 +79,7 @@ impl Core {
 
     async fn sign<M: Method>(&self, request: &M, attempts: &Loop<'_>) -> Result<Signature, Error> {
         if request.holds_credentials() {
-            return Ok(Signature { bearer: None, generation: 0 });
+            return Ok(Signature::fixed(None));
         }
         self.auth.sign(self, attempts.deadline).await.map_err(|error| error.of_call(&attempts.request_id))
     }

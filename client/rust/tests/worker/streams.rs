@@ -99,19 +99,45 @@ fn expired() -> Refuse {
     Refuse::new(Code::Unauthenticated, "CREDENTIALS_EXPIRED").auth(AuthStatus::Expired)
 }
 
+async fn say_expiring(session: &Session) {
+    let auth = AuthResult { status: AuthStatus::Expiring.into(), ..Default::default() };
+    session.send(Down::AuthNotice(AuthNotice { auth: Some(auth) })).await;
+}
+
+async fn reauthenticated(session: &mut Session) -> String {
+    match session.next().await {
+        Some((_, Up::Reauthenticate(Reauthenticate { token }))) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn credentials_that_end_soon_are_renewed_on_the_open_stream() {
     let desk = Desk::start().await;
     let worker = start(builder_with(&desk, secret()));
     let mut session = desk.open().await;
     assert_eq!(session.bearer.as_deref(), Some("Bearer token-1"));
-    let auth = AuthResult { status: AuthStatus::Expiring.into(), ..Default::default() };
-    session.send(Down::AuthNotice(AuthNotice { auth: Some(auth) })).await;
-    match session.next().await {
-        Some((_, Up::Reauthenticate(Reauthenticate { token }))) => assert_eq!(token, "token-2"),
-        other => panic!("{other:?}"),
-    }
+    say_expiring(&session).await;
+    assert_eq!(reauthenticated(&mut session).await, "token-2");
+    say_expiring(&session).await;
     round_trip(&mut session).await;
+    assert_eq!(desk.tokens.tokens().len(), 2, "a token that is fresh is not renewed");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_that_live_shorter_than_the_warning_are_renewed_in_their_own_time() {
+    let desk = Desk::start().await;
+    let lifetime = Duration::from_millis(500);
+    desk.tokens.token_lifetime(lifetime);
+    let worker = start(builder_with(&desk, secret()));
+    let mut session = desk.open().await;
+    say_expiring(&session).await;
+    assert_eq!(reauthenticated(&mut session).await, "token-2");
+    let fresh = Instant::now();
+    say_expiring(&session).await;
+    assert_eq!(reauthenticated(&mut session).await, "token-3");
+    assert!(fresh.elapsed() >= lifetime / 2, "{:?}", fresh.elapsed());
     worker.stop().await;
 }
 
