@@ -1,0 +1,1 @@
+//! The dedup broken on purpose, and the checker that must notice.
