@@ -80,7 +80,8 @@ impl World {
         let habits = [Patient, Patient, Patient, GivesUp, Mesh, Mesh, Mesh, Reuser, Skewed, Late, Stranger];
         let habit = *plan::pick(&mut self.rng, &habits);
         let skew = if habit == Habit::Skewed { self.skew() } else { self.rng.i64(-500..500) };
-        let at = EPOCH + self.now;
+        // Half of the callers correct their clocks by the server's.
+        let at = EPOCH + self.now + if self.rng.bool() { self.offset_seen } else { 0 };
         let id = plan::mint(&mut self.rng, (at + skew).max(0));
         let command = match habit {
             Habit::Stranger => {
@@ -204,6 +205,7 @@ impl World {
     pub(crate) fn hear(&mut self, arrival: ArrivalNo, server_time: Timestamp, outcome: Outcome) {
         let call = self.history.arrivals[arrival].call;
         self.history.lines.push((self.now, Entry::Heard(arrival, server_time, outcome.clone())));
+        self.offset_seen = server_time.0 - EPOCH - self.now;
         if self.calls[call].is_done {
             return;
         }
@@ -227,6 +229,7 @@ impl World {
     fn tries_again(&mut self, call: CallNo, outcome: &Outcome) -> Option<i64> {
         let state = &self.calls[call];
         let (habit, refusals) = (state.habit, state.refusals);
+        let is_worker = matches!(state.owner, Owner::Worker { .. });
         if habit == Habit::GivesUp {
             return None;
         }
@@ -236,6 +239,8 @@ impl World {
             Outcome::Unauthenticated => (refusals < 3).then_some(3_000),
             Outcome::Refused(_) => match outcome.rejection() {
                 Some(Rejection::QuotaExceeded { .. }) => Some(self.rng.i64(20_000..60_000)),
+                // It corrects its clock, and says it anew.
+                Some(Rejection::RequestIdInFuture { .. }) if is_worker => None,
                 Some(Rejection::RequestIdInFuture { ahead }) => (refusals < 5).then_some(ahead.0 + 10),
                 Some(Rejection::Forbidden { .. }) if habit == Habit::Stranger && refusals < 3 => {
                     self.ask_for_rights();
@@ -252,7 +257,7 @@ impl World {
     /// Somebody asks the operator, who may or may not agree.
     fn ask_for_rights(&mut self) {
         if self.rng.bool() {
-            let id = plan::mint(&mut self.rng, EPOCH + self.now);
+            let id = self.mint();
             let call = self.add_call(Call::new(id, Who::Admin, plan::grant(true)), Owner::Caller, Habit::Patient);
             self.after(500, Event::Send(call));
         }

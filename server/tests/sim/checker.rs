@@ -112,7 +112,8 @@ pub(crate) fn check(history: &History, reader: &dyn Reader, options: &Options) -
             Entry::Read(..) | Entry::Note(_) => {}
         }
     }
-    let effects = effects::read(&mut violations, reader, options);
+    let sent = ledgers.keys().cloned().collect();
+    let effects = effects::read(&mut violations, reader, options, &sent);
     for (key, ledger) in &ledgers {
         ledger.settle(&mut violations, key, &effects, options);
     }
@@ -149,7 +150,8 @@ impl<'h> Ledger<'h> {
         outcome: &'h Outcome,
     ) {
         self.heard += 1;
-        let mut broken = |rule, what: &str| violations.push(violation(rule, format!("#{arrival} of {}: {what}", call.id)));
+        let mut broken =
+            |rule, what: &str| violations.push(violation(rule, format!("#{arrival} of {}: {what}", call.id)));
         let oldest = server_time.minus(options.window.length);
         let minted_at = call.id.minted_at();
         match outcome {
@@ -259,7 +261,10 @@ impl<'h> Ledger<'h> {
                     None => self.variants.len() == 1,
                 };
                 if is_same && *at > effect.time {
-                    broken(Rule::DecidedOnce, format!("took effect at {effect:?}, and was refused at {at:?}: {refusal}"));
+                    broken(
+                        Rule::DecidedOnce,
+                        format!("took effect at {effect:?}, and was refused at {at:?}: {refusal}"),
+                    );
                 }
             }
         }
@@ -293,7 +298,8 @@ fn settle_ok(
         broken(Rule::Durable, format!("OK at {:?}, and the log ends at {:?}", answer.revision, effects.last));
     }
     for effect in found {
-        if (effect.revision, effect.time) != (answer.revision, answer.execute_time) || effect.principal != call.who.to_string()
+        if (effect.revision, effect.time) != (answer.revision, answer.execute_time)
+            || effect.principal != call.who.to_string()
         {
             broken(Rule::OkStays, format!("OK says {answer:?}, the log says {effect:?}"));
         }

@@ -35,8 +35,13 @@ pub(crate) struct Effects {
 
 const PAGE: usize = 500;
 
-/// Reads all of it, page by page, as a caller would.
-pub(crate) fn read(violations: &mut Vec<Violation>, reader: &dyn Reader, options: &Options) -> Effects {
+/// Reads all of it, page by page, as a caller would. `sent` are the ids that were sent, each to an app.
+pub(crate) fn read(
+    violations: &mut Vec<Violation>,
+    reader: &dyn Reader,
+    options: &Options,
+    sent: &BTreeSet<DedupKey>,
+) -> Effects {
     let mut effects = Effects::default();
     let mut story = Story::default();
     let mut time = Timestamp(0);
@@ -44,7 +49,8 @@ pub(crate) fn read(violations: &mut Vec<Violation>, reader: &dyn Reader, options
         let page = reader.records(effects.last.next(), PAGE).expect("the memory can be read");
         for record in &page {
             if record.revision != effects.last.next() || record.time < time || record.events.is_empty() {
-                let what = format!("after {:?} at {time:?} comes {:?} at {:?}", effects.last, record.revision, record.time);
+                let what =
+                    format!("after {:?} at {time:?} comes {:?} at {:?}", effects.last, record.revision, record.time);
                 violations.push(violation(Rule::Log, what));
             }
             effects.last = record.revision;
@@ -53,7 +59,7 @@ pub(crate) fn read(violations: &mut Vec<Violation>, reader: &dyn Reader, options
             if let Some(request_id) = record.request_id {
                 let effect =
                     Effect { revision: record.revision, time: record.time, principal: record.principal.clone() };
-                let key = DedupKey { request_id, app: story.scope(record) };
+                let key = story.key(record, request_id, sent);
                 check_minted(violations, request_id, record, options);
                 effects.by_request.entry(key).or_default().push(effect);
             }
@@ -124,9 +130,8 @@ struct Story {
     jobs: BTreeMap<JobKey, (Option<u32>, bool)>,
     running: BTreeMap<JobKey, BTreeSet<RunId>>,
     keys: BTreeMap<(JobKey, String), RunId>,
-    tokens_revoked: BTreeMap<AppName, Option<Timestamp>>,
-    /// The scope of the record that was taken last.
-    scope: Option<AppName>,
+    /// The app that the record that was taken last is about, and the one under which its request is remembered.
+    scope: Option<(AppName, AppName)>,
 }
 
 /// The life of a run.
@@ -140,14 +145,18 @@ struct Life {
 }
 
 impl Story {
-    /// The app under which the request behind the record just taken is remembered.
-    fn scope(&self, record: &Record) -> AppName {
-        self.scope.clone().unwrap_or_else(|| unreachable!("an event names an app: {record:?}"))
+    /// Under what the request behind the record just taken is remembered. An app may have changed by a request about
+    /// apps or by one of its own; then it is the one that was sent.
+    fn key(&self, record: &Record, request_id: RequestId, sent: &BTreeSet<DedupKey>) -> DedupKey {
+        let (about, scope) = self.scope.clone().unwrap_or_else(|| unreachable!("an event names an app: {record:?}"));
+        let own = DedupKey { request_id, app: about };
+        let key = DedupKey { request_id, app: scope };
+        if sent.contains(&own) && !sent.contains(&key) { own } else { key }
     }
 
     fn take(&mut self, violations: &mut Vec<Violation>, record: &Record) {
         for event in &record.events {
-            self.scope = Some(self.scope_of(event));
+            self.scope = Some((self.app_of(event), self.scope_of(event)));
             let mut broken = |rule, what: String| {
                 violations.push(violation(rule, format!("at {:?}, {event:?}: {what}", record.revision)));
             };
@@ -166,9 +175,6 @@ impl Story {
                     }
                     self.jobs.remove(key);
                 }
-                Event::AppCreated { app } | Event::AppUpdated { app } => {
-                    self.tokens_revoked.insert(app.name.clone(), app.tokens_revoked_until);
-                }
                 Event::RunCreated { run, .. } => self.created(&mut broken, run),
                 _ => self.run_event(&mut broken, event),
             }
@@ -186,13 +192,8 @@ impl Story {
                 broken(Rule::UniqueKey, format!("its key is held by {holder:?}"));
             }
         }
-        let life = Life {
-            job: run.job.clone(),
-            unique_key: run.unique_key.clone(),
-            attempt: 0,
-            holder: None,
-            outcome: None,
-        };
+        let life =
+            Life { job: run.job.clone(), unique_key: run.unique_key.clone(), attempt: 0, holder: None, outcome: None };
         if self.runs.insert(run.id, life).is_some() {
             broken(Rule::RunLife, "created twice".to_owned());
         }
@@ -244,11 +245,15 @@ impl Story {
 
     fn scope_of(&self, event: &Event) -> AppName {
         match event {
-            Event::AppUpdated { app } if self.tokens_revoked.get(&app.name) != Some(&app.tokens_revoked_until) => {
-                app.name.clone()
-            }
             Event::AppCreated { .. } | Event::AppUpdated { .. } | Event::AppDeleted { .. } => AppName::system(),
-            Event::TokenRevoked { app, .. } => app.clone(),
+            _ => self.app_of(event),
+        }
+    }
+
+    fn app_of(&self, event: &Event) -> AppName {
+        match event {
+            Event::AppCreated { app } | Event::AppUpdated { app } => app.name.clone(),
+            Event::AppDeleted { app } | Event::TokenRevoked { app, .. } => app.clone(),
             Event::TokenForgotten { .. } => AppName::system(),
             Event::JobCreated { job } => job.key.app.clone(),
             Event::JobUpdated { key, .. }
@@ -267,7 +272,8 @@ impl Story {
     fn compare(&self, violations: &mut Vec<Violation>, runs: &BTreeMap<RunId, Run>) {
         for (run_id, life) in &self.runs {
             let Some(run) = runs.get(run_id) else {
-                violations.push(violation(Rule::Durable, format!("the log has run {run_id}, its row is gone: {life:?}")));
+                violations
+                    .push(violation(Rule::Durable, format!("the log has run {run_id}, its row is gone: {life:?}")));
                 continue;
             };
             let outcome = match run.state {

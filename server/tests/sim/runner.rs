@@ -88,7 +88,8 @@ impl Lived {
             || vec!["(the code panicked, see above)".to_owned()],
             |history| history.render(history.lines.len().saturating_sub(LINES_SHOWN)),
         );
-        let broken = self.violations.iter().take(20).map(|violation| format!("{:?}: {}", violation.rule, violation.what));
+        let broken =
+            self.violations.iter().take(20).map(|violation| format!("{:?}: {}", violation.rule, violation.what));
         panic!(
             "seed {seed} breaks {count} promises\n{broken}\n\nthe last lines of its history:\n{lines}\n\n\
              to run just this seed: SEMEL_SIM_SEED={seed} cargo sim every_promise\n\

@@ -263,7 +263,7 @@ impl World {
         let worker = &self.workers[index];
         let attempt = AttemptRef { app: worker.app.clone(), worker_id: worker.id, run_id, number };
         let who = Who::App(worker.app.clone());
-        let id = plan::mint(&mut self.rng, EPOCH + self.now);
+        let id = self.mint();
         let owner = Owner::Worker { worker: index, run_id, number, is_report };
         let call = self.add_call(Call::new(id, who, command(attempt)), owner, Habit::Patient);
         self.after(0, Event::Send(call));
@@ -274,10 +274,10 @@ impl World {
     pub(crate) fn report_answered(&mut self, index: usize, run_id: RunId, number: AttemptNumber, outcome: &Outcome) {
         let held = (run_id, number);
         self.workers[index].tasks.remove(&held);
-        // It could not say it in time. It is fenced, so it may say it anew.
-        if matches!(outcome.rejection(), Some(Rejection::RequestIdExpired { .. })) {
+        // It could not say it in time, or its clock was wrong. It is fenced, so it may say it anew.
+        if let Some(Rejection::RequestIdExpired { .. } | Rejection::RequestIdInFuture { .. }) = outcome.rejection() {
             self.workers[index].tasks.insert(held, Task::default());
-            self.after(0, Event::Worker(index, WorkerEvent::Finish(held)));
+            self.after(1_000, Event::Worker(index, WorkerEvent::Finish(held)));
         }
     }
 

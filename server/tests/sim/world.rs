@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use semel_core::{
     command::Command,
-    id::{AppName, RunId, Timestamp},
+    id::{AppName, RequestId, RunId, Timestamp},
 };
 
 use crate::{
@@ -67,6 +67,8 @@ pub(crate) struct World {
     pub(crate) workers: Vec<SimWorker>,
     /// Runs that callers know of.
     pub(crate) known_runs: Vec<(AppName, RunId)>,
+    /// By how much the server's clock seems to be ahead, to whoever corrects a clock by the server's.
+    pub(crate) offset_seen: i64,
     pub(crate) is_calm: bool,
     /// Copies that are still on their way.
     pub(crate) copies_due: usize,
@@ -109,6 +111,7 @@ impl World {
             server: Server::default(),
             workers: Vec::new(),
             known_runs: Vec::new(),
+            offset_seen: 0,
             is_calm: false,
             copies_due: 0,
             violations: Vec::new(),
@@ -122,6 +125,11 @@ impl World {
     pub(crate) fn after(&mut self, millis: i64, event: Event) {
         self.scheduled += 1;
         self.queue.insert((self.now + millis.max(0), self.scheduled), event);
+    }
+
+    /// An id of somebody who corrects a clock by the server's, as the client library does.
+    pub(crate) fn mint(&mut self) -> RequestId {
+        plan::mint(&mut self.rng, EPOCH + self.now + self.offset_seen)
     }
 
     pub(crate) fn note(&mut self, text: String) {
@@ -139,7 +147,8 @@ impl World {
         self.after(0, Event::Restart);
         for (nr, name) in plan::APPS.iter().chain([&plan::GUEST]).enumerate() {
             let id = plan::mint(&mut self.rng, EPOCH);
-            let call = self.add_call(Call::new(id, Who::Admin, plan::create_app(name, id)), Owner::Caller, Habit::Patient);
+            let call =
+                self.add_call(Call::new(id, Who::Admin, plan::create_app(name, id)), Owner::Caller, Habit::Patient);
             self.after(10 + nr as i64, Event::Send(call));
         }
         for key in plan::all_jobs() {
@@ -232,7 +241,7 @@ impl World {
         for app in plan::APPS.map(plan::app) {
             for job in reader.jobs(&app, None, 1000).expect("the memory can be read") {
                 if job.pause.is_some() && self.server.is_up() {
-                    let id = plan::mint(&mut self.rng, EPOCH + self.now);
+                    let id = self.mint();
                     let call = Call::new(id, Who::Admin, Command::ResumeJob { key: job.key });
                     let call = self.add_call(call, Owner::Caller, Habit::Patient);
                     self.after(0, Event::Send(call));
