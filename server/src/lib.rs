@@ -6,3 +6,4 @@ pub mod auth;
 pub mod clock;
 pub mod engine;
 pub mod store;
+pub mod worker;
