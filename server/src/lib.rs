@@ -4,6 +4,9 @@
 
 pub mod auth;
 pub mod clock;
+pub mod dev;
 pub mod engine;
+pub mod server;
 pub mod store;
+mod transport;
 pub mod worker;

@@ -9,6 +9,7 @@ mod secret;
 mod throttle;
 mod token;
 
+pub(crate) use self::keyring::write_owner_only;
 pub use self::{
     authenticator::{Authenticator, Mode, Moment, NarrowingError, Verdict},
     keyring::{Error as KeyringError, Keyring},

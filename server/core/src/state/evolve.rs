@@ -44,7 +44,8 @@ impl State {
                 self.job_changed(key, stamp);
             }
             Event::JobPaused { key, note } => {
-                self.require_job(key).pause = Some(Pause { note: note.clone(), time: stamp.now });
+                let job = self.require_job(key);
+                job.pause = Some(Pause::again(job.pause.as_ref(), note, stamp.now));
                 self.job_changed(key, stamp);
             }
             Event::JobResumed { key } => {
