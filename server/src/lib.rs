@@ -3,6 +3,8 @@
 //! Who may import whom: `main → transport → engine → {core, store}`. See ARCHITECTURE.md.
 
 pub mod auth;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod store;
