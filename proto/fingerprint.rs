@@ -38,12 +38,25 @@ pub trait Content {
         self.leaves(&mut leaves);
         leaves.finish()
     }
+    /// The fingerprint of the content and the app: for requests that are about apps themselves, where the app is not the
+    /// scope of the id but a part of the wish.
+    fn fingerprint_with_app(&self, app: &str) -> Fingerprint {
+        let mut leaves = Leaves::default();
+        leaves.leaf(APP_LEAF, &app.to_owned());
+        self.leaves(&mut leaves);
+        leaves.finish()
+    }
 }
+
+/// The app is field 2 of every request that has one.
+const APP_LEAF: u16 = 2 << 8;
 
 /// A request with a header.
 pub trait Request: Content {
     /// The header, if there is one.
     fn header(&self) -> Option<&crate::v1::RequestHeader>;
+    /// The app that it names; empty for that of the caller.
+    fn app(&self) -> &str;
 }
 
 /// Collects the leaves of a request.

@@ -50,6 +50,9 @@ fn request(out: &mut String, set: &FileDescriptorSet, message: &DescriptorProto)
         writeln!(out, "impl Content for crate::v1::{name} {{\n    const MESSAGE: &'static str = \"{PACKAGE}.{name}\";");
     out.push_str("    fn leaves(&self, out: &mut Leaves) {\n");
     let mut names = String::new();
+    if let Some(app) = message.field.iter().find(|field| field.name() == "app") {
+        let _ = writeln!(names, "            {} => \"app\",", app.number() << 8);
+    }
     for field in in_tag_order(message).into_iter().filter(|field| !NO_CONTENT.contains(&field.name())) {
         let (number, field_name) = (field.number(), field.name());
         let _ = writeln!(names, "            {} => \"{field_name}\",", number << 8);
@@ -68,10 +71,12 @@ fn request(out: &mut String, set: &FileDescriptorSet, message: &DescriptorProto)
     }
     out.push_str("        let _ = out;\n    }\n    fn leaf_name(leaf: u16) -> &'static str {\n        match leaf {\n");
     let _ = writeln!(out, "{names}            _ => \"a field of another version\",\n        }}\n    }}\n}}");
+    let has_app = message.field.iter().any(|field| field.name() == "app");
     if message.field.iter().any(|field| field.name() == "header") {
         let _ = writeln!(
             out,
-            "impl Request for crate::v1::{name} {{\n    fn header(&self) -> Option<&crate::v1::RequestHeader> {{ self.header.as_ref() }}\n}}"
+            "impl Request for crate::v1::{name} {{\n    fn header(&self) -> Option<&crate::v1::RequestHeader> {{ self.header.as_ref() }}\n    fn app(&self) -> &str {{ {} }}\n}}",
+            if has_app { "&self.app" } else { "\"\"" }
         );
     }
 }

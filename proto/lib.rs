@@ -1,6 +1,7 @@
 //! The protocol of Semel: the messages and services of `semel.v1`, their descriptor set, and the fingerprint of a
 //! request's content. Nothing here decides anything, and nothing here knows a server.
 
+pub mod details;
 pub mod fingerprint;
 
 mod redacted;

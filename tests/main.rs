@@ -1,1 +1,3 @@
-//! End to end.
+//! End to end: a whole server, real clients, the wire between them. One test binary, a file per behaviour.
+
+mod e2e;

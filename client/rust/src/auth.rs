@@ -2,7 +2,7 @@
 //! a token must be renewed is told to it, or read off the token's own end.
 
 use std::{
-    sync::RwLock,
+    sync::{PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,8 @@ use crate::{
 
 /// A token is renewed when this part of its life has passed, so that its end is never met in ordinary use.
 const RENEW_AT: f64 = 0.8;
+/// The longest wait before renewing is tried again while the present token still holds.
+const RENEW_AGAIN_MAX: Duration = Duration::from_secs(10);
 /// What is assumed of a token whose answer does not say when it ends.
 const LIFETIME_UNSTATED: Duration = Duration::from_secs(300);
 
@@ -112,12 +114,23 @@ impl Tokens {
         }
         // The token still holds: one caller renews it, the others go on with it, and so does this one if it fails.
         let Ok(gate) = self.gate.try_lock() else { return Ok(token.signature) };
-        let renewed = self.fetch(core, token.signature.generation, deadline).await;
-        drop(gate);
-        Ok(renewed.unwrap_or_else(|error| {
+        let before = deadline.min(now + core.request_timeout).min(token.ends_at);
+        let renewed = self.fetch(core, token.signature.generation, before).await;
+        let signature = renewed.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot renew the token yet, going on with the present one");
+            self.renew_later();
             token.signature
-        }))
+        });
+        drop(gate);
+        Ok(signature)
+    }
+
+    /// Lets the callers be for a while after the token could not be renewed.
+    fn renew_later(&self) {
+        if let Some(token) = self.present.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let now = Instant::now();
+            token.renew_at = now + (token.ends_at.saturating_duration_since(now) / 4).min(RENEW_AGAIN_MAX);
+        }
     }
 
     async fn renew(&self, core: &Core, generation: u64, deadline: Instant) -> Result<Signature, Error> {
@@ -140,7 +153,7 @@ impl Tokens {
             renew_at: asked_at + lifetime.mul_f64(RENEW_AT),
             ends_at: asked_at + lifetime,
         };
-        *self.present.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token);
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
         tracing::debug!(app = %self.app, lifetime_s = lifetime.as_secs(), "got a token");
         Ok(signature)
     }
@@ -165,7 +178,7 @@ impl Tokens {
     }
 
     fn present(&self) -> Option<Token> {
-        self.present.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.present.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

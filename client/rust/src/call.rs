@@ -16,6 +16,9 @@ use crate::{
     transport::Transport,
 };
 
+/// A call that may take for ever is given a year, so that moments can be added up without care.
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// What all clones of a client share.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -46,10 +49,12 @@ impl Core {
     pub(crate) async fn call<M: Method>(&self, mut request: M, options: &CallOptions) -> Result<M::Response, Error> {
         let (request_id, given) = self.fill(&mut request, options)?;
         let wait = request.server_wait();
-        let deadline = Instant::now() + options.overall_timeout.unwrap_or(self.overall_timeout).saturating_add(wait);
+        let overall = options.overall_timeout.unwrap_or(self.overall_timeout).saturating_add(wait);
+        let deadline = Instant::now() + overall.min(TIMEOUT_MAX);
         let request_timeout = options.request_timeout.unwrap_or(self.request_timeout).saturating_add(wait);
         let retry = options.retry.as_ref().unwrap_or(&self.retry);
         let mut attempts = Loop::new(self, retry, deadline, request_id, given);
+        attempts.progress.can_refresh = self.auth.can_refresh() && !request.holds_credentials();
         let mut signature = self.sign::<M>(&request, &attempts).await?;
         loop {
             let timeout = attempts.timeout(request_timeout);
@@ -125,7 +130,7 @@ impl<'a> Loop<'a> {
         request_id: String,
         id_given: bool,
     ) -> Self {
-        let progress = Progress { can_refresh: core.auth.can_refresh(), id_given, ..Progress::default() };
+        let progress = Progress { id_given, ..Progress::default() };
         Self { core, options, deadline, request_id, progress }
     }
 
@@ -155,7 +160,7 @@ impl<'a> Loop<'a> {
     }
 
     /// Waits before the next attempt, or gives up if the time does not suffice.
-    async fn pause(&self, at_least: Option<Duration>, refusal: Refusal) -> Result<(), Error> {
+    async fn pause(&self, at_least: Option<Duration>, refusal: Box<Refusal>) -> Result<(), Error> {
         let jitter = self.options.backoff(self.progress.attempts, fastrand::f64());
         let wait = at_least.unwrap_or_default().saturating_add(jitter);
         if wait >= self.deadline.saturating_duration_since(Instant::now()) {
@@ -166,7 +171,7 @@ impl<'a> Loop<'a> {
     }
 
     /// For a call that is unsigned and keeps its id: waits before the next attempt, or gives up.
-    pub(crate) async fn wait_or_give_up(&mut self, refusal: Refusal) -> Result<(), Error> {
+    pub(crate) async fn wait_or_give_up(&mut self, refusal: Box<Refusal>) -> Result<(), Error> {
         match self.decide(&refusal) {
             Decision::Again(wait) => self.pause(wait, refusal).await,
             _ => Err(self.give_up(refusal)),
@@ -182,7 +187,7 @@ impl<'a> Loop<'a> {
 
     /// The error for the caller. Where an earlier attempt under this id may have taken effect and the last one was
     /// refused without saying so, the caller must still take the outcome as open; the id tells it.
-    fn give_up(&self, refusal: Refusal) -> Error {
+    fn give_up(&self, refusal: Box<Refusal>) -> Error {
         if refusal.origin == Origin::Server {
             tracing::debug!(request_id = %self.request_id, reason = refusal.reason(), "giving up");
         }

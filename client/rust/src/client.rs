@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::{
     auth::Auth,
-    call::{CallOptions, Core},
+    call::{CallOptions, Core, TIMEOUT_MAX},
     error::Error,
     id::RequestId,
     methods::Method,
@@ -52,8 +52,8 @@ impl Client {
             client_info,
             app: options.app,
             retry: options.retry,
-            request_timeout: options.request_timeout,
-            overall_timeout: options.overall_timeout,
+            request_timeout: options.request_timeout.min(TIMEOUT_MAX),
+            overall_timeout: options.overall_timeout.min(TIMEOUT_MAX),
         };
         Ok(Self { core: Arc::new(core) })
     }
@@ -103,7 +103,8 @@ impl Client {
             }
             return answer.run.ok_or_else(|| {
                 let id = answer.header.map(|header| header.request_id).unwrap_or_default();
-                Error::new(Refusal::local(Code::Ok, "the answer says finished but holds no run", Origin::Other), id, 1)
+                let message = "the answer says finished but holds no run";
+                Error::new(Refusal::local(Code::Ok, message, Origin::Other).into(), id, 1)
             });
         }
     }

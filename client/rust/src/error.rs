@@ -17,7 +17,7 @@ pub struct Error(Box<Inner>);
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
-    refusal: Refusal,
+    refusal: Box<Refusal>,
     request_id: String,
     attempts: u32,
 }
@@ -38,7 +38,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(refusal: Refusal, request_id: impl Into<String>, attempts: u32) -> Self {
+    pub(crate) fn new(refusal: Box<Refusal>, request_id: impl Into<String>, attempts: u32) -> Self {
         let kind = match refusal.origin {
             Origin::Server => ErrorKind::Refused,
             Origin::Other => ErrorKind::NotSemel,
@@ -48,7 +48,7 @@ impl Error {
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        let refusal = Refusal::local(Code::InvalidArgument, message, Origin::NotSent);
+        let refusal = Refusal::local(Code::InvalidArgument, message, Origin::NotSent).into();
         Self(Box::new(Inner { kind: ErrorKind::Usage, refusal, request_id: String::new(), attempts: 0 }))
     }
 

@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(id.as_uuid().get_version_num(), 7);
         assert_eq!(id.time(), Some(now));
         assert_eq!(id.to_string().len(), 36);
-        assert_eq!(id.to_string().parse::<RequestId>().unwrap(), id);
+        assert_eq!(id.to_string().parse::<RequestId>().expect("it is one"), id);
     }
 
     #[test]

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_unary_method_of_the_protocol_is_callable() {
-        let set = FileDescriptorSet::decode(semel_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let set = FileDescriptorSet::decode(semel_proto::FILE_DESCRIPTOR_SET).expect("it is well formed");
         let mut expected = Vec::new();
         for file in set.file.iter().filter(|file| file.package() == "semel.v1") {
             for service in &file.service {

@@ -165,3 +165,168 @@ fn may_mint_anew(refusal: &Refusal, progress: &Progress) -> bool {
     let clock_known = refusal.header.as_ref().is_some_and(|header| header.server_time.is_some());
     clock_known && !progress.id_given && !progress.minted_anew && !progress.outcome_open
 }
+
+#[cfg(test)]
+mod tests {
+    use semel_proto::{
+        ERROR_DOMAIN,
+        v1::{AuthResult, AuthStatus, ResponseHeader},
+    };
+
+    use super::*;
+    use crate::details::ErrorInfo;
+
+    const DELAY: Duration = Duration::from_millis(700);
+
+    fn refused(code: Code, reason: &str) -> Refusal {
+        let auth = AuthResult { status: AuthStatus::Passed.into(), ..Default::default() };
+        let header = ResponseHeader {
+            auth: Some(auth),
+            server_time: Some(prost_types::Timestamp::default()),
+            ..Default::default()
+        };
+        let info = ErrorInfo { reason: reason.to_owned(), domain: ERROR_DOMAIN.to_owned(), ..ErrorInfo::default() };
+        Refusal { info: Some(info), header: Some(header), ..Refusal::local(code, "", Origin::Server) }
+    }
+
+    fn unexplained(code: Code, origin: Origin) -> Refusal {
+        Refusal::local(code, "", origin)
+    }
+
+    fn first() -> Progress {
+        Progress { attempts: 1, can_refresh: true, ..Progress::default() }
+    }
+
+    fn check(refusal: &Refusal, progress: &Progress, expected: Decision) {
+        let decision = decide(refusal, progress, &RetryOptions::default());
+        assert_eq!(decision, expected, "{refusal:?} {progress:?}");
+        let once = decide(refusal, progress, &RetryOptions::none());
+        assert_eq!(once, Decision::GiveUp, "without retries nothing is sent again");
+    }
+
+    #[test]
+    fn the_table_row_by_row() {
+        use Decision::{Again, GiveUp, MintAnew, Refresh};
+        let rows = [
+            (Code::Unauthenticated, "CREDENTIALS_MISSING", None, Refresh),
+            (Code::Unauthenticated, "CREDENTIALS_MALFORMED", None, Refresh),
+            (Code::Unauthenticated, "CREDENTIALS_INVALID", None, Refresh),
+            (Code::Unauthenticated, "CREDENTIALS_EXPIRED", None, Refresh),
+            (Code::Unauthenticated, "CREDENTIALS_REVOKED", None, Refresh),
+            (Code::Unavailable, "AUTH_UNAVAILABLE", Some(DELAY), Again(Some(DELAY))),
+            (Code::Unavailable, "AUTH_UNAVAILABLE", None, Again(None)),
+            (Code::PermissionDenied, "FORBIDDEN", None, GiveUp),
+            (Code::ResourceExhausted, "AUTH_THROTTLED", Some(DELAY), Again(Some(DELAY))),
+            (Code::ResourceExhausted, "AUTH_THROTTLED", None, GiveUp),
+            (Code::InvalidArgument, "REQUEST_ID_MISSING", None, GiveUp),
+            (Code::InvalidArgument, "REQUEST_ID_MALFORMED", None, GiveUp),
+            (Code::InvalidArgument, "REQUEST_ID_IN_FUTURE", None, MintAnew),
+            (Code::FailedPrecondition, "REQUEST_ID_REUSED", None, GiveUp),
+            (Code::FailedPrecondition, "REQUEST_ID_EXPIRED", None, MintAnew),
+            (Code::ResourceExhausted, "OVERLOADED", Some(DELAY), Again(Some(DELAY))),
+            (Code::ResourceExhausted, "OVERLOADED", None, Again(None)),
+            (Code::ResourceExhausted, "QUOTA_EXCEEDED", Some(DELAY), Again(Some(DELAY))),
+            (Code::ResourceExhausted, "QUOTA_EXCEEDED", None, GiveUp),
+            (Code::Unavailable, "DRAINING", None, Again(None)),
+            (Code::Unavailable, "NO_OWNER", None, Again(None)),
+            (Code::DeadlineExceeded, "OUTCOME_UNKNOWN", None, Again(None)),
+            (Code::FailedPrecondition, "LEASE_STALE", None, GiveUp),
+            (Code::OutOfRange, "RESUME_COMPACTED", None, GiveUp),
+            (Code::InvalidArgument, "INVALID", None, GiveUp),
+            (Code::FailedPrecondition, "RUN_FINISHED", None, GiveUp),
+            (Code::NotFound, "NOT_FOUND", None, GiveUp),
+            (Code::Aborted, "ETAG_MISMATCH", None, GiveUp),
+            (Code::AlreadyExists, "ALREADY_EXISTS", None, GiveUp),
+            (Code::Internal, "INTERNAL", None, Again(None)),
+            (Code::Unavailable, "A_REASON_OF_A_LATER_VERSION", None, Again(None)),
+            (Code::FailedPrecondition, "A_REASON_OF_A_LATER_VERSION", None, GiveUp),
+        ];
+        for (code, reason, retry_delay, expected) in rows {
+            check(&Refusal { retry_delay, ..refused(code, reason) }, &first(), expected);
+        }
+    }
+
+    #[test]
+    fn what_no_semel_server_said() {
+        for (code, expected) in [
+            (Code::Unavailable, Decision::Again(None)),
+            (Code::Cancelled, Decision::Again(None)),
+            (Code::DeadlineExceeded, Decision::Again(None)),
+            (Code::Internal, Decision::Again(None)),
+            (Code::Unknown, Decision::Again(None)),
+            (Code::Ok, Decision::Again(None)),
+            (Code::Unauthenticated, Decision::GiveUp),
+            (Code::PermissionDenied, Decision::GiveUp),
+            (Code::ResourceExhausted, Decision::GiveUp),
+            (Code::Unimplemented, Decision::GiveUp),
+            (Code::InvalidArgument, Decision::GiveUp),
+        ] {
+            check(&unexplained(code, Origin::Other), &first(), expected);
+        }
+        for origin in [Origin::NotSent, Origin::NoAnswer] {
+            check(&unexplained(Code::Unknown, origin), &Progress { faults: 9, ..first() }, Decision::Again(None));
+        }
+    }
+
+    #[test]
+    fn a_reason_of_another_domain_is_none_of_ours() {
+        let mut refusal = refused(Code::PermissionDenied, "CREDENTIALS_EXPIRED");
+        refusal.info.as_mut().expect("it has one").domain = "istio.io".to_owned();
+        check(&refusal, &first(), Decision::GiveUp);
+    }
+
+    #[test]
+    fn credentials_are_renewed_once_and_only_where_they_can_be() {
+        let refusal = refused(Code::Unauthenticated, "CREDENTIALS_EXPIRED");
+        check(&refusal, &Progress { refreshed: true, ..first() }, Decision::GiveUp);
+        check(&refusal, &Progress { can_refresh: false, ..first() }, Decision::GiveUp);
+    }
+
+    #[test]
+    fn a_fresh_id_is_minted_only_where_the_former_one_surely_took_no_effect() {
+        for reason in ["REQUEST_ID_EXPIRED", "REQUEST_ID_IN_FUTURE"] {
+            let refusal = refused(Code::FailedPrecondition, reason);
+            check(&refusal, &first(), Decision::MintAnew);
+            check(&refusal, &Progress { attempts: 2, refreshed: true, ..first() }, Decision::MintAnew);
+            check(&refusal, &Progress { id_given: true, ..first() }, Decision::GiveUp);
+            check(&refusal, &Progress { minted_anew: true, ..first() }, Decision::GiveUp);
+            check(&refusal, &Progress { attempts: 2, outcome_open: true, ..first() }, Decision::GiveUp);
+            let timeless = Refusal { header: None, ..refusal };
+            check(&timeless, &first(), Decision::GiveUp);
+        }
+    }
+
+    #[test]
+    fn faults_are_bounded_and_so_are_attempts() {
+        let fault = unexplained(Code::Internal, Origin::Other);
+        check(&fault, &Progress { attempts: 3, faults: FAULTS_MAX, ..first() }, Decision::GiveUp);
+        let passing = unexplained(Code::Unavailable, Origin::Other);
+        let last = RetryOptions::default().attempts_max;
+        check(&passing, &Progress { attempts: last - 1, ..first() }, Decision::Again(None));
+        check(&passing, &Progress { attempts: last, ..first() }, Decision::GiveUp);
+    }
+
+    #[test]
+    fn push_back_rules_over_what_the_status_says() {
+        let passing = refused(Code::Unavailable, "DRAINING");
+        let never = Refusal { pushback: Some(Pushback::Never), ..passing.clone() };
+        check(&never, &first(), Decision::GiveUp);
+        let after = Refusal { pushback: Some(Pushback::After(DELAY)), ..passing };
+        check(&after, &first(), Decision::Again(Some(DELAY)));
+        let longer = Refusal { retry_delay: Some(DELAY * 2), ..after };
+        check(&longer, &first(), Decision::Again(Some(DELAY * 2)));
+    }
+
+    #[test]
+    fn the_back_off_doubles_up_to_its_bound_and_jitters_over_all_of_it() {
+        let options = RetryOptions::default();
+        let bound = |retry| options.backoff(retry, 1.0);
+        assert_eq!(bound(1), options.backoff_first);
+        assert_eq!(bound(2), options.backoff_first * 2);
+        assert_eq!(bound(5), options.backoff_first * 16);
+        assert_eq!(bound(20), options.backoff_max);
+        assert_eq!(bound(u32::MAX), options.backoff_max);
+        assert_eq!(options.backoff(5, 0.0), Duration::ZERO);
+        assert_eq!(options.backoff(5, 0.5), bound(5) / 2);
+    }
+}

@@ -54,7 +54,7 @@ impl Transport {
         for _ in 0..options.connections {
             let channel = endpoint.connect().await.map_err(|error| {
                 let message = format!("cannot connect to {}: {}", options.endpoint, root_cause(&error));
-                Error::new(Refusal::local(Code::Unavailable, message, Origin::NotSent), "", 0)
+                Error::new(Refusal::local(Code::Unavailable, message, Origin::NotSent).into(), "", 0)
             })?;
             channels.push(channel);
         }
@@ -89,7 +89,7 @@ impl Transport {
         message: M,
         bearer: Option<&Bearer>,
         timeout: Duration,
-    ) -> Result<M::Response, Refusal> {
+    ) -> Result<M::Response, Box<Refusal>> {
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let mut request = Request::new(message);
         request.set_timeout(timeout);
@@ -106,11 +106,11 @@ impl Transport {
             Ok(Err(status)) => {
                 let refusal = Refusal::from_grpc(&status);
                 refusal.header.iter().for_each(|header| self.clock.learn(header));
-                return Err(refusal);
+                return Err(Box::new(refusal));
             }
             Err(_) => {
                 let message = "no answer came within the request timeout";
-                return Err(Refusal::local(Code::DeadlineExceeded, message, Origin::NoAnswer));
+                return Err(Refusal::local(Code::DeadlineExceeded, message, Origin::NoAnswer).into());
             }
         };
         self.check(answer.header(), &request_id)?;
@@ -119,7 +119,7 @@ impl Transport {
 
     /// An answer counts only if a Semel server gave it, and gave it to this request: an OK without a header may come
     /// from anything on the way, and an answer to another request from a cache.
-    fn check(&self, header: Option<&ResponseHeader>, request_id: &str) -> Result<(), Refusal> {
+    fn check(&self, header: Option<&ResponseHeader>, request_id: &str) -> Result<(), Box<Refusal>> {
         let message = match header {
             Some(header) if refusal::spoke(Some(header)) => {
                 if header.request_id.eq_ignore_ascii_case(request_id) {
@@ -130,7 +130,7 @@ impl Transport {
             }
             _ => "the answer says nothing of the credentials; check the address and what stands in between".to_owned(),
         };
-        Err(Refusal::local(Code::Ok, message, Origin::Other))
+        Err(Refusal::local(Code::Ok, message, Origin::Other).into())
     }
 }
 

@@ -155,6 +155,18 @@ impl AppPattern {
     }
 }
 
+impl AppPattern {
+    /// Whether all apps of another pattern are among them.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (_, Self::One(app)) => self.holds(app),
+            (Self::Below(prefix), Self::Below(below)) => prefix == below || self.holds(below),
+            (Self::One(_), Self::Below(_)) | (_, Self::All) => false,
+        }
+    }
+}
+
 impl std::fmt::Display for AppPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -208,5 +220,28 @@ mod tests {
         assert!(holds("pay/settle") && holds("pay/settle/eu"));
         assert!(!holds("pay") && !holds("payroll") && !holds("payroll/x"));
         assert!(AppPattern::parse("pay*").is_err() && AppPattern::parse("").is_err());
+    }
+
+    #[test]
+    fn a_pattern_covers_what_holds_no_app_that_it_does_not_hold() {
+        let pattern = |text| AppPattern::parse(text).expect("a good pattern");
+        let all = ["*", "pay/*", "pay", "pay/eu", "pay/eu/*", "payroll/*"];
+        let covered =
+            |text| -> Vec<&str> { all.into_iter().filter(|other| pattern(text).covers(&pattern(other))).collect() };
+        assert_eq!(covered("*"), all);
+        assert_eq!(covered("pay/*"), ["pay/*", "pay/eu", "pay/eu/*"]);
+        assert_eq!(covered("pay"), ["pay"]);
+        assert_eq!(covered("pay/eu"), ["pay/eu"]);
+        assert_eq!(covered("pay/eu/*"), ["pay/eu/*"]);
+    }
+
+    #[test]
+    fn patterns_are_written_as_they_are_read() {
+        for text in ["*", "pay/*", "pay", "pay/eu"] {
+            assert_eq!(AppPattern::parse(text).expect("a good pattern").to_string(), text);
+        }
+        for bad in ["**", "*/pay", "/*", "pay/*/eu", "pay/", " *"] {
+            assert!(AppPattern::parse(bad).is_err(), "{bad}");
+        }
     }
 }

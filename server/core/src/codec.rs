@@ -1,9 +1,10 @@
 //! The form of values on disk: CBOR with numbered fields.
 //!
 //! Context: rows, events and stored answers outlive the server that wrote them. Choice: minicbor's derive, where each
-//! field has a number that is never given to another one, a field that is missing is its default, and a field that is
-//! not known is passed over; as in protobuf, but without a second set of types. Rejected: serde with a positional
-//! format (a new field makes old rows unreadable); prost (the domain would know the wire).
+//! field has a number that is never given to another one, an `Option` that is missing is none, and a field that is not
+//! known is passed over; as in protobuf, but without a second set of types. Rejected: serde with a positional format (a
+//! new field makes old rows unreadable); prost (the domain would know the wire). Consequence: a field that is added
+//! later is an `Option` or says `#[cbor(default)]`, or older rows cannot be read.
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
@@ -103,3 +104,6 @@ pub(crate) mod shared_str {
         d.str().map(Arc::from)
     }
 }
+
+#[cfg(test)]
+mod tests;

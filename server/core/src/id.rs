@@ -277,4 +277,63 @@ mod tests {
             assert!(AppName::parse(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn a_run_id_keeps_its_form_at_the_ends_of_its_parts() {
+        for (now, revision) in [(0, 0), (-1, u64::MAX), ((1 << 48) - 1, (1 << 42) - 1), (i64::MAX, 1 << 42)] {
+            let text = RunId::new(Timestamp(now), Revision(revision), u32::MAX).to_string();
+            assert_eq!(&text[14..15], "7", "{text}");
+            assert!("89ab".contains(&text[19..20]), "{text}");
+        }
+        assert_eq!(RunId::new(Timestamp(-1), Revision(1), 0).time(), Timestamp(0));
+    }
+
+    #[test]
+    fn runs_of_later_milliseconds_have_greater_ids_whatever_their_revision() {
+        let earlier = RunId::new(Timestamp(1), Revision((1 << 42) - 1), u32::MAX);
+        assert!(earlier < RunId::new(Timestamp(2), Revision(0), 0));
+    }
+
+    #[test]
+    fn ids_of_one_moment_differ_by_revision_and_by_chance() {
+        let id = |revision, entropy| RunId::new(Timestamp(5), Revision(revision), entropy);
+        let ids: std::collections::BTreeSet<RunId> =
+            [id(1, 1), id(2, 1), id(1 << 30, 1), id(1 << 41, 1), id(1, 2)].into();
+        assert_eq!(ids.len(), 5);
+    }
+
+    #[test]
+    fn an_id_says_when_it_was_minted() {
+        let mut bytes = [0xff; 16];
+        bytes[..6].copy_from_slice(&[0, 0, 0, 1, 0, 2]);
+        assert_eq!(RequestId(bytes).minted_at(), Timestamp(65_538));
+        assert_eq!(RequestId([0xff; 16]).minted_at(), Timestamp((1 << 48) - 1));
+    }
+
+    #[test]
+    fn an_id_is_written_as_a_uuid() {
+        let bytes = std::array::from_fn(|index| u8::try_from(index).expect("it is small"));
+        assert_eq!(TokenId(bytes).to_string(), "00010203-0405-0607-0809-0a0b0c0d0e0f");
+        assert_eq!(format!("{:?}", WorkerId(bytes)), "00010203-0405-0607-0809-0a0b0c0d0e0f");
+    }
+
+    #[test]
+    fn time_saturates_at_its_ends() {
+        assert_eq!(Timestamp(i64::MAX).plus(Millis(1)), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(i64::MIN).minus(Millis(1)), Timestamp(i64::MIN));
+        assert_eq!(Timestamp(5).minus(Millis(7)), Timestamp(-2));
+    }
+
+    #[test]
+    fn jobs_and_processors_have_plain_names() {
+        for good in ["settle", "a.b-c_0", &"x".repeat(128)] {
+            assert!(JobName::parse(good).is_ok() && ProcessorName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Settle", "a b", "a*", "\u{e9}", &"x".repeat(129)] {
+            assert!(JobName::parse(bad).is_err() && ProcessorName::parse(bad).is_err(), "{bad}");
+        }
+        assert!(ProcessorName::parse("img/resize").is_ok());
+        let problem = JobName::parse("img/resize").expect_err("a slash parts apps");
+        assert_eq!(problem, "must be 1 to 128 of a-z, 0-9 and - _ .");
+    }
 }

@@ -47,6 +47,13 @@ pub struct Pause {
     pub time: Timestamp,
 }
 
+impl Pause {
+    /// A pause that begins now, or the one that is under way with another note.
+    pub(crate) fn again(former: Option<&Self>, note: &str, now: Timestamp) -> Self {
+        Self { note: note.to_owned(), time: former.map_or(now, |pause| pause.time) }
+    }
+}
+
 /// What is run, and how. Checked when it came in.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct JobSpec {
@@ -151,5 +158,36 @@ mod tests {
         let policy = RetryPolicy { max_attempts: 100, max_backoff: Millis(5000), ..RetryPolicy::default() };
         let waits: Vec<i64> = [1, 2, 3, 4, 100, u32::MAX].map(|failed| policy.backoff(failed).0).to_vec();
         assert_eq!(waits, [1000, 2000, 4000, 5000, 5000, 5000]);
+    }
+
+    fn waits(initial: i64, multiplier: f64, max: i64) -> [i64; 4] {
+        let policy =
+            RetryPolicy { max_attempts: 100, initial_backoff: Millis(initial), multiplier, max_backoff: Millis(max) };
+        [1, 2, 3, 10].map(|failed| policy.backoff(failed).0)
+    }
+
+    #[test]
+    fn each_policy_waits_as_it_says() {
+        assert_eq!(waits(100, 1.0, 5000), [100, 100, 100, 100], "evenly");
+        assert_eq!(waits(100, 1.5, 5000), [100, 150, 225, 3844], "cut to whole milliseconds");
+        assert_eq!(waits(100, 10.0, 5000), [100, 1000, 5000, 5000]);
+        assert_eq!(waits(0, 2.0, 5000), [0, 0, 0, 0], "at once");
+        assert_eq!(waits(9000, 2.0, 5000), [5000; 4], "the bound holds for the first wait too");
+        assert_eq!(waits(100, 2.0, 0), [0; 4]);
+    }
+
+    #[test]
+    fn no_multiplier_makes_a_wait_that_is_none() {
+        for multiplier in [f64::MAX, f64::INFINITY, f64::NAN, f64::MIN, 0.0, -1.0] {
+            for wait in waits(1000, multiplier, 5000).into_iter().chain(waits(0, multiplier, 5000)) {
+                assert!((0..=5000).contains(&wait), "{multiplier}: {wait}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_wait_before_the_first_failure_is_that_after_it() {
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.backoff(0), policy.backoff(1));
     }
 }

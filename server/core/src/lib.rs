@@ -21,6 +21,8 @@ pub mod policy;
 pub mod rejection;
 pub mod reply;
 pub mod run;
+#[cfg(test)]
+mod samples;
 pub mod state;
 pub mod window;
 

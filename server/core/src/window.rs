@@ -180,4 +180,98 @@ mod tests {
         assert_eq!(a.first_difference(&print(2, &[(512, 9), (768, 1), (1025, 2)])), Some(512));
         assert_eq!(a.first_difference(&print(2, &[(768, 1), (1025, 2)])), Some(0));
     }
+
+    #[test]
+    fn a_day_back_and_five_minutes_ahead_are_the_default() {
+        let (window, now) = (Window::default(), Timestamp(1_750_000_000_000));
+        let day = 24 * 3600 * 1000;
+        for (age, good) in [(0, true), (day, true), (day + 1, false), (-300_000, true), (-300_001, false)] {
+            assert_eq!(window.admit(id_at(now.0 - age), now).is_ok(), good, "{age} ms old");
+        }
+    }
+
+    #[test]
+    fn an_expired_id_is_refused_with_its_time_and_the_window() {
+        let window = Window { length: Millis(1000), ..Window::default() };
+        let refused = window.admit(id_at(7), Timestamp(5000));
+        assert_eq!(refused, Err(Rejection::RequestIdExpired { window: Millis(1000), minted_at: Timestamp(7) }));
+    }
+
+    #[test]
+    fn an_id_is_safe_to_send_exactly_as_long_as_it_is_admitted() {
+        let window = Window { length: Millis(1000), ..Window::default() };
+        let id = id_at(50_000);
+        let until = window.safe_retry_until(id);
+        assert_eq!(until, Timestamp(51_000));
+        assert!(window.admit(id, until).is_ok());
+        let after = until.plus(Millis(1));
+        assert!(window.admit(id, after).is_err());
+        assert!(id.minted_at() < window.oldest(after), "its record may go just when it is refused");
+        assert!(id.minted_at() >= window.oldest(until), "and not before");
+    }
+
+    #[test]
+    fn a_window_of_nothing_and_one_of_all_time_do_not_overflow() {
+        let shut = Window { length: Millis(0), future_max: Millis(0), records_per_app_max: 1 };
+        assert!(shut.admit(id_at(5), Timestamp(5)).is_ok());
+        assert!(shut.admit(id_at(5), Timestamp(6)).is_err() && shut.admit(id_at(6), Timestamp(5)).is_err());
+        let open = Window { length: Millis(i64::MAX), future_max: Millis(i64::MAX), records_per_app_max: 1 };
+        for time in [0, 1, (1 << 48) - 1] {
+            assert!(open.admit(id_at(time), Timestamp(i64::MAX)).is_ok());
+            assert!(open.admit(id_at(time), Timestamp(0)).is_ok());
+        }
+    }
+
+    fn record() -> DedupRecord {
+        DedupRecord {
+            method: Method::RunJob,
+            principal: "app:pay".to_owned(),
+            fingerprint: Fingerprint { version: 1, digest: [1; 16], leaves: vec![(768, 1)] },
+            revision: Revision(1),
+            execute_time: Timestamp(1),
+            reply: Reply::Done,
+            arrivals: 1,
+        }
+    }
+
+    #[test]
+    fn the_same_request_again_differs_in_nothing() {
+        let record = record();
+        assert_eq!(record.difference(Method::RunJob, "app:pay", &record.fingerprint), None);
+    }
+
+    #[test]
+    fn method_then_principal_then_content_are_compared() {
+        let (record, other) = (record(), Fingerprint { version: 1, digest: [2; 16], leaves: vec![(768, 2)] });
+        let same = record.fingerprint.clone();
+        let difference = |method, principal, print: &Fingerprint| record.difference(method, principal, print);
+        assert_eq!(difference(Method::CancelRun, "app:shop", &other), Some(Difference::Method));
+        assert_eq!(difference(Method::RunJob, "app:shop", &other), Some(Difference::Principal));
+        assert_eq!(difference(Method::RunJob, "app:pay", &other), Some(Difference::Content(768)));
+        assert_eq!(difference(Method::RunJob, "app:pay/eu", &same), Some(Difference::Principal));
+        for method in Method::ALL.into_iter().filter(|method| *method != Method::RunJob) {
+            assert_eq!(difference(method, "app:pay", &same), Some(Difference::Method), "{method:?}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_made_in_another_way_is_another_one() {
+        let mut other = record().fingerprint;
+        other.version = 2;
+        assert_eq!(record().fingerprint.first_difference(&other), Some(0));
+    }
+
+    #[test]
+    fn the_first_of_two_differences_is_named() {
+        let print = |digest: u8, leaves: &[(u16, u32)]| Fingerprint {
+            version: 1,
+            digest: [digest; 16],
+            leaves: leaves.to_vec(),
+        };
+        let a = print(1, &[(5, 1), (6, 1)]);
+        assert_eq!(a.first_difference(&print(2, &[(5, 2), (6, 2)])), Some(5));
+        assert_eq!(a.first_difference(&print(2, &[(6, 2)])), Some(5));
+        assert_eq!(a.first_difference(&print(2, &[])), Some(5));
+        assert_eq!(a.first_difference(&print(2, &[(5, 1), (6, 1), (7, 1)])), Some(7));
+    }
 }

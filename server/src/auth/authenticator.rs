@@ -208,7 +208,7 @@ fn token_verdict(directory: &Directory, claims: &Claims, now: Timestamp) -> Verd
     let Some(entry) = directory.app(&claims.app) else { return Verdict::refused(Status::Revoked) };
     let too_old = entry.tokens_revoked_until.is_some_and(|until| claims.issue_time <= until);
     let of_a_former_app = claims.issue_time < entry.create_time;
-    if too_old || of_a_former_app || directory.is_revoked(claims.token_id) {
+    if too_old || of_a_former_app || directory.is_revoked(token::revocation_key(&claims.app, claims.token_id)) {
         return Verdict::refused(Status::Revoked);
     }
     let principal = principal_of(&claims.app, narrowed(&entry.grants, &claims.roles));

@@ -9,12 +9,13 @@ mod secret;
 mod throttle;
 mod token;
 
+pub(crate) use self::keyring::write_owner_only;
 pub use self::{
     authenticator::{Authenticator, Mode, Moment, NarrowingError, Verdict},
     keyring::{Error as KeyringError, Keyring},
     secret::AppSecret,
     throttle::{Subject, Throttle},
-    token::{Claims, MAX_LIFETIME},
+    token::{Claims, MAX_LIFETIME, revocation_key},
 };
 
 /// What became of credentials. Mirrors `semel.v1.AuthStatus`, without the values that are not a verdict.

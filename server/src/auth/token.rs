@@ -12,6 +12,7 @@ use semel_core::{
     limits,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::keyring::Keyring;
 
@@ -63,6 +64,15 @@ struct Body {
     exp_ms: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
+}
+
+/// Under what a revoked token is remembered: its id together with its app, so that no app can take back the tokens of
+/// another by learning an id.
+pub fn revocation_key(app: &AppName, token_id: TokenId) -> TokenId {
+    let hash = Sha256::new().chain_update(token_id.0).chain_update(app.as_str()).finalize();
+    let mut key = [0; 16];
+    key.copy_from_slice(&hash[..16]);
+    TokenId(key)
 }
 
 /// Signs.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     attempt::{AttemptKey, Stop},
+    given,
     link::Link,
     runtime::Runtime,
 };
@@ -21,7 +22,7 @@ const RENEW_AGAIN: Duration = Duration::from_secs(2);
 
 impl Runtime {
     pub(super) fn on_message(&mut self, message: WorkResponse, now: Instant) {
-        self.lease.last_word = now;
+        self.lease.heard(now);
         self.failures = 0;
         let header = message.header.unwrap_or_default();
         self.client.core().transport.clock().learn(&header);
@@ -31,7 +32,10 @@ impl Runtime {
             Some(Kind::CancelAttempt(cancel)) => self.on_cancel(&cancel, now),
             Some(Kind::AuthNotice(notice)) => self.on_auth_notice(&notice),
             Some(Kind::GoingAway(going)) => self.on_going_away(&going, now),
-            Some(Kind::HeartbeatAck(_)) => self.lease.answered(),
+            Some(Kind::HeartbeatAck(_)) => {
+                self.lease.answered();
+                self.drain_unread = self.drain_unread.saturating_sub(1);
+            }
             Some(Kind::Opened(_)) => tracing::debug!("opened twice, ignoring it"),
             // A message that this worker does not know yet.
             None => {}
@@ -100,7 +104,7 @@ impl Runtime {
     }
 
     fn on_going_away(&mut self, going: &GoingAway, now: Instant) {
-        let after = going.reconnect_after.and_then(|after| Duration::try_from(after).ok());
+        let after = given(going.reconnect_after);
         tracing::info!(after = ?after, "the server is going away, reconnecting");
         self.lose_link(now, after);
     }

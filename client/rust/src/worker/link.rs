@@ -21,7 +21,7 @@ const PATH: &str = "/semel.v1.WorkerService/Work";
 /// How many messages may wait for the connection to take them.
 const OUTBOUND_MAX: usize = 64;
 /// How long opening a stream may take, a fresh token included.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send>>;
 
@@ -121,7 +121,7 @@ pub(crate) async fn dial(client: Client, hello: Hello) -> Result<Dialled, Error>
     }
 }
 
-async fn open(client: &Client, hello: &Hello, signature: &Signature) -> Result<Dialled, Refusal> {
+async fn open(client: &Client, hello: &Hello, signature: &Signature) -> Result<Dialled, Box<Refusal>> {
     let (tx, outbound) = mpsc::channel(OUTBOUND_MAX);
     let header = RequestHeader { client: Some(client.core().client_info.clone()), ..Default::default() };
     let first = WorkRequest { header: Some(header), kind: Some(work_request::Kind::Hello(hello.clone())) };
@@ -150,10 +150,10 @@ async fn open(client: &Client, hello: &Hello, signature: &Signature) -> Result<D
 }
 
 /// The first message has to be `Opened`, with a header that shows that a Semel server wrote it.
-fn opened(client: &Client, first: Option<WorkResponse>) -> Result<Opened, Refusal> {
+fn opened(client: &Client, first: Option<WorkResponse>) -> Result<Opened, Box<Refusal>> {
     let Some(first) = first else {
         let message = "the stream ended before it was opened";
-        return Err(Refusal::local(Code::Unavailable, message, Origin::Other));
+        return Err(Refusal::local(Code::Unavailable, message, Origin::Other).into());
     };
     match (first.header, first.kind) {
         (Some(header), Some(work_response::Kind::Opened(opened))) if refusal::spoke(Some(&header)) => {
@@ -162,7 +162,7 @@ fn opened(client: &Client, first: Option<WorkResponse>) -> Result<Opened, Refusa
         }
         _ => {
             let message = "the stream does not begin as that of a Semel server; check the address";
-            Err(Refusal::local(Code::Unavailable, message, Origin::Other))
+            Err(Refusal::local(Code::Unavailable, message, Origin::Other).into())
         }
     }
 }

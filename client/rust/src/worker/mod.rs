@@ -11,6 +11,7 @@
 mod attempt;
 mod context;
 mod inbound;
+mod lease;
 mod lifecycle;
 mod link;
 mod log;
@@ -32,6 +33,14 @@ use processor::Erased;
 /// How many attempts a worker may take at a time, and how many processors it may offer.
 const SLOTS_MAX: usize = 10_000;
 const PROCESSORS_MAX: usize = 256;
+
+/// The longest a worker may be told to wait, by its operator or by a server, so that moments can be added up without care.
+const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A time that the server gives, if it gives one.
+fn given(duration: Option<prost_types::Duration>) -> Option<Duration> {
+    duration.and_then(|duration| Duration::try_from(duration).ok()).map(|duration| duration.min(TIMEOUT_MAX))
+}
 
 /// A worker that is set up and not yet running.
 #[derive(Debug)]
@@ -141,6 +150,8 @@ impl Builder {
         if settings.slots == 0 || settings.slots > SLOTS_MAX {
             return Err(Error::usage(format!("slots must be from 1 to {SLOTS_MAX}")));
         }
+        settings.drain_timeout = settings.drain_timeout.min(TIMEOUT_MAX);
+        settings.cancel_timeout = settings.cancel_timeout.min(TIMEOUT_MAX);
         if settings.app.is_empty() {
             settings.app.clone_from(&client.core().app);
         }

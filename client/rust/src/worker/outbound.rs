@@ -7,6 +7,7 @@ use semel_proto::v1::{Log, RequestHeader, WorkRequest, report::Outcome as Report
 use tokio::{sync::mpsc::error::TrySendError, time::Instant};
 
 use super::{
+    TIMEOUT_MAX,
     attempt::{self, AttemptKey, Content, Held, Outgoing},
     link::Link,
     runtime::Runtime,
@@ -128,7 +129,7 @@ impl Runtime {
             class @ (Class::Passing(_) | Class::Fault | Class::Credentials | Class::IdFromFuture) => {
                 head.refusals = head.refusals.saturating_add(1);
                 let wait = match class {
-                    Class::Passing(wait) => wait.unwrap_or_default(),
+                    Class::Passing(wait) => wait.unwrap_or_default().min(TIMEOUT_MAX),
                     _ => Duration::ZERO,
                 };
                 let jitter = self.reconnect.backoff(head.refusals, fastrand::f64());

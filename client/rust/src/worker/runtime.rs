@@ -13,9 +13,10 @@ use semel_proto::v1::{Drain, Heartbeat, Hello, WorkRequest, work_request::Kind};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Settings, Summary,
+    Settings, Summary, TIMEOUT_MAX,
     attempt::{AttemptKey, Held, Stop},
     context::Event,
+    lease::Lease,
     link::{self, Dialled, Link, LinkEvent},
     timers::Timers,
 };
@@ -28,13 +29,14 @@ use crate::{
 
 /// How many messages of processors may wait for the loop.
 const EVENTS_MAX: usize = 1024;
-/// What is assumed if the server does not say.
-const HEARTBEAT_UNSTATED: Duration = Duration::from_secs(5);
-const LEASE_UNSTATED: Duration = Duration::from_secs(30);
+/// How often a worker with nothing to do looks around all the same.
+const IDLE_WAKE: Duration = Duration::from_secs(5);
 /// How long a worker that has stopped its processors waits for the last acknowledgements.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it waits for the server to end the stream.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Renewing = Pin<Box<dyn Future<Output = Result<Signature, Error>> + Send>>;
 
 pub(crate) struct Runtime {
     pub(super) client: Client,
@@ -51,6 +53,11 @@ pub(crate) struct Runtime {
     pub(super) timers: Timers,
     pub(super) link: Link,
     pub(super) lease: Lease,
+    /// How many answers to heartbeats are to come until the server is known to have read `Drain`.
+    ///
+    /// The stream keeps its order, so whatever the server assigned before it read `Drain` stands before the answer to a
+    /// heartbeat that was sent after it. Ending sooner would leave such an attempt to its lease.
+    pub(super) drain_unread: usize,
     /// How many slots the server was told of last.
     pub(super) credit: usize,
     pub(super) phase: Phase,
@@ -58,7 +65,7 @@ pub(crate) struct Runtime {
     pub(super) reconnect: RetryOptions,
     /// How often in a row the stream could not be made, or was lost before anything came over it.
     pub(super) failures: u32,
-    pub(super) renewing: Option<Pin<Box<dyn Future<Output = Result<Signature, Error>> + Send>>>,
+    pub(super) renewing: Option<Renewing>,
     pub(super) renew_at: Option<Instant>,
     pub(super) events_tx: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
@@ -76,65 +83,6 @@ pub(super) enum Phase {
     Flushing(Instant),
 }
 
-/// What the worker knows of its leases, by its own monotonic clock.
-///
-/// The leases are good for `duration` from the moment at which a heartbeat was *sent* that the server answered: that it
-/// read it later can only make them longer. So a worker that was stopped and goes on knows by itself that it must not.
-#[derive(Debug)]
-pub(super) struct Lease {
-    pub(super) duration: Duration,
-    interval: Duration,
-    /// Until when the leases are good; nothing before the first stream.
-    until: Option<Instant>,
-    /// Whether they are presumed lost.
-    lost: bool,
-    /// When the heartbeats were sent that are not answered yet, the oldest first.
-    unanswered: VecDeque<Instant>,
-    next_heartbeat: Instant,
-    /// When the server was heard of last.
-    pub(super) last_word: Instant,
-}
-
-impl Lease {
-    fn new(now: Instant) -> Self {
-        Self {
-            duration: LEASE_UNSTATED,
-            interval: HEARTBEAT_UNSTATED,
-            until: None,
-            lost: false,
-            unanswered: VecDeque::new(),
-            next_heartbeat: now,
-            last_word: now,
-        }
-    }
-
-    fn opened(&mut self, dialled: &Dialled, now: Instant) {
-        let given = |duration: Option<prost_types::Duration>, unstated| {
-            let stated = duration.and_then(|duration| Duration::try_from(duration).ok());
-            stated.filter(|duration| !duration.is_zero()).unwrap_or(unstated)
-        };
-        self.duration = given(dialled.opened.lease_duration, LEASE_UNSTATED);
-        self.interval = given(dialled.opened.heartbeat_interval, HEARTBEAT_UNSTATED);
-        self.unanswered.clear();
-        self.next_heartbeat = now + self.interval;
-        self.last_word = now;
-        self.renew(dialled.hello_at);
-    }
-
-    fn renew(&mut self, sent_at: Instant) {
-        let until = sent_at + self.duration;
-        self.until = Some(self.until.map_or(until, |former| former.max(until)));
-        self.lost = false;
-    }
-
-    /// The server has answered a heartbeat; they are answered in order.
-    pub(super) fn answered(&mut self) {
-        if let Some(sent_at) = self.unanswered.pop_front() {
-            self.renew(sent_at);
-        }
-    }
-}
-
 impl Runtime {
     pub(super) fn new(client: Client, settings: Settings) -> Self {
         let (events_tx, events) = mpsc::channel(EVENTS_MAX);
@@ -150,6 +98,7 @@ impl Runtime {
             timers: Timers::default(),
             link: Link::Down(now),
             lease: Lease::new(now),
+            drain_unread: 0,
             credit: 0,
             phase: Phase::Serving,
             summary: Summary::default(),
@@ -190,11 +139,11 @@ impl Runtime {
         }
         match (&self.link, self.phase) {
             (Link::Down(at), _) if *at <= now => self.dial(),
-            (Link::Up(_), _) if now.duration_since(self.lease.last_word) > self.lease.duration => {
+            (Link::Up(_), _) if self.lease.is_silent(now) => {
                 tracing::warn!("the server has gone silent, reconnecting");
                 self.lose_link(now, None);
             }
-            (Link::Up(_), _) if self.lease.next_heartbeat <= now => self.heartbeat(now),
+            (Link::Up(_), _) if self.lease.heartbeat_is_due(now) => self.heartbeat(now),
             _ => {}
         }
         if self.renew_at.is_some_and(|at| at <= now) {
@@ -211,34 +160,40 @@ impl Runtime {
         let link = match &self.link {
             Link::Down(at) => Some(*at),
             Link::Dialing(_) => None,
-            // One tick past the lease, for up to and including its end the server is not late.
-            Link::Up(_) => Some(
-                self.lease.next_heartbeat.min(self.lease.last_word + self.lease.duration + Duration::from_millis(1)),
-            ),
+            Link::Up(_) => Some(self.lease.next_on_stream()),
         };
-        let lease = self.lease.until.filter(|_| self.running > 0 && !self.lease.lost);
+        let lease = self.lease.next_loss().filter(|_| self.running > 0);
         let phase = match self.phase {
             Phase::Serving => None,
             Phase::Draining(until) | Phase::Flushing(until) => Some(until),
         };
         let wakes = [link, lease, phase, self.renew_at, self.timers.next()];
         // Without anything to do it wakes now and then all the same, which costs nothing.
-        wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + HEARTBEAT_UNSTATED)
+        wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + IDLE_WAKE)
     }
 
     fn is_done(&self) -> bool {
         match self.phase {
             Phase::Serving => false,
-            Phase::Draining(_) => self.attempts.is_empty(),
+            Phase::Draining(_) => self.attempts.is_empty() && self.has_no_more_to_come(),
             Phase::Flushing(until) => self.attempts.is_empty() || until <= Instant::now(),
         }
     }
 
+    /// Whether no assignment can be under way to this worker any more.
+    fn has_no_more_to_come(&self) -> bool {
+        match &self.link {
+            Link::Down(_) => true,
+            // The server may have read `Hello` and given work.
+            Link::Dialing(_) => false,
+            Link::Up(_) => self.drain_unread == 0,
+        }
+    }
+
     fn check_lease(&mut self, now: Instant) {
-        if self.lease.lost || self.lease.until.is_none_or(|until| now <= until) {
+        if !self.lease.just_lost(now) {
             return;
         }
-        self.lease.lost = true;
         if self.running > 0 {
             tracing::warn!(running = self.running, "the leases must be presumed lost, stopping what runs");
         }
@@ -246,11 +201,19 @@ impl Runtime {
     }
 
     fn heartbeat(&mut self, now: Instant) {
-        self.lease.next_heartbeat = now + self.lease.interval;
         self.resend_overdue(now);
         self.send_all_progress(now);
-        self.lease.unanswered.push_back(now);
+        self.lease.sent(now);
         self.control(Kind::Heartbeat(Heartbeat {}));
+    }
+
+    /// Tells the server that no more work is wanted, with a heartbeat behind it whose answer shows that it was read.
+    fn send_drain(&mut self, now: Instant) {
+        if matches!(self.link, Link::Up(_)) {
+            self.control(Kind::Drain(Drain {}));
+            self.drain_unread = self.lease.sent(now);
+            self.control(Kind::Heartbeat(Heartbeat {}));
+        }
     }
 
     fn dial(&mut self) {
@@ -286,8 +249,8 @@ impl Runtime {
 
     fn on_opened(&mut self, dialled: Dialled, now: Instant) {
         self.opened_once = true;
-        self.lease.opened(&dialled, now);
-        let Dialled { up, opened, .. } = dialled;
+        let Dialled { up, opened, hello_at } = dialled;
+        self.lease.opened(&opened, hello_at, now);
         tracing::info!(worker_id = %self.settings.worker_id, held = self.attempts.len(), "the stream is open");
         self.link = Link::Up(Box::new(up));
         for stale in &opened.stale {
@@ -295,7 +258,7 @@ impl Runtime {
         }
         self.ready = self.attempts.keys().cloned().collect();
         if self.phase != Phase::Serving {
-            self.control(Kind::Drain(Drain {}));
+            self.send_drain(now);
         }
         self.update_credit();
     }
@@ -316,10 +279,10 @@ impl Runtime {
     pub(super) fn lose_link(&mut self, now: Instant, at_least: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         let jitter = self.reconnect.backoff(self.failures, fastrand::f64());
-        self.link = Link::Down(now + at_least.unwrap_or_default() + jitter);
+        self.link = Link::Down(now + at_least.unwrap_or_default().min(TIMEOUT_MAX) + jitter);
         self.control.clear();
         self.acks.clear();
-        self.lease.unanswered.clear();
+        self.lease.closed();
         self.renewing = None;
         self.renew_at = None;
         for held in self.attempts.values_mut() {
@@ -331,7 +294,7 @@ impl Runtime {
         tracing::info!(running = self.running, "draining");
         self.phase = Phase::Draining(now + self.settings.drain_timeout);
         self.credit = 0;
-        self.control(Kind::Drain(Drain {}));
+        self.send_drain(now);
     }
 
     fn begin_flush(&mut self, now: Instant) {
@@ -352,9 +315,7 @@ impl Runtime {
     }
 }
 
-async fn renewed(
-    renewing: &mut Option<Pin<Box<dyn Future<Output = Result<Signature, Error>> + Send>>>,
-) -> Result<Signature, Error> {
+async fn renewed(renewing: &mut Option<Renewing>) -> Result<Signature, Error> {
     match renewing {
         Some(future) => {
             let signature = future.await;

@@ -54,7 +54,7 @@ pub(super) fn delete(state: &State, key: &JobKey, etag: Option<Revision>) -> Dec
 
 pub(super) fn pause(state: &State, stamp: Stamp, key: &JobKey, note: &str) -> Decision {
     let mut job = touched(find(state, key, None)?, stamp);
-    job.pause = Some(Pause { note: note.to_owned(), time: stamp.now });
+    job.pause = Some(Pause::again(job.pause.as_ref(), note, stamp.now));
     Ok((vec![Event::JobPaused { key: key.clone(), note: note.to_owned() }], Reply::Job(job)))
 }
 

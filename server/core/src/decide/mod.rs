@@ -83,7 +83,11 @@ fn finished_run<'a>(
 ) -> Option<(&'a Run, Option<&'a Payload>)> {
     let fetched = cold.runs.get(&id);
     let run = state.just_finished(id).or(fetched.map(|(run, _)| run))?;
-    (&run.job.app == app).then_some((run, fetched.and_then(|(_, payload)| payload.as_ref())))
+    let payload = match fetched {
+        Some((_, payload)) => payload.as_ref(),
+        None => state.just_given(id),
+    };
+    (&run.job.app == app).then_some((run, payload))
 }
 
 fn no_such_run(id: RunId) -> Rejection {

@@ -45,9 +45,14 @@ pub(super) fn append_log(
     data: &bytes::Bytes,
 ) -> Decision {
     let run = held(state, cold, attempt)?;
+    // Nothing was written, and without bytes no bound would ever be reached.
+    if data.is_empty() {
+        return Ok((Vec::new(), Reply::Done));
+    }
     let max = state.limits().log_bytes_max;
     let (stream, data) = match run.log_bytes.checked_add(data.len() as u64) {
-        Some(total) if total <= max => (stream, data.clone()),
+        // Only the notice may fill the log up: a full log that does not say so would be cut in silence.
+        Some(total) if total < max => (stream, data.clone()),
         // The bound was reached before and the log says so already.
         _ if run.log_bytes >= max => return Ok((Vec::new(), Reply::Done)),
         _ => (LogStream::System, cut_notice(run.log_bytes, max)),
@@ -80,7 +85,7 @@ pub(super) fn lost(run: &Run) -> Vec<Event> {
         return vec![attempt_ended, end(run, Outcome::Failed, error)];
     }
     if run.lost_count + 1 >= limits::LOST_ATTEMPTS_MAX {
-        let reason = format!("{} workers in a row were lost over it", run.lost_count + 1);
+        let reason = format!("{} workers were lost over it", run.lost_count + 1);
         return vec![attempt_ended, end(run, Outcome::Failed, &reason)];
     }
     vec![attempt_ended, Event::RunQueued { run_id: run.id }]

@@ -17,6 +17,7 @@ pub(super) fn run_job(state: &State, stamp: Stamp, origin: &Origin, wish: &RunJo
     let job = job::find(state, &wish.key, None)?;
     if let Some(unique_key) = &wish.unique_key
         && let Some(hold) = state.unique_hold(&wish.key, &unique_key.key)
+        && hold.binds(stamp.now)
     {
         let phase = state.run(hold.run_id).map_or(hold.phase, |run| run.state.phase());
         let reply = Reply::Run { run_id: hold.run_id, phase, existing: true, create_time: hold.create_time };

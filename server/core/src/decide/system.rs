@@ -48,7 +48,8 @@ fn start_attempt(
     worker_name: &std::sync::Arc<str>,
 ) -> Vec<Event> {
     let Some(run) = state.run(run_id) else { return Vec::new() };
-    if !matches!(run.state, RunState::Queued { .. }) {
+    // Whoever asks saw the state before this batch: the job may have been paused or have reached its limit since.
+    if !matches!(run.state, RunState::Queued { .. }) || !state.may_start(&run.job) {
         return Vec::new();
     }
     let number = AttemptNumber(run.attempt.0 + 1);

@@ -44,7 +44,8 @@ impl State {
                 self.job_changed(key, stamp);
             }
             Event::JobPaused { key, note } => {
-                self.require_job(key).pause = Some(Pause { note: note.clone(), time: stamp.now });
+                let job = self.require_job(key);
+                job.pause = Some(Pause::again(job.pause.as_ref(), note, stamp.now));
                 self.job_changed(key, stamp);
             }
             Event::JobResumed { key } => {
@@ -54,6 +55,10 @@ impl State {
             Event::JobDeleted { key } => {
                 self.changes.jobs.insert(key.clone());
                 self.jobs.remove(key);
+                // A job that is made again under the name is another one: its runs are not those of the old.
+                let of_job = self.unique.range((key.clone(), String::new())..).take_while(|((job, _), _)| job == key);
+                let held: Vec<_> = of_job.map(|(held, _)| held.clone()).collect();
+                held.iter().for_each(|held| self.release_key(held));
             }
             Event::RunCreated { .. }
             | Event::RunQueued { .. }

@@ -24,6 +24,7 @@ pub use self::{
 use self::{index::Index, queue::JobQueue};
 use crate::{
     app::App,
+    codec::Payload,
     id::{AppName, AttemptNumber, JobKey, ProcessorName, Revision, RunId, Timestamp, TokenId, WorkerId},
     job::Job,
     limits::Limits,
@@ -58,6 +59,14 @@ pub struct UniqueHold {
     /// Where the run stands, or how it ended.
     #[n(3)]
     pub phase: Phase,
+}
+
+impl UniqueHold {
+    /// Whether it still keeps others from the key. A hold past its time is released by the next tick, but the answer
+    /// must not depend on how far the ticks have come.
+    pub fn binds(&self, now: Timestamp) -> bool {
+        !self.phase.is_terminal() || self.until.is_some_and(|until| until > now)
+    }
 }
 
 /// How many runs a job has in which state.
@@ -117,6 +126,12 @@ impl State {
         self.changes.finished.get(&id)
     }
 
+    /// The input of a run that was made in this very batch, and is not on disk yet.
+    pub fn just_given(&self, id: RunId) -> Option<&Payload> {
+        let mut blobs = self.changes.blobs.iter();
+        blobs.find(|blob| blob.run_id == id && blob.kind == BlobKind::Payload).map(|blob| &blob.payload)
+    }
+
     /// How many runs are not finished.
     pub fn live_run_count(&self) -> usize {
         self.runs.len()
@@ -135,6 +150,11 @@ impl State {
     /// Who holds a business key of a job.
     pub fn unique_hold(&self, key: &JobKey, unique_key: &str) -> Option<&UniqueHold> {
         self.unique.get(&(key.clone(), unique_key.to_owned()))
+    }
+
+    /// Whether a job may start another run: it is neither paused nor at its limit.
+    pub fn may_start(&self, key: &JobKey) -> bool {
+        self.jobs.get(key).is_some_and(|job| queue::may_start(job, self.counts(key)))
     }
 
     /// The runs that could be handed out, by app and processor: the jobs that are neither paused nor at their limit.

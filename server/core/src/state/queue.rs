@@ -125,7 +125,7 @@ impl JobQueue {
 }
 
 /// Whether a job may start another run.
-pub(crate) fn may_start(job: &Job, counts: JobCounts) -> bool {
+pub(super) fn may_start(job: &Job, counts: JobCounts) -> bool {
     job.pause.is_none() && job.spec.max_running.is_none_or(|max| counts.running < u64::from(max))
 }
 

@@ -21,7 +21,7 @@ mod tests;
 mod trouble;
 mod write;
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use heed::{Env, RoTxn, WithoutTls};
 use minicbor::Decode;
@@ -68,7 +68,7 @@ pub struct Embedded {
 struct Shard {
     env: Env<WithoutTls>,
     tables: Tables,
-    _lock: File,
+    _lock: open::Lock,
 }
 
 impl Embedded {

@@ -21,7 +21,7 @@ pub(super) fn open(options: &Options) -> Result<Shard, Trouble> {
     let path = options.path.as_path();
     let shard_path = path.join("shard-0");
     fs::create_dir_all(&shard_path)?;
-    let lock = lock(path)?;
+    let lock = Lock::take(path)?;
     let env = open_env(&shard_path, options.map_size)?;
     let tables = create_tables(&env, path)?.into();
     // LMDB syncs its file, but a file is only there after a crash if the folders above it were synced too.
@@ -31,14 +31,26 @@ pub(super) fn open(options: &Options) -> Result<Shard, Trouble> {
     Ok(Shard { env, tables, _lock: lock })
 }
 
-/// Keeps every other process out, and every other opener in this one. The operating system lets go of the lock when the
+/// Keeps every other process out, and every other opener in this one. The operating system lets go of it when the
 /// process ends, however it ends.
-fn lock(path: &Path) -> Result<File, Trouble> {
-    let file = File::options().create(true).truncate(false).write(true).open(path.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Trouble::Known(Error::InUse { path: path.to_owned() })),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+pub(super) struct Lock(File);
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self, Trouble> {
+        let file = File::options().create(true).truncate(false).write(true).open(path.join("lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(Trouble::Known(Error::InUse { path: path.to_owned() })),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that was forked a moment ago, and has not reached its exec,
+        // has the file open too. If this fails, the end of the process does it.
+        drop(self.0.unlock());
     }
 }
 

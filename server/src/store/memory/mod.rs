@@ -6,6 +6,8 @@
 
 mod read;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
@@ -32,9 +34,15 @@ pub enum Fault {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Memory {
     disk: Arc<Disk>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory")
+    }
 }
 
 /// What outlives a crash.

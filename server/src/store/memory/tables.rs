@@ -147,11 +147,14 @@ impl Tables {
 
     /// The requests whose arrivals change, as they will be. The only part of a batch that has to be read first.
     fn arrivals<'b>(&self, batch: &'b Batch<'_>) -> Result<Vec<(&'b DedupKey, DedupRecord)>, codec::Error> {
+        if batch.arrivals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let new: BTreeMap<_, _> = batch.requests.iter().map(|(key, record)| (key, record)).collect();
         let mut changed = Vec::new();
         for (key, arrivals) in &batch.arrivals {
-            let new = batch.requests.iter().find(|(new, _)| new == key).map(|(_, record)| record.clone());
-            let record = match new {
-                Some(record) => Some(record),
+            let record = match new.get(key) {
+                Some(record) => Some((*record).clone()),
                 None => decode(self.request(key))?,
             };
             changed.extend(record.map(|record| (key, DedupRecord { arrivals: *arrivals, ..record })));

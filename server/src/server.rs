@@ -1,0 +1,330 @@
+//! A whole server: listener, store, engine and transport, from its start to its end.
+//!
+//! The listener opens first and the store is loaded behind it: until then calls are told that their credentials cannot
+//! be checked yet, which is a reason to come again, and no refusal.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use semel_core::{app::Grant, limits};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time,
+};
+use tracing::{info, warn};
+
+use crate::{
+    auth::{AppSecret, Authenticator, Keyring, KeyringError, Mode},
+    clock::Clock,
+    engine::{self, Handle, Stopped},
+    store::{self, Embedded, EmbeddedOptions, Memory, Store},
+    transport::{self, Gate},
+};
+
+/// The file that the first admin's secret is written to, in the data directory.
+pub const ADMIN_SECRET_FILE: &str = "admin-secret";
+/// The file of the key ring, in the data directory.
+pub const KEYS_FILE: &str = "keys.json";
+
+/// Where the state lies.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// On disk.
+    Directory {
+        /// The data directory; made if it is not there.
+        path: PathBuf,
+        /// The bound of the store, in bytes of address space.
+        map_size: usize,
+    },
+    /// In memory: for tests. Survives the server as long as the handle does.
+    Memory(Memory),
+}
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen. Port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Where the state lies.
+    pub data: Data,
+    /// The engine's.
+    pub engine: engine::Options,
+    /// How credentials are treated.
+    pub auth_mode: Mode,
+    /// What callers without credentials may do under [`Mode::Permissive`].
+    pub anonymous: Vec<Grant>,
+    /// Whether to listen without TLS on anything but loopback.
+    pub allow_plaintext: bool,
+    /// The largest payload or result.
+    pub payload_bytes_max: usize,
+    /// The largest message.
+    pub message_bytes_max: usize,
+    /// How long calls that are under way get to end when the server stops.
+    pub drain_timeout: Duration,
+    /// What time it is.
+    pub clock: Clock,
+    /// The keys, instead of those in the data directory: for tests that restart a server whose data is in memory.
+    pub keyring: Option<Arc<Keyring>>,
+}
+
+impl Settings {
+    /// The defaults.
+    pub fn new(data: Data) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            data,
+            engine: engine::Options::default(),
+            auth_mode: Mode::default(),
+            anonymous: Vec::new(),
+            allow_plaintext: false,
+            payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
+            message_bytes_max: 4 << 20,
+            drain_timeout: Duration::from_secs(10),
+            clock: Clock::system(),
+            keyring: None,
+        }
+    }
+}
+
+/// Why a server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: is another server running there?")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Plaintext where others could read it.
+    #[error(
+        "{address} is not a loopback address, and there is no TLS: anybody on the way could read the credentials. \
+         Listen on 127.0.0.1, put a TLS proxy in front, or say --allow-plaintext if the network is trusted"
+    )]
+    Plaintext {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// The keys.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// A file of the data directory.
+    #[error("cannot write {path}: check its rights and the free space")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The store.
+    #[error("cannot open the store")]
+    Store(#[from] store::Error),
+    /// The engine stopped by itself.
+    #[error(
+        "the engine has stopped: {0}; mend the store and start the server again, nothing that was acknowledged is lost"
+    )]
+    Engine(String),
+    /// The transport.
+    #[error("the transport failed")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// A server that runs.
+pub struct Running {
+    address: SocketAddr,
+    engine: Handle,
+    first_admin: Option<(AppSecret, Option<PathBuf>)>,
+    going: watch::Sender<bool>,
+    health: tonic_health::server::HealthReporter,
+    stop: Option<oneshot::Sender<()>>,
+    transport: JoinHandle<Result<(), tonic::transport::Error>>,
+    drain_timeout: Duration,
+}
+
+/// Starts a server; gives it once its store is loaded and it serves.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn start(settings: Settings) -> Result<Running, Error> {
+    let listener = bind(&settings).await?;
+    let store = open_store(&settings.data)?;
+    start_on(settings, listener, store).await
+}
+
+/// Starts a server on a listener that is bound already, over a store of the caller's choice.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn Store>) -> Result<Running, Error> {
+    let address = listener.local_addr().map_err(|source| Error::Listen { address: settings.listen, source })?;
+    let keyring = match &settings.keyring {
+        Some(keyring) => keyring.clone(),
+        None => Arc::new(open_keyring(&settings.data)?),
+    };
+    let (going, going_seen) = watch::channel(false);
+    let gate = Arc::new(Gate::new(transport::Settings {
+        authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring),
+        clock: settings.clock.clone(),
+        payload_bytes_max: settings.payload_bytes_max,
+        message_bytes_max: settings.message_bytes_max,
+        server_id: uuid::Uuid::new_v4().to_string(),
+        store_kind: match settings.data {
+            Data::Directory { .. } => "embedded",
+            Data::Memory(_) => "memory",
+        },
+        going: going_seen,
+    }));
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = transport::serve(gate.clone(), listener, health_service, async move {
+        let _ = stopped.await;
+    });
+    let transport = tokio::spawn(serving);
+
+    let secret = random_secret()?;
+    let seed = u64::from_be_bytes(random_bytes::<8>()?);
+    let loaded = engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash())).await;
+    let (engine, first_start) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            transport.abort();
+            return Err(error.into());
+        }
+    };
+    let first_admin =
+        if first_start { Some((secret.clone(), write_admin_secret(&settings.data, &secret)?)) } else { None };
+    gate.open(engine.clone());
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    if settings.auth_mode != Mode::Enforce {
+        warn!(mode = ?settings.auth_mode, "authentication is not enforced: every answer says so");
+    }
+    info!(%address, "serving");
+    let drain_timeout = settings.drain_timeout;
+    Ok(Running { address, engine, first_admin, going, health, stop: Some(stop), transport, drain_timeout })
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The first admin's secret, if this start made it.
+    pub fn first_admin_secret(&self) -> Option<&AppSecret> {
+        self.first_admin.as_ref().map(|(secret, _)| secret)
+    }
+
+    /// Where that secret was written to.
+    pub fn first_admin_secret_file(&self) -> Option<&Path> {
+        self.first_admin.as_ref().and_then(|(_, file)| file.as_deref())
+    }
+
+    /// The engine, for tests that move its clock.
+    pub fn engine(&self) -> &Handle {
+        &self.engine
+    }
+
+    /// Waits until the server fails by itself, and says why.
+    pub async fn failed(&self) -> Error {
+        match self.engine.stopped().await {
+            Stopped::Asked => Error::Engine("it was asked to".to_owned()),
+            Stopped::Failed(why) => Error::Engine(why),
+        }
+    }
+
+    /// Begins the end: health says so, nothing new is taken, streams are told to go elsewhere. Calls that are under way
+    /// go on.
+    pub async fn drain(&self) {
+        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        self.engine.drain();
+        self.going.send_replace(true);
+    }
+
+    /// Ends the server: drains, waits for what is under way (bounded), and closes the store.
+    ///
+    /// # Errors
+    /// If the engine had failed before.
+    pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.drain().await;
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if time::timeout(self.drain_timeout, &mut self.transport).await.is_err() {
+            warn!("connections did not end in time, and were cut");
+            self.transport.abort();
+            let _ = self.transport.await;
+        }
+        match self.engine.stop().await {
+            Stopped::Asked => Ok(()),
+            Stopped::Failed(why) => Err(Error::Engine(why)),
+        }
+    }
+}
+
+async fn bind(settings: &Settings) -> Result<TcpListener, Error> {
+    let address = settings.listen;
+    if !address.ip().is_loopback() && !settings.allow_plaintext {
+        return Err(Error::Plaintext { address });
+    }
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Opens the store of a data directory.
+///
+/// # Errors
+/// See [`store::Error`].
+pub fn open_store(data: &Data) -> Result<Box<dyn Store>, Error> {
+    match data {
+        Data::Memory(memory) => Ok(Box::new(memory.reopen())),
+        Data::Directory { path, map_size } => {
+            make_private(path).map_err(|source| Error::File { path: path.clone(), source })?;
+            let options = EmbeddedOptions { map_size: *map_size, ..EmbeddedOptions::new(path.clone()) };
+            Ok(Box::new(Embedded::open(&options)?))
+        }
+    }
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn open_keyring(data: &Data) -> Result<Keyring, Error> {
+    Ok(match data {
+        Data::Directory { path, .. } => Keyring::open(&path.join(KEYS_FILE))?,
+        Data::Memory(_) => Keyring::ephemeral()?,
+    })
+}
+
+fn write_admin_secret(data: &Data, secret: &AppSecret) -> Result<Option<PathBuf>, Error> {
+    let Data::Directory { path, .. } = data else { return Ok(None) };
+    let path = path.join(ADMIN_SECRET_FILE);
+    let line = format!("{}\n", secret.reveal());
+    crate::auth::write_owner_only(&path, line.as_bytes())
+        .map_err(|source| Error::File { path: path.clone(), source })?;
+    Ok(Some(path))
+}
+
+fn random_secret() -> Result<AppSecret, Error> {
+    Ok(AppSecret::new(random_bytes()?))
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Keyring(KeyringError::Random(error)))?;
+    Ok(bytes)
+}

@@ -1,0 +1,102 @@
+//! One call: what is known of it from its arrival to its answer.
+
+use semel_core::{
+    id::{AppName, RequestId},
+    policy::Principal,
+};
+use semel_proto::{fingerprint, v1};
+use tokio::time::{self, Instant};
+use tonic::{Request, Status};
+
+use super::{
+    convert::{
+        fields::{self, Fields},
+        header::Basis,
+    },
+    deadline,
+    gate::{self, Gate},
+    status::Refusal,
+};
+use crate::auth::Verdict;
+
+/// See the module.
+pub(super) struct Call<'g> {
+    pub(super) gate: &'g Gate,
+    pub(super) verdict: Verdict,
+    pub(super) address: Option<std::net::IpAddr>,
+    request_id: String,
+    parsed_id: Option<RequestId>,
+    deadline: Option<Instant>,
+}
+
+impl<'g> Call<'g> {
+    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>) -> (Self, R) {
+        let deadline = deadline::of(request.metadata(), Instant::now());
+        let (verdict, _) = Gate::stream_credentials(&request);
+        let address = request.remote_addr().map(|address| address.ip());
+        let message = request.into_inner();
+        let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
+        let parsed_id = fields::parse_request_id(&request_id);
+        (Self { gate, verdict, address, request_id, parsed_id, deadline }, message)
+    }
+
+    /// Whoever calls, if it may be served at all.
+    pub(super) fn principal(&self) -> Result<&Principal, Refusal> {
+        if let Some(refusal) = Refusal::of_verdict(&self.verdict) {
+            return Err(refusal);
+        }
+        self.gate.served_anonymously(&self.verdict);
+        let nobody = || Refusal::of_verdict(&Verdict::refused(crate::auth::Status::Missing));
+        self.verdict.principal.as_ref().ok_or_else(|| nobody().expect("a missing credential is a refusal"))
+    }
+
+    /// The id, which a call that changes something must have.
+    pub(super) fn required_id(&self) -> Result<RequestId, Refusal> {
+        if self.request_id.is_empty() {
+            return Err(gate::id_missing());
+        }
+        self.parsed_id.ok_or_else(gate::id_malformed)
+    }
+
+    /// The id, which a read may have; but one that is there must be one.
+    pub(super) fn checked_id(&self) -> Result<(), Refusal> {
+        if self.request_id.is_empty() || self.parsed_id.is_some() { Ok(()) } else { Err(gate::id_malformed()) }
+    }
+
+    /// The app that is meant: the one named, or that of the caller.
+    pub(super) fn app(&self, principal: &Principal, named: &str, fields: &mut Fields) -> Option<AppName> {
+        if !named.is_empty() {
+            return fields.take("app", AppName::parse(named));
+        }
+        if principal.app.is_none() {
+            fields.note("app", "must be given: the caller has no app of its own");
+        }
+        principal.app.clone()
+    }
+
+    pub(super) fn basis(&self) -> Basis<'_> {
+        self.gate.basis(&self.request_id, self.parsed_id, &self.verdict)
+    }
+
+    /// The header of a read.
+    pub(super) fn read_header(&self) -> Option<v1::ResponseHeader> {
+        Some(self.basis().read())
+    }
+
+    /// The moment from which on no answer would be in time.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Waits for something no longer than the caller does. What it waits for is not cancelled by it.
+    pub(super) async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T, Refusal> {
+        match self.deadline {
+            Some(deadline) => time::timeout_at(deadline, future).await.map_err(|_| Refusal::outcome_unknown()),
+            None => Ok(future.await),
+        }
+    }
+
+    pub(super) fn refuse(&self, refusal: Refusal) -> Status {
+        refusal.into_status(self.basis().header())
+    }
+}

@@ -1,0 +1,245 @@
+//! Through here goes every call: credentials, then the id, then the fields, then the engine.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use semel_core::{
+    app::Role,
+    command::Command,
+    id::{AppName, RequestId, Timestamp},
+    policy::Principal,
+    window::Fingerprint,
+};
+use semel_proto::fingerprint;
+use tokio::sync::watch;
+use tonic::{Code, Request, Response, Status};
+
+use super::{
+    auth_layer::Authorization,
+    call::Call,
+    convert::{
+        fields::Fields,
+        header::Basis,
+        reply::{Body, FromAnswer},
+    },
+    status::Refusal,
+};
+use crate::{
+    auth::{Authenticator, Moment, Verdict},
+    clock::Clock,
+    engine::{Envelope, Handle, Refused},
+};
+
+/// What the gate must know of the server.
+pub(crate) struct Settings {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) clock: Clock,
+    pub(crate) payload_bytes_max: usize,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) server_id: String,
+    pub(crate) store_kind: &'static str,
+    /// Turns true when the server is about to stop.
+    pub(crate) going: watch::Receiver<bool>,
+}
+
+/// See the module.
+pub(crate) struct Gate {
+    pub(super) settings: Settings,
+    pub(super) start_time: Timestamp,
+    engine: OnceLock<Handle>,
+    anonymous_calls: AtomicU64,
+}
+
+impl Gate {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let start_time = settings.clock.now().wall;
+        Self { settings, start_time, engine: OnceLock::new(), anonymous_calls: AtomicU64::new(0) }
+    }
+
+    /// The store is loaded: from now on calls are served.
+    pub(crate) fn open(&self, engine: Handle) {
+        let _ = self.engine.set(engine);
+    }
+
+    /// The engine, for reads and for the streams of workers. Not for services: they go through the methods below.
+    pub(super) fn engine(&self) -> Result<&Handle, Refusal> {
+        self.engine.get().ok_or_else(|| refused(Refused::NoOwner))
+    }
+
+    pub(super) fn anonymous_calls(&self) -> u64 {
+        self.anonymous_calls.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.engine.get().map_or_else(|| self.settings.clock.now().wall, Handle::time)
+    }
+
+    pub(super) fn moment(&self, address: Option<IpAddr>) -> Moment {
+        Moment { now: self.now(), steady: self.settings.clock.now().steady, address }
+    }
+
+    pub(super) fn judge(&self, authorization: Option<&[u8]>, address: Option<IpAddr>) -> Verdict {
+        let directory = self.engine.get().map(Handle::directory);
+        self.settings.authenticator.judge(directory.as_deref(), authorization, self.moment(address))
+    }
+
+    /// The refusal of a verdict, for services that know no header of ours.
+    pub(super) fn bar(&self, verdict: &Verdict) -> Option<Status> {
+        let refusal = Refusal::of_verdict(verdict)?;
+        Some(refusal.into_status(self.basis("", None, verdict).header()))
+    }
+
+    pub(super) fn fields(&self) -> Fields {
+        Fields::new(self.settings.payload_bytes_max)
+    }
+
+    pub(super) fn basis<'a>(
+        &'a self,
+        request_id: &'a str,
+        parsed_id: Option<RequestId>,
+        verdict: &'a Verdict,
+    ) -> Basis<'a> {
+        Basis {
+            request_id,
+            parsed_id,
+            verdict,
+            window: self.engine.get().map(Handle::window),
+            now: self.now(),
+            server_id: &self.settings.server_id,
+        }
+    }
+
+    /// The way of every call that changes something.
+    pub(super) async fn mutate<R, P>(
+        &self,
+        request: Request<R>,
+        parse: impl FnOnce(&R, AppName, &mut Fields) -> Option<Command>,
+    ) -> Result<Response<P>, Status>
+    where
+        R: fingerprint::Request,
+        P: FromAnswer,
+    {
+        let (call, message) = Call::begin(self, request);
+        let result = async {
+            let principal = call.principal()?.clone();
+            let request_id = call.required_id()?;
+            let mut fields = self.fields();
+            let app = call.app(&principal, message.app(), &mut fields);
+            let command = app.and_then(|app| parse(&message, app, &mut fields));
+            let command = match command {
+                Some(command) if fields.is_clean() => command,
+                _ => return Err(Refusal::invalid(fields.violations())),
+            };
+            let fingerprint = if command.scope() == *command.app() {
+                message.fingerprint()
+            } else {
+                message.fingerprint_with_app(command.app().as_str())
+            };
+            let envelope = Envelope::new(principal, request_id, stored(fingerprint), command);
+            let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
+            let answer = call.in_time(pending.answer()).await?;
+            let answer = answer.map_err(|error| Refusal::of_refused(error, R::leaf_name))?;
+            Ok((request_id, answer))
+        };
+        match result.await {
+            Ok((request_id, answer)) => {
+                let header = call.basis().answered(&answer);
+                let keyring = self.settings.authenticator.keyring();
+                Ok(Response::new(P::from_answer(Body { header, answer: &answer, request_id, keyring })))
+            }
+            Err(refusal) => Err(call.refuse(refusal)),
+        }
+    }
+
+    /// The way of every call that only reads what belongs to an app. `look` gets the app, once the caller has proved its
+    /// right to view it.
+    pub(super) async fn read<R, P>(
+        &self,
+        request: Request<R>,
+        look: impl AsyncFnOnce(&Call<'_>, &R, AppName, Fields) -> Result<P, Refusal>,
+    ) -> Result<Response<P>, Status>
+    where
+        R: fingerprint::Request,
+    {
+        let (call, message) = Call::begin(self, request);
+        let result = async {
+            let principal = call.principal()?;
+            call.checked_id()?;
+            let mut fields = self.fields();
+            let Some(app) = call.app(principal, message.app(), &mut fields) else {
+                return Err(Refusal::invalid(fields.violations()));
+            };
+            principal.require(Role::Viewer, &app).map_err(rejected)?;
+            call.in_time(look(&call, &message, app, fields)).await?
+        };
+        result.await.map(Response::new).map_err(|refusal| call.refuse(refusal))
+    }
+
+    /// The way of calls that belong to no app, or judge for themselves. `look` gets whoever may be served at all.
+    pub(super) async fn serve<R, P>(
+        &self,
+        request: Request<R>,
+        look: impl AsyncFnOnce(&Call<'_>, &R, &Principal) -> Result<P, Refusal>,
+    ) -> Result<Response<P>, Status>
+    where
+        R: fingerprint::Request,
+    {
+        let (call, message) = Call::begin(self, request);
+        let result = async {
+            let principal = call.principal()?;
+            call.checked_id()?;
+            call.in_time(look(&call, &message, principal)).await?
+        };
+        result.await.map(Response::new).map_err(|refusal| call.refuse(refusal))
+    }
+
+    pub(super) fn served_anonymously(&self, verdict: &Verdict) {
+        if verdict.status == crate::auth::Status::NotRequired {
+            let calls = self.anonymous_calls.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::debug!(calls, "served a caller without credentials");
+            if calls.is_power_of_two() {
+                tracing::info!(calls, "callers without credentials are being served; see auth.mode");
+            }
+        }
+    }
+
+    /// What a stream needs to begin: the verdict on its credentials, and these.
+    pub(super) fn stream_credentials<T>(request: &Request<T>) -> (Verdict, Authorization) {
+        let extensions = request.extensions();
+        let verdict = extensions.get::<Verdict>().cloned();
+        let authorization = extensions.get::<Authorization>().cloned();
+        (
+            // Without the interceptor nobody was recognised: then nobody is served.
+            verdict.unwrap_or_else(|| Verdict::refused(crate::auth::Status::Missing)),
+            authorization.unwrap_or(Authorization(None)),
+        )
+    }
+}
+
+pub(super) fn rejected(rejection: semel_core::rejection::Rejection) -> Refusal {
+    Refusal::of_rejection(rejection, |_| "")
+}
+
+pub(super) fn refused(error: Refused) -> Refusal {
+    Refusal::of_refused(error, |_| "")
+}
+
+/// The fingerprint as it is remembered.
+pub(super) fn stored(fingerprint: fingerprint::Fingerprint) -> Fingerprint {
+    Fingerprint { version: fingerprint.version, digest: fingerprint.digest, leaves: fingerprint.leaves }
+}
+
+pub(super) fn id_missing() -> Refusal {
+    let message = "the header has no request_id; mint a UUIDv7 once per logical call, and keep it over retries";
+    Refusal::new(Code::InvalidArgument, "REQUEST_ID_MISSING", message)
+}
+
+pub(super) fn id_malformed() -> Refusal {
+    let message = "the request_id must be a UUIDv7 in its 36 character form";
+    Refusal::new(Code::InvalidArgument, "REQUEST_ID_MALFORMED", message)
+}

@@ -1,0 +1,24 @@
+//! gRPC: from messages to wishes and back. Translates and does not choose; the only part that knows tonic.
+//!
+//! ```text
+//! HTTP/2 ─▶ auth interceptor (Verdict) ─▶ service ─▶ Gate::mutate ─▶ Envelope ─▶ engine
+//!                                            └─────▶ Gate::read   ─▶ what is committed
+//! ```
+//!
+//! The gate is the only way from a service to the engine, so each call's credentials, id, fields and deadline are looked
+//! at in one place and in one order.
+
+mod auth_layer;
+mod call;
+mod convert;
+mod deadline;
+mod gate;
+mod page;
+mod router;
+mod services;
+mod status;
+
+pub(crate) use self::{
+    gate::{Gate, Settings},
+    router::serve,
+};

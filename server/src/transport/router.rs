@@ -1,0 +1,81 @@
+//! The HTTP/2 server: its limits, the services, health and reflection.
+
+use std::{sync::Arc, time::Duration};
+
+use semel_proto::v1::{
+    app_service_server::AppServiceServer, auth_service_server::AuthServiceServer, job_service_server::JobServiceServer,
+    request_service_server::RequestServiceServer, run_service_server::RunServiceServer,
+    server_service_server::ServerServiceServer, worker_service_server::WorkerServiceServer,
+};
+use tokio::net::TcpListener;
+use tonic::{
+    service::{InterceptorLayer, interceptor::InterceptedService},
+    transport::{self, Server, server::TcpIncoming},
+};
+
+use super::{
+    auth_layer::{Bar, Judge},
+    gate::Gate,
+    services::Services,
+};
+
+/// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
+/// connection of a mesh carries many callers.
+const STREAMS_MAX: u32 = 4096;
+/// Streams that a client resets before they were served; more is an attack (CVE-2023-44487 and its kin).
+const PENDING_RESETS_MAX: usize = 64;
+/// Resets by ourselves for faults of the client; tonic's builder removes hyper's own limit of this too.
+const LOCAL_RESETS_MAX: usize = 1024;
+/// Bytes of headers of one call.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
+
+/// Serves until told to stop, then ends streams that end by themselves. Bounded by the caller.
+///
+/// # Errors
+/// What the transport says.
+pub(crate) async fn serve(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    health_service: impl tonic::codegen::Service<
+        http::Request<tonic::body::Body>,
+        Response = http::Response<tonic::body::Body>,
+        Error = std::convert::Infallible,
+        Future: Send + 'static,
+    > + tonic::server::NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<(), transport::Error> {
+    let services = Services(gate.clone());
+    let bytes = gate.settings.message_bytes_max;
+    macro_rules! sized {
+        ($server:ident) => {
+            $server::new(services.clone()).max_decoding_message_size(bytes).max_encoding_message_size(bytes)
+        };
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(semel_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let reflection = reflection.build_v1().expect("our own descriptors are whole");
+    Server::builder()
+        .max_concurrent_streams(Some(STREAMS_MAX))
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+        .http2_max_header_list_size(Some(HEADERS_BYTES_MAX))
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .layer(InterceptorLayer::new(Judge(gate.clone())))
+        .add_service(sized!(AuthServiceServer))
+        .add_service(sized!(AppServiceServer))
+        .add_service(sized!(JobServiceServer))
+        .add_service(sized!(RunServiceServer))
+        .add_service(sized!(RequestServiceServer))
+        .add_service(sized!(WorkerServiceServer))
+        .add_service(sized!(ServerServiceServer))
+        .add_service(health_service)
+        .add_service(InterceptedService::new(reflection, Bar(gate)))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .await
+}

@@ -1,0 +1,334 @@
+//! The life of one worker's stream: what it says goes to the engine, what the engine orders goes to it, and what became
+//! of each thing that it reported is acknowledged under that thing's request id.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use semel_core::{
+    command::Command,
+    id::{AttemptNumber, Millis, RequestId},
+    state::BlobKind,
+};
+use semel_proto::{
+    fingerprint::Content,
+    v1::{self, work_request, work_response::Kind},
+};
+use tokio::{sync::mpsc, task::JoinSet, time};
+use tonic::{Status, Streaming};
+
+use crate::{
+    auth::{self, Verdict},
+    engine::{Envelope, Order, Pending, Progress, Refused, Submitted, WorkerStream},
+    transport::{
+        auth_layer::Authorization,
+        convert::{
+            fields,
+            fields::Fields,
+            header, time as times,
+            worker::{self as convert, Speaker},
+        },
+        gate::{self, Gate},
+        status::Refusal,
+    },
+};
+
+/// Reports of one worker that are in the engine at a time; beyond it nothing more is read from its stream.
+const PENDING_MAX: usize = 256;
+/// How often the credentials of a stream are judged again.
+const RECHECK: Duration = Duration::from_secs(2);
+/// How long before their end credentials are said to end soon.
+const EXPIRING_AHEAD: Millis = Millis::from_secs(60);
+/// Workers come back this long after a server has gone away.
+const RECONNECT_AFTER: Millis = Millis(500);
+
+type Outbox = mpsc::Sender<Result<v1::WorkResponse, Status>>;
+
+/// See the module.
+pub(super) struct Work {
+    pub(super) gate: Arc<Gate>,
+    pub(super) stream: WorkerStream,
+    pub(super) speaker: Speaker,
+    pub(super) verdict: Verdict,
+    pub(super) authorization: Authorization,
+    pub(super) address: Option<IpAddr>,
+}
+
+/// A report whose answer is awaited.
+struct Awaited {
+    request_id: String,
+    parsed_id: Option<RequestId>,
+    submitted: Submitted,
+    leaf_name: fn(u16) -> &'static str,
+}
+
+/// Why a stream ends.
+enum End {
+    /// The worker has gone, or reads no more.
+    Gone,
+    /// The server says why.
+    Refused(Box<Refusal>),
+    /// The server is about to stop.
+    GoingAway,
+}
+
+/// Comes back when the server is about to stop.
+async fn is_going(going: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = going.wait_for(|going| *going).await;
+}
+
+impl Work {
+    /// Runs until one side ends it.
+    pub(super) async fn live(mut self, opened: v1::Opened, mut inbox: Streaming<v1::WorkRequest>, outbox: Outbox) {
+        let mut awaited = JoinSet::new();
+        let end = match self.say(&outbox, "", Kind::Opened(opened)).await {
+            Ok(()) => self.turns(&mut inbox, &outbox, &mut awaited).await,
+            Err(end) => end,
+        };
+        // What was handed in goes on under its id (D9); whoever still listens gets the answers.
+        while let Some(done) = awaited.join_next().await {
+            if let Ok(done) = done
+                && self.acknowledge(&outbox, done).await.is_err()
+            {
+                break;
+            }
+        }
+        match end {
+            End::Gone => {}
+            End::Refused(refusal) => {
+                let status = refusal.into_status(self.gate.basis("", None, &self.verdict).header());
+                let _ = outbox.send(Err(status)).await;
+            }
+            End::GoingAway => {
+                let going = v1::GoingAway { reconnect_after: Some(times::duration(RECONNECT_AFTER)) };
+                let _ = self.say(&outbox, "", Kind::GoingAway(going)).await;
+            }
+        }
+        tracing::info!(worker_id = %self.speaker.worker_id, "the stream of a worker has ended");
+    }
+
+    async fn turns(
+        &mut self,
+        inbox: &mut Streaming<v1::WorkRequest>,
+        outbox: &Outbox,
+        awaited: &mut JoinSet<Awaited>,
+    ) -> End {
+        let mut going = self.gate.settings.going.clone();
+        let mut recheck = time::interval(RECHECK);
+        recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut warned = false;
+        loop {
+            let turn = tokio::select! {
+                message = inbox.message(), if awaited.len() < PENDING_MAX => match message {
+                    Ok(Some(message)) => self.hear(outbox, awaited, message).await,
+                    Ok(None) | Err(_) => Err(End::Gone),
+                },
+                Some(done) = awaited.join_next() => match done {
+                    Ok(done) => self.acknowledge(outbox, done).await,
+                    Err(_) => Err(End::Gone),
+                },
+                order = self.stream.order() => match order {
+                    Some(order) => self.obey(outbox, order).await,
+                    None => Err(End::Refused(Box::new(gate::refused(Refused::NoOwner)))),
+                },
+                _ = recheck.tick() => self.recheck(outbox, &mut warned).await,
+                () = is_going(&mut going) => Err(End::GoingAway),
+            };
+            if let Err(end) = turn {
+                return end;
+            }
+        }
+    }
+
+    /// Something that the worker says.
+    async fn hear(
+        &mut self,
+        outbox: &Outbox,
+        awaited: &mut JoinSet<Awaited>,
+        message: v1::WorkRequest,
+    ) -> Result<(), End> {
+        self.stream.heard();
+        let request_id = message.header.map(|header| header.request_id).unwrap_or_default();
+        match message.kind {
+            Some(work_request::Kind::Report(report)) => {
+                let mut fields = self.gate.fields();
+                let command = self.speaker.report(&mut fields, &report);
+                self.submit(outbox, awaited, request_id, fields, command, &report).await
+            }
+            Some(work_request::Kind::Log(log)) => {
+                let mut fields = self.gate.fields();
+                let command = self.speaker.log(&mut fields, &log);
+                self.submit(outbox, awaited, request_id, fields, command, &log).await
+            }
+            Some(work_request::Kind::Heartbeat(_)) => {
+                let queued = self.stream.queued_count().await.unwrap_or(0);
+                let queued_count = i64::try_from(queued).unwrap_or(i64::MAX);
+                self.say(outbox, "", Kind::HeartbeatAck(v1::HeartbeatAck { queued_count })).await
+            }
+            Some(work_request::Kind::Progress(progress)) => {
+                self.progress(&progress);
+                Ok(())
+            }
+            Some(work_request::Kind::Credit(credit)) => {
+                let mut fields = self.gate.fields();
+                match convert::parse_slots(&mut fields, "credit.slots", credit.slots) {
+                    Some(slots) => self.stream.credit(slots),
+                    None => return Err(End::Refused(Box::new(Refusal::invalid(fields.violations())))),
+                }
+                Ok(())
+            }
+            Some(work_request::Kind::Drain(_)) => {
+                self.stream.drain();
+                Ok(())
+            }
+            Some(work_request::Kind::Reauthenticate(fresh)) => {
+                let authorization: Arc<[u8]> = format!("Bearer {}", fresh.token).into_bytes().into();
+                self.authorization = Authorization(Some(authorization));
+                self.recheck(outbox, &mut false).await
+            }
+            Some(work_request::Kind::Hello(_)) => {
+                let problem = vec![("hello".to_owned(), "must be said only once".to_owned())];
+                Err(End::Refused(Box::new(Refusal::invalid(problem))))
+            }
+            // A message of a newer worker that this server does not know.
+            None => Ok(()),
+        }
+    }
+
+    /// Hands something in that changes something. Same rules as for a call: credentials, id, fields, window.
+    async fn submit<M: Content>(
+        &mut self,
+        outbox: &Outbox,
+        awaited: &mut JoinSet<Awaited>,
+        request_id: String,
+        fields: Fields,
+        command: Option<Command>,
+        message: &M,
+    ) -> Result<(), End> {
+        match self.enqueue(&request_id, fields, command, message) {
+            Ok(pending) => {
+                let parsed_id = fields::parse_request_id(&request_id);
+                awaited.spawn(async move {
+                    Awaited { request_id, parsed_id, submitted: pending.answer().await, leaf_name: M::leaf_name }
+                });
+                Ok(())
+            }
+            Err(refusal) => self.refuse(outbox, &request_id, refusal).await,
+        }
+    }
+
+    fn enqueue<M: Content>(
+        &self,
+        request_id: &str,
+        fields: Fields,
+        command: Option<Command>,
+        message: &M,
+    ) -> Result<Pending, Refusal> {
+        if request_id.is_empty() {
+            return Err(gate::id_missing());
+        }
+        let id = fields::parse_request_id(request_id).ok_or_else(gate::id_malformed)?;
+        let Some(command) = command.filter(|_| fields.is_clean()) else {
+            return Err(Refusal::invalid(fields.violations()));
+        };
+        let missing = || Refusal::of_verdict(&Verdict::refused(auth::Status::Missing));
+        let principal = self.verdict.principal.clone();
+        let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
+        let envelope = Envelope::new(principal, id, gate::stored(message.fingerprint()), command);
+        self.gate.engine()?.enqueue(envelope).map_err(gate::refused)
+    }
+
+    async fn acknowledge(&self, outbox: &Outbox, awaited: Awaited) -> Result<(), End> {
+        match awaited.submitted {
+            Ok(answer) => {
+                let basis = self.gate.basis(&awaited.request_id, awaited.parsed_id, &self.verdict);
+                let ack = v1::WorkResponse {
+                    header: Some(basis.answered(&answer)),
+                    kind: Some(Kind::Ack(v1::Ack { refused: None })),
+                };
+                outbox.send(Ok(ack)).await.map_err(|_| End::Gone)
+            }
+            Err(refused) => {
+                let refusal = Refusal::of_refused(refused, awaited.leaf_name);
+                self.refuse(outbox, &awaited.request_id, refusal).await
+            }
+        }
+    }
+
+    async fn refuse(&self, outbox: &Outbox, request_id: &str, refusal: Refusal) -> Result<(), End> {
+        let parsed_id = fields::parse_request_id(request_id);
+        let header = self.gate.basis(request_id, parsed_id, &self.verdict).header();
+        let refused = refusal.into_rpc(header.clone());
+        let ack = v1::Ack { refused: Some(refused) };
+        let message = v1::WorkResponse { header: Some(header), kind: Some(Kind::Ack(ack)) };
+        outbox.send(Ok(message)).await.map_err(|_| End::Gone)
+    }
+
+    /// Something that the engine orders.
+    async fn obey(&self, outbox: &Outbox, order: Order) -> Result<(), End> {
+        match order {
+            Order::Assign(assignment) => {
+                let payload = if assignment.has_payload {
+                    let engine = self.gate.engine().map_err(|refusal| End::Refused(Box::new(refusal)))?;
+                    let read = engine.reader().blob(assignment.run_id, BlobKind::Payload);
+                    read.map_err(|error| End::Refused(Box::new(Refusal::internal(&error))))?
+                } else {
+                    None
+                };
+                let message = convert::assignment(&assignment, payload.as_ref());
+                self.say(outbox, "", Kind::Assignment(message)).await
+            }
+            Order::Cancel { run_id, number, reason } => {
+                self.say(outbox, "", Kind::CancelAttempt(convert::cancel_attempt(run_id, number, reason))).await
+            }
+            Order::Replaced => Err(End::Gone),
+        }
+    }
+
+    fn progress(&self, progress: &v1::AttemptProgress) {
+        let mut fields = self.gate.fields();
+        let run_id = fields.run_id(&progress.run_id);
+        if let (Some(run_id), Ok(number)) = (run_id, u32::try_from(progress.attempt)) {
+            let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, 1.0) } else { 0.0 };
+            let message = progress.message.chars().take(255).collect();
+            let progress = Progress { attempt: AttemptNumber(number), fraction, message, time: self.gate.now() };
+            self.stream.progress(run_id, progress);
+        }
+    }
+
+    /// Judges the credentials again: they may have ended, or been taken back, and fresh ones may have come.
+    async fn recheck(&mut self, outbox: &Outbox, warned: &mut bool) -> Result<(), End> {
+        self.verdict = self.gate.judge(self.authorization.0.as_deref(), self.address);
+        if let Some(refusal) = Refusal::of_verdict(&self.verdict) {
+            self.say(outbox, "", Kind::AuthNotice(self.notice(None))).await?;
+            return Err(End::Refused(Box::new(refusal)));
+        }
+        let may = self
+            .verdict
+            .principal
+            .as_ref()
+            .map(|principal| principal.require(semel_core::app::Role::Worker, &self.speaker.app));
+        if let Some(Err(rejection)) = may {
+            self.say(outbox, "", Kind::AuthNotice(self.notice(Some(v1::AuthStatus::Forbidden)))).await?;
+            return Err(End::Refused(Box::new(gate::rejected(rejection))));
+        }
+        let soon = self.verdict.expire_time.is_some_and(|end| end <= self.gate.now().plus(EXPIRING_AHEAD));
+        if soon && !*warned {
+            self.say(outbox, "", Kind::AuthNotice(self.notice(Some(v1::AuthStatus::Expiring)))).await?;
+        }
+        *warned = soon;
+        Ok(())
+    }
+
+    fn notice(&self, status: Option<v1::AuthStatus>) -> v1::AuthNotice {
+        let mut auth = header::auth_result(&self.verdict);
+        if let Some(status) = status {
+            auth.status = status.into();
+        }
+        v1::AuthNotice { auth: Some(auth) }
+    }
+
+    async fn say(&self, outbox: &Outbox, request_id: &str, kind: Kind) -> Result<(), End> {
+        let header = self.gate.basis(request_id, None, &self.verdict).read();
+        let message = v1::WorkResponse { header: Some(header), kind: Some(kind) };
+        outbox.send(Ok(message)).await.map_err(|_| End::Gone)
+    }
+}

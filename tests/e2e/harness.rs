@@ -1,0 +1,121 @@
+//! A server in this process on a free port, clients for it, and what most tests begin with. Holds no assertion about
+//! behaviour.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use semel_client::{Client, Credentials, Options, RetryOptions, v1};
+use semel_server::{
+    auth::{Keyring, Mode},
+    clock::{Clock, ManualClock},
+    server::{self, Data, Running, Settings},
+    store::Memory,
+};
+
+/// What everything below waits at most. Only a bound: nothing waits for its own sake.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server that can be restarted on the same data, and the secret of its admin.
+pub(crate) struct TestServer {
+    pub(crate) settings: Settings,
+    pub(crate) running: Option<Running>,
+    pub(crate) admin_secret: String,
+}
+
+impl TestServer {
+    /// With its state in memory and credentials enforced.
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With settings of the test's choice.
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::new(Data::Memory(Memory::new()));
+        settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        settings.keyring = Some(Arc::new(Keyring::ephemeral().expect("random bits")));
+        change(&mut settings);
+        let running = server::start(settings.clone()).await.expect("the server starts");
+        let admin_secret = running.first_admin_secret().expect("a first start").reveal();
+        Self { settings, running: Some(running), admin_secret }
+    }
+
+    /// With a clock that stands still until the test moves it.
+    pub(crate) async fn with_manual_clock(change: impl FnOnce(&mut Settings)) -> (Self, ManualClock) {
+        let clock = ManualClock::at(Clock::system().now().wall);
+        let for_server = clock.clone();
+        let server = Self::with(move |settings| {
+            settings.clock = Clock::Manual(for_server);
+            change(settings);
+        });
+        (server.await, clock)
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().expect("the server runs")
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.running().address())
+    }
+
+    /// Ends the server and starts it again on the same data, on another port.
+    pub(crate) async fn restart(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown().await.expect("a clean end");
+        }
+        self.running = Some(server::start(self.settings.clone()).await.expect("the server starts again"));
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options::new(self.endpoint())
+    }
+
+    /// A client of the admin.
+    pub(crate) async fn admin(&self) -> Client {
+        let options = self.options().credentials(Credentials::Token(self.admin_secret.clone()));
+        Client::connect(options).await.expect("connects")
+    }
+
+    /// Makes an app; gives its secret.
+    pub(crate) async fn app(&self, name: &str) -> String {
+        let request = v1::CreateAppRequest { app: name.to_owned(), ..Default::default() };
+        self.admin().await.create_app(request).await.expect("the app is made").secret
+    }
+
+    /// A client of an app that proves itself by its secret.
+    pub(crate) async fn client(&self, app: &str, secret: &str) -> Client {
+        let credentials = Credentials::Secret { app: app.to_owned(), secret: secret.to_owned() };
+        Client::connect(self.options().app(app).credentials(credentials)).await.expect("connects")
+    }
+
+    /// The same, but every refusal comes through as it is.
+    pub(crate) async fn blunt_client(&self, app: &str, secret: &str) -> Client {
+        let credentials = Credentials::Token(secret.to_owned());
+        let options = self.options().app(app).credentials(credentials).retry(RetryOptions::none());
+        Client::connect(options).await.expect("connects")
+    }
+
+    /// An app `pay` with a client of its own.
+    pub(crate) async fn pay(&self) -> Client {
+        let secret = self.app("pay").await;
+        self.client("pay", &secret).await
+    }
+}
+
+/// Modes under which a server can run.
+pub(crate) const MODES: [Mode; 3] = [Mode::Enforce, Mode::Permissive, Mode::Off];
+
+/// The smallest definition that is one.
+pub(crate) fn spec(processor: &str) -> v1::JobSpec {
+    v1::JobSpec { processor: processor.to_owned(), ..Default::default() }
+}
+
+/// Makes a job.
+pub(crate) async fn job(client: &Client, name: &str, spec: v1::JobSpec) -> v1::Job {
+    let request = v1::CreateJobRequest { job: name.to_owned(), spec: Some(spec), ..Default::default() };
+    client.create_job(request).await.expect("the job is made").job.expect("a job")
+}
+
+/// Asks for a run of a job.
+pub(crate) fn run_job(name: &str) -> v1::RunJobRequest {
+    v1::RunJobRequest { job: name.to_owned(), ..Default::default() }
+}
