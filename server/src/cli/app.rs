@@ -147,12 +147,8 @@ pub(crate) async fn run(command: AppCommand, session: &Session) -> Result<Done, 
 
 async fn create(args: CreateArgs, session: &Session) -> Result<(), Failure> {
     args.secret.check()?;
-    let request = CreateAppRequest {
-        app: args.name,
-        description: args.description,
-        grants: args.grants,
-        ..Default::default()
-    };
+    let request =
+        CreateAppRequest { app: args.name, description: args.description, grants: args.grants, ..Default::default() };
     let mut answer = session.mutate(args.mutation, |_| request.clone()).await?;
     args.secret.take(&mut answer.secret)?;
     show_secret(session, &answer, &answer.secret)
@@ -173,7 +169,8 @@ async fn rotate(args: RotateArgs, session: &Session) -> Result<(), Failure> {
 fn show_secret(session: &Session, answer: &impl Show, secret: &str) -> Result<(), Failure> {
     session.show(answer)?;
     if !secret.is_empty() {
-        session.remark("keep the secret: the server stores only a hash of it, and shows it again only to this request id");
+        session
+            .remark("keep the secret: the server stores only a hash of it, and shows it again only to this request id");
     }
     Ok(())
 }

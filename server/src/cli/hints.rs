@@ -154,6 +154,13 @@ const HINTS: &[Hint] = &[
         "it may or may not have taken effect: send it again under the same --request-id, which is safe, or ask `semel \
          request get`",
     ),
+    hint(
+        "INTERNAL",
+        Exit::General,
+        Again::Yes,
+        "the server has a fault of its own and its log says which: send it again under the same --request-id, and tell \
+         its operator",
+    ),
     hint("LEASE_STALE", Exit::State, Again::No, "the attempt is no longer this worker's: stop working on it"),
     hint("RESUME_COMPACTED", Exit::State, Again::No, "the events since then are gone: start from a snapshot"),
     hint("INVALID", Exit::Usage, Again::Mended, "mend what is listed; all of it is listed"),
@@ -177,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    /// The reasons that the RPCs' comments name, by the sentence "Refuses with …" or "with …" in capitals.
+    /// The reasons that the RPCs' comments name, in the sentences that begin with "Refuses with".
     fn reasons_in_the_protocol() -> BTreeSet<String> {
         let files = [
             include_str!("../../../proto/semel/v1/app_service.proto"),
@@ -190,44 +197,32 @@ mod tests {
         let mut reasons = BTreeSet::new();
         for file in files {
             let comments: String = file.lines().filter_map(|line| line.trim().strip_prefix("//")).collect();
-            for part in comments.split("efuses with").chain(comments.split("efuses to open with")).skip(1) {
+            for part in comments.split("efuses ").skip(1) {
                 let sentence = part.split('.').next().unwrap_or_default();
-                let words = sentence.split(|c: char| !c.is_ascii_uppercase() && c != '_');
-                reasons.extend(words.filter(|word| word.len() > 6).map(str::to_owned));
+                reasons.extend(
+                    sentence.split(|c: char| !is_of_reason(c)).filter(|word| word.len() > 5).map(str::to_owned),
+                );
             }
         }
         reasons
     }
 
+    /// The reasons that the server's transport writes: texts all in capitals.
+    fn reasons_of_the_server() -> BTreeSet<String> {
+        let files = [include_str!("../transport/status.rs"), include_str!("../transport/gate.rs")];
+        let texts = files.into_iter().flat_map(|file| file.split('"').skip(1).step_by(2));
+        texts.filter(|text| text.len() > 5 && text.chars().all(is_of_reason)).map(str::to_owned).collect()
+    }
+
+    fn is_of_reason(c: char) -> bool {
+        c.is_ascii_uppercase() || c == '_'
+    }
+
     #[test]
-    fn every_reason_that_the_protocol_names_has_a_hint() {
-        let mut reasons = reasons_in_the_protocol();
-        assert!(reasons.len() >= 10, "the comments were not read: {reasons:?}");
-        let of_all_calls = [
-            "CREDENTIALS_MISSING",
-            "CREDENTIALS_MALFORMED",
-            "CREDENTIALS_INVALID",
-            "CREDENTIALS_EXPIRED",
-            "CREDENTIALS_REVOKED",
-            "AUTH_UNAVAILABLE",
-            "AUTH_THROTTLED",
-            "REQUEST_ID_MISSING",
-            "REQUEST_ID_MALFORMED",
-            "REQUEST_ID_IN_FUTURE",
-            "REQUEST_ID_REUSED",
-            "REQUEST_ID_EXPIRED",
-            "OVERLOADED",
-            "QUOTA_EXCEEDED",
-            "DRAINING",
-            "NO_OWNER",
-            "OUTCOME_UNKNOWN",
-            "LEASE_STALE",
-            "RESUME_COMPACTED",
-            "INVALID",
-        ];
-        reasons.extend(of_all_calls.map(str::to_owned));
-        reasons.remove("RetryInfo");
-        let missing: Vec<&String> = reasons.iter().filter(|reason| of(reason).is_none()).collect();
+    fn every_reason_has_a_hint() {
+        let (protocol, server) = (reasons_in_the_protocol(), reasons_of_the_server());
+        assert!(protocol.len() >= 10 && server.len() >= 20, "not all was read: {protocol:?} {server:?}");
+        let missing: Vec<&String> = protocol.union(&server).filter(|reason| of(reason).is_none()).collect();
         assert!(missing.is_empty(), "no hint for {missing:?}");
     }
 

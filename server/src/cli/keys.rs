@@ -9,10 +9,10 @@ use super::{
     global::{Global, Output},
     out,
 };
-use crate::auth::{Keyring, KeyringError};
-
-/// The file below the data directory.
-const FILE: &str = "keys.json";
+use crate::{
+    auth::{Keyring, KeyringError},
+    server::KEYS_FILE,
+};
 
 /// See the module.
 #[derive(Debug, Subcommand)]
@@ -23,10 +23,13 @@ pub(crate) enum KeysCommand {
 
 pub(crate) fn run(command: &KeysCommand, global: &Global) -> Result<Done, Failure> {
     let KeysCommand::Rotate(args) = command;
-    let path = args.resolve()?.config.data_dir.join(FILE);
+    let path = args.resolve()?.config.data_dir.join(KEYS_FILE);
     if !path.exists() {
         let message = format!("there is no {}", path.display());
-        return Err(Failure::local(message, "name the directory with --data-dir; a server makes the file at its start"));
+        return Err(Failure::local(
+            message,
+            "name the directory with --data-dir; a server makes the file at its start",
+        ));
     }
     let keyring = Keyring::rotate(&path).map_err(|error| failed(&error))?;
     match global.output {

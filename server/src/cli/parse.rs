@@ -25,7 +25,8 @@ pub(crate) fn time(text: &str) -> Result<SystemTime, String> {
 
 /// A moment in the past: itself, or a span before now.
 pub(crate) fn past(text: &str) -> Result<SystemTime, String> {
-    let before = |span: Duration| SystemTime::now().checked_sub(span).ok_or_else(|| format!("{text:?} is too long ago"));
+    let before =
+        |span: Duration| SystemTime::now().checked_sub(span).ok_or_else(|| format!("{text:?} is too long ago"));
     duration(text).map_or_else(|_| time(text).map_err(|problem| format!("{problem}, or a span such as 2h")), before)
 }
 

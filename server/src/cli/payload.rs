@@ -82,7 +82,11 @@ impl PayloadFile {
 fn content_type(data: &[u8]) -> &'static str {
     let Ok(text) = std::str::from_utf8(data) else { return "application/octet-stream" };
     let structured = text.trim_start().starts_with(['{', '[']);
-    if structured && serde_json::from_str::<serde_json::Value>(text).is_ok() { "application/json" } else { "text/plain" }
+    if structured && serde_json::from_str::<serde_json::Value>(text).is_ok() {
+        "application/json"
+    } else {
+        "text/plain"
+    }
 }
 
 #[cfg(test)]

@@ -95,15 +95,16 @@ fn grant_table(item: &toml::Value, form: &str) -> Result<Grant, String> {
 /// # Errors
 /// Says what is wrong with it.
 pub fn parse_grant(text: &str) -> Result<Grant, String> {
-    let (role, apps) =
-        text.trim().split_once(':').ok_or_else(|| format!("{text:?} is no grant; write ROLE:APPS, as submitter:pay/*"))?;
+    let (role, apps) = text
+        .trim()
+        .split_once(':')
+        .ok_or_else(|| format!("{text:?} is no grant; write ROLE:APPS, as submitter:pay/*"))?;
     grant(role, apps)
 }
 
 fn grant(role: &str, apps: &str) -> Result<Grant, String> {
     let found = ROLES.into_iter().find(|known| known.as_str() == role);
-    let role = found
-        .ok_or_else(|| format!("{role:?} is no role; they are {}", ROLES.map(Role::as_str).join(", ")))?;
+    let role = found.ok_or_else(|| format!("{role:?} is no role; they are {}", ROLES.map(Role::as_str).join(", ")))?;
     let apps = AppPattern::parse(apps).map_err(|problem| format!("{apps:?} {problem}"))?;
     Ok(Grant { role, apps })
 }

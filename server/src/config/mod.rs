@@ -62,7 +62,7 @@ pub struct Config {
     pub live_runs_per_app_max: u64,
     /// The largest payload or result. Default 1 MiB.
     pub payload_bytes_max: usize,
-    /// The largest message. Default 8 MiB.
+    /// The largest message. Default 4 MiB.
     pub message_bytes_max: usize,
     /// How large the store may grow, in GiB. Default 64.
     pub map_size_gib: usize,
@@ -87,7 +87,7 @@ impl Default for Config {
             cancel_grace: Duration::from_secs(30),
             live_runs_per_app_max: limits::LIVE_RUNS_PER_APP_MAX,
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
-            message_bytes_max: 8 << 20,
+            message_bytes_max: 4 << 20,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
             drain_timeout: Duration::from_secs(10),
             log_format: LogFormat::Text,
@@ -282,7 +282,8 @@ impl Build {
         );
         judge(["listen", "allow_plaintext"], exposed, problem);
         let room = config.payload_bytes_max.saturating_add(limits::LOG_CHUNK_BYTES_MAX);
-        let problem = format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");
+        let problem =
+            format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");
         judge(["limits.message_bytes_max", "limits.payload_bytes_max"], config.message_bytes_max < room, problem);
         let swallowed = config.window.future_max >= config.window.length;
         let problem = "must be shorter than window.length".to_owned();
@@ -294,7 +295,11 @@ fn unknown(prefix: &str) -> String {
     let inside = KEYS.iter().filter_map(|key| key.path.strip_prefix(prefix));
     let mut names: Vec<&str> = inside.map(|path| path.split('.').next().unwrap_or(path)).collect();
     names.dedup();
-    let place = if prefix.is_empty() { "the settings are".to_owned() } else { format!("[{}] has", &prefix[..prefix.len() - 1]) };
+    let place = if prefix.is_empty() {
+        "the settings are".to_owned()
+    } else {
+        format!("[{}] has", &prefix[..prefix.len() - 1])
+    };
     format!("there is no such setting; {place} {}", names.join(", "))
 }
 

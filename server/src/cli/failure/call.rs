@@ -119,7 +119,8 @@ impl Call {
 
     fn credentials(&self) -> String {
         let status = self.refusal.auth_status();
-        let principal = self.refusal.header.as_ref().and_then(|header| header.auth.as_ref()).map(|auth| auth.principal.as_str());
+        let principal =
+            self.refusal.header.as_ref().and_then(|header| header.auth.as_ref()).map(|auth| auth.principal.as_str());
         match principal.filter(|name| !name.is_empty()) {
             Some(name) => format!("{} as {}: {}", show::auth_status(status), out::cell(name), auth_words(status)),
             None if status == AuthStatus::Unspecified => auth_words(status).to_owned(),

@@ -8,8 +8,8 @@ use std::{io, path::Path, process::ExitCode};
 use semel_client::Error;
 use serde_json::{Value, json};
 
-pub(crate) use self::call::auth_words;
 use self::call::Call;
+pub(crate) use self::call::auth_words;
 use super::{global::Output, hints::Exit, out};
 use crate::config::Fault;
 
@@ -133,7 +133,8 @@ impl Failure {
             Self::Call(call) => call.block(),
             Self::Local { message, next, .. } => block(&out::clean(message), &[("next", next.clone())]),
             Self::Faults(faults) => {
-                let lines: Vec<String> = faults.iter().map(|fault| format!("  {}", out::cell(&fault.to_string()))).collect();
+                let lines: Vec<String> =
+                    faults.iter().map(|fault| format!("  {}", out::cell(&fault.to_string()))).collect();
                 let count = if faults.len() == 1 { "a fault".to_owned() } else { format!("{} faults", faults.len()) };
                 format!("semel: the settings have {count}\n{}", lines.join("\n"))
             }

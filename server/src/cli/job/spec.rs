@@ -247,7 +247,10 @@ mod tests {
         assert_eq!(payload.content_type, "application/json");
         assert_eq!(&payload.data[..], br#"{"argv":["sha256sum","a"]}"#);
         let retry = spec.retry.expect("a policy");
-        assert_eq!((retry.max_attempts, retry.initial_backoff.map(|span| span.to_string())), (3, Some("0.5s".to_owned())));
+        assert_eq!(
+            (retry.max_attempts, retry.initial_backoff.map(|span| span.to_string())),
+            (3, Some("0.5s".to_owned()))
+        );
     }
 
     #[test]

@@ -51,8 +51,7 @@ pub(super) async fn until_finished(
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let step = left.map_or(display.step(), |left| left.min(display.step()));
-        let request =
-            WaitRunRequest { run_id: run_id.to_owned(), timeout: step.try_into().ok(), ..Default::default() };
+        let request = WaitRunRequest { run_id: run_id.to_owned(), timeout: step.try_into().ok(), ..Default::default() };
         let answer = session.read(request).await?;
         let out_of_time = left.is_some_and(|left| left <= step);
         if answer.finished || out_of_time {

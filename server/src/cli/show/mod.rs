@@ -146,7 +146,7 @@ fn payload_cell(payload: Option<&Payload>) -> String {
 }
 
 /// A time to the second.
-fn time_cell(time: Option<&impl Display>) -> String {
+pub(crate) fn time_cell(time: Option<&impl Display>) -> String {
     let Some(text) = time.map(ToString::to_string) else { return String::new() };
     match text.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
@@ -169,7 +169,7 @@ fn labels_cell(labels: &BTreeMap<String, String>) -> String {
 }
 
 /// A list, with a head in capitals; if it is empty, a word that says so.
-fn list(head: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(crate) fn list(head: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return "none".to_owned();
     }
@@ -182,7 +182,9 @@ fn list(head: &[&str], rows: Vec<Vec<String>>) -> String {
 /// One thing: a row for each of its fields that has a value.
 fn fields(rows: Vec<(&str, String)>) -> String {
     let mut table = plain();
-    table.add_rows(rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| [name.to_owned(), value]));
+    table.add_rows(
+        rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| [name.to_owned(), value]),
+    );
     finish(table)
 }
 

@@ -212,11 +212,7 @@ impl Show for RetryRunResponse {
 
     fn text(&self) -> String {
         let which = if self.created { "a new run" } else { "the same run, its next attempt" };
-        fields(vec![
-            ("run", out::cell(&self.run_id)),
-            ("which is", which.to_owned()),
-            ("state", run_state(self.state)),
-        ])
+        fields(vec![("run", out::cell(&self.run_id)), ("which is", which.to_owned()), ("state", run_state(self.state))])
     }
 }
 
