@@ -350,7 +350,8 @@ async fn a_business_key_makes_one_run_of_many_requests() {
     let work = worker.assignment().await;
     worker.report(succeeded(&work, "")).await;
     let during = pay.client.run_job(keyed(None)).await.expect("found");
-    assert_eq!((during.existing, during.run_id, during.state()), (true, third.run_id, RunState::Succeeded));
+    let state = during.state();
+    assert_eq!((during.existing, during.run_id, state), (true, third.run_id, RunState::Succeeded));
     clock.advance(Millis::from_secs(3600));
     pay.tick().await;
     assert!(!pay.client.run_job(keyed(None)).await.expect("made").existing);
