@@ -2,6 +2,7 @@
 
 mod docs;
 mod harness;
+mod lifecycle;
 mod runs;
 mod smoke;
 mod wire;

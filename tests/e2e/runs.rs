@@ -29,12 +29,8 @@ async fn kinds(pay: &Pay, run_id: &str) -> Vec<Why> {
 }
 
 fn retrying(max_attempts: i32) -> v1::JobSpec {
-    let retry = v1::RetryPolicy {
-        max_attempts,
-        initial_backoff: seconds(10),
-        multiplier: 3.0,
-        max_backoff: seconds(60),
-    };
+    let retry =
+        v1::RetryPolicy { max_attempts, initial_backoff: seconds(10), multiplier: 3.0, max_backoff: seconds(60) };
     v1::JobSpec { retry: Some(retry), ..spec("p") }
 }
 
@@ -121,7 +117,8 @@ async fn a_paused_job_takes_runs_and_starts_none() {
     let mut worker = pay.worker("p", 2).await;
     let before = pay.submit("settle").await;
     let held = worker.assignment().await;
-    let pause = v1::PauseJobRequest { job: "settle".to_owned(), note: "the bank is shut".to_owned(), ..Default::default() };
+    let pause =
+        v1::PauseJobRequest { job: "settle".to_owned(), note: "the bank is shut".to_owned(), ..Default::default() };
     let paused = pay.client.pause_job(pause).await.expect("paused").job.expect("a job");
     assert_eq!((paused.paused, paused.pause_note.as_str()), (true, "the bank is shut"));
     let during = pay.submit("settle").await;
@@ -309,7 +306,8 @@ async fn payloads_and_results_go_up_to_their_bound_and_no_further() {
 async fn labels_of_job_and_run_are_joined_and_found() {
     let pay = Pay::start().await;
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    job(&pay.client, "settle", v1::JobSpec { labels: [label("team", "a"), label("env", "test")].into(), ..spec("p") }).await;
+    job(&pay.client, "settle", v1::JobSpec { labels: [label("team", "a"), label("env", "test")].into(), ..spec("p") })
+        .await;
     let request = v1::RunJobRequest { labels: [label("env", "prod"), label("id", "1")].into(), ..run_job("settle") };
     let labelled = pay.submit_with(request).await;
     let plain = pay.submit("settle").await;
