@@ -3,3 +3,5 @@
 mod docs;
 mod harness;
 mod smoke;
+mod wire;
+mod workers;
