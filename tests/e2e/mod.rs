@@ -1,8 +1,12 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
 mod dedup;
+mod descriptors;
+mod dynamic;
 mod harness;
 mod raw_worker;
+mod refusals;
+mod samples;
 mod smoke;
 mod valve;
 mod wire;
