@@ -3,7 +3,9 @@
 mod dedup;
 mod descriptors;
 mod dynamic;
+mod gateway;
 mod harness;
+mod powerjob;
 mod raw_worker;
 mod refusals;
 mod samples;

@@ -279,7 +279,12 @@ impl Pay {
         let create = v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() };
         let secret = admin.served(&fresh(), create).await.secret;
         let pay = nobody.bearer(&secret);
-        let create = v1::CreateJobRequest { job: "settle".to_owned(), spec: Some(spec("echo")), ..Default::default() };
+        let create = v1::CreateJobRequest {
+            app: "pay".to_owned(),
+            job: "settle".to_owned(),
+            spec: Some(spec("echo")),
+            ..Default::default()
+        };
         pay.served(&fresh(), create).await;
         Self { server, nobody, admin, pay, secret }
     }
