@@ -46,6 +46,11 @@ impl Clock {
     }
 }
 
+/// The present moment of the runtime's timers: for how long a call waits, never for what is decided or stored.
+pub fn timer_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 fn millis(value: u128) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -12,12 +12,7 @@ use std::{
 };
 
 use semel_core::{app::Grant, limits};
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-    task::JoinHandle,
-    time,
-};
+use tokio::{net::TcpListener, sync::watch};
 use tracing::{info, warn};
 
 use crate::{
@@ -135,8 +130,8 @@ pub enum Error {
     )]
     Engine(String),
     /// The transport.
-    #[error("the transport failed")]
-    Transport(#[from] tonic::transport::Error),
+    #[error(transparent)]
+    Transport(#[from] transport::Error),
 }
 
 /// A server that runs.
@@ -145,9 +140,7 @@ pub struct Running {
     engine: Handle,
     first_admin: Option<(AppSecret, Option<PathBuf>)>,
     going: watch::Sender<bool>,
-    health: tonic_health::server::HealthReporter,
-    stop: Option<oneshot::Sender<()>>,
-    transport: JoinHandle<Result<(), tonic::transport::Error>>,
+    door: transport::Door,
     drain_timeout: Duration,
 }
 
@@ -184,34 +177,22 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         },
         going: going_seen,
     }));
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = transport::serve(gate.clone(), listener, health_service, async move {
-        let _ = stopped.await;
-    });
-    let transport = tokio::spawn(serving);
+    let door = transport::Door::open(gate.clone(), listener).await;
 
     let secret = random_secret()?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
     let loaded = engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash())).await;
-    let (engine, first_start) = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            transport.abort();
-            return Err(error.into());
-        }
-    };
+    let (engine, first_start) = loaded?;
     let first_admin =
         if first_start { Some((secret.clone(), write_admin_secret(&settings.data, &secret)?)) } else { None };
     gate.open(engine.clone());
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    door.set_serving(true).await;
     if settings.auth_mode != Mode::Enforce {
         warn!(mode = ?settings.auth_mode, "authentication is not enforced: every answer says so");
     }
     info!(%address, "serving");
     let drain_timeout = settings.drain_timeout;
-    Ok(Running { address, engine, first_admin, going, health, stop: Some(stop), transport, drain_timeout })
+    Ok(Running { address, engine, first_admin, going, door, drain_timeout })
 }
 
 impl Running {
@@ -246,7 +227,7 @@ impl Running {
     /// Begins the end: health says so, nothing new is taken, streams are told to go elsewhere. Calls that are under way
     /// go on.
     pub async fn drain(&self) {
-        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        self.door.set_serving(false).await;
         self.engine.drain();
         self.going.send_replace(true);
     }
@@ -255,15 +236,10 @@ impl Running {
     ///
     /// # Errors
     /// If the engine had failed before.
-    pub async fn shutdown(mut self) -> Result<(), Error> {
+    pub async fn shutdown(self) -> Result<(), Error> {
         self.drain().await;
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        if time::timeout(self.drain_timeout, &mut self.transport).await.is_err() {
+        if !self.door.close(self.drain_timeout).await? {
             warn!("connections did not end in time, and were cut");
-            self.transport.abort();
-            let _ = self.transport.await;
         }
         match self.engine.stop().await {
             Stopped::Asked => Ok(()),

@@ -2,6 +2,7 @@
 
 mod dedup;
 mod descriptors;
+mod docs;
 mod dynamic;
 mod gateway;
 mod harness;

@@ -39,6 +39,15 @@ pub(crate) enum Auth {
 pub(crate) struct Signature {
     pub(crate) bearer: Option<Bearer>,
     pub(crate) generation: u64,
+    /// When it should be renewed; nothing if it stays as it is.
+    pub(crate) renew_at: Option<Instant>,
+}
+
+impl Signature {
+    /// A signature that stays as it is.
+    pub(crate) fn fixed(bearer: Option<Bearer>) -> Self {
+        Self { bearer, generation: 0, renew_at: None }
+    }
 }
 
 impl Auth {
@@ -67,7 +76,7 @@ impl Auth {
     /// The signature for a call that is about to be sent.
     pub(crate) async fn sign(&self, core: &Core, deadline: Instant) -> Result<Signature, Error> {
         match self {
-            Self::Fixed(bearer) => Ok(Signature { bearer: bearer.clone(), generation: 0 }),
+            Self::Fixed(bearer) => Ok(Signature::fixed(bearer.clone())),
             Self::Renewing(tokens) => tokens.current(core, deadline).await,
         }
     }
@@ -75,7 +84,7 @@ impl Auth {
     /// Gets a fresh token in place of that of `generation`, unless somebody has done so already.
     pub(crate) async fn refresh(&self, core: &Core, generation: u64, deadline: Instant) -> Result<Signature, Error> {
         match self {
-            Self::Fixed(bearer) => Ok(Signature { bearer: bearer.clone(), generation: 0 }),
+            Self::Fixed(bearer) => Ok(Signature::fixed(bearer.clone())),
             Self::Renewing(tokens) => tokens.renew(core, generation, deadline).await,
         }
     }
@@ -146,13 +155,13 @@ impl Tokens {
         let asked_at = Instant::now();
         let answer = self.issue(core, deadline).await?;
         let lifetime = lifetime(&answer);
-        let signature =
-            Signature { bearer: Some(transport::bearer(&answer.token)?), generation: generation.saturating_add(1) };
-        let token = Token {
-            signature: signature.clone(),
-            renew_at: asked_at + lifetime.mul_f64(RENEW_AT),
-            ends_at: asked_at + lifetime,
+        let renew_at = asked_at + lifetime.mul_f64(RENEW_AT);
+        let signature = Signature {
+            bearer: Some(transport::bearer(&answer.token)?),
+            generation: generation.saturating_add(1),
+            renew_at: Some(renew_at),
         };
+        let token = Token { signature: signature.clone(), renew_at, ends_at: asked_at + lifetime };
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
         tracing::debug!(app = %self.app, lifetime_s = lifetime.as_secs(), "got a token");
         Ok(signature)

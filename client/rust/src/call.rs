@@ -79,7 +79,7 @@ impl Core {
 
     async fn sign<M: Method>(&self, request: &M, attempts: &Loop<'_>) -> Result<Signature, Error> {
         if request.holds_credentials() {
-            return Ok(Signature { bearer: None, generation: 0 });
+            return Ok(Signature::fixed(None));
         }
         self.auth.sign(self, attempts.deadline).await.map_err(|error| error.of_call(&attempts.request_id))
     }
@@ -120,6 +120,9 @@ pub(crate) struct Loop<'a> {
     deadline: Instant,
     request_id: String,
     progress: Progress,
+    /// The last reason that the server gave: the last attempt of all may be cut short by the end of the time, and its
+    /// time-out says little of what went wrong.
+    last_reason: Option<String>,
 }
 
 impl<'a> Loop<'a> {
@@ -131,7 +134,7 @@ impl<'a> Loop<'a> {
         id_given: bool,
     ) -> Self {
         let progress = Progress { id_given, ..Progress::default() };
-        Self { core, options, deadline, request_id, progress }
+        Self { core, options, deadline, request_id, progress, last_reason: None }
     }
 
     /// How long the next attempt may take.
@@ -154,6 +157,9 @@ impl<'a> Loop<'a> {
             ?decision,
             "an attempt was refused"
         );
+        if let Some(reason) = refusal.reason() {
+            self.last_reason = Some(reason.to_owned());
+        }
         self.progress.outcome_open |= !refusal.nothing_happened();
         self.progress.refreshed |= decision == Decision::Refresh;
         decision
@@ -185,11 +191,10 @@ impl<'a> Loop<'a> {
         self.request_id.clone()
     }
 
-    /// The error for the caller. Where an earlier attempt under this id may have taken effect and the last one was
-    /// refused without saying so, the caller must still take the outcome as open; the id tells it.
-    fn give_up(&self, refusal: Box<Refusal>) -> Error {
-        if refusal.origin == Origin::Server {
-            tracing::debug!(request_id = %self.request_id, reason = refusal.reason(), "giving up");
+    /// The error for the caller.
+    fn give_up(&self, mut refusal: Box<Refusal>) -> Error {
+        if let (Origin::NoAnswer, Some(reason)) = (refusal.origin, &self.last_reason) {
+            refusal.message = format!("{}; an attempt before was refused with {reason}", refusal.message);
         }
         Error::new(refusal, self.request_id.clone(), self.progress.attempts)
     }

@@ -64,7 +64,7 @@ mod auth;
 mod call;
 mod client;
 mod clock;
-pub mod details;
+
 mod error;
 mod id;
 mod methods;
@@ -82,6 +82,8 @@ pub use methods::{Answer, Method};
 pub use options::{Credentials, Options};
 pub use refusal::{Origin, Pushback, Refusal};
 pub use retry::RetryOptions;
+/// What stands in the details of a refusal.
+pub use semel_proto::details;
 /// The messages of the protocol.
 pub use semel_proto::v1;
 /// The codes of gRPC, as [`Error::code`] gives them.

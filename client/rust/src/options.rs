@@ -19,7 +19,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options for the server at `endpoint`, for instance `http://127.0.0.1:7400`.
+    /// Options for the server at `endpoint`: `http://127.0.0.1:7400`, or `unix:/run/semel.sock`. TLS is not built in.
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),

@@ -5,12 +5,12 @@ use std::{error::Error as StdError, time::Duration};
 
 use prost::{Message, Name};
 use semel_proto::{
-    ERROR_DOMAIN, rpc,
+    ERROR_DOMAIN,
+    details::{self, BadRequest, ErrorInfo, RetryInfo},
+    rpc,
     v1::{AuthStatus, ResponseHeader},
 };
 use tonic::Code;
-
-use crate::details::{self, BadRequest, ErrorInfo, RetryInfo};
 
 /// A refusal, decoded: from the status of a call, or from an item of a stream.
 #[derive(Clone, Debug)]

@@ -174,7 +174,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::details::ErrorInfo;
+    use semel_proto::details::ErrorInfo;
 
     const DELAY: Duration = Duration::from_millis(700);
 

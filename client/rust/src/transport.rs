@@ -146,6 +146,11 @@ fn endpoint(options: &Options) -> Result<Endpoint, Error> {
     if options.connections == 0 || options.connections > CONNECTIONS_MAX {
         return Err(Error::usage(format!("connections must be from 1 to {CONNECTIONS_MAX}")));
     }
+    if !options.endpoint.starts_with("http://") && !options.endpoint.starts_with("unix:") {
+        let message = "the endpoint must begin with http:// or unix:, for this client does not speak TLS itself; \
+                       leave that to a mesh or a local proxy";
+        return Err(Error::usage(format!("cannot use the endpoint {:?}: {message}", options.endpoint)));
+    }
     let bad = |error: tonic::transport::Error| {
         let message = format!("cannot use the endpoint {:?}: {}", options.endpoint, root_cause(&error));
         Error::usage(message)

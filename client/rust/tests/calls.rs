@@ -219,10 +219,11 @@ async fn a_token_is_renewed_before_it_ends() {
     let fake = Fake::start([]).await;
     fake.token_lifetime(Duration::from_millis(400));
     let client = client_with_secret(&fake).await;
-    soon("a second token", async {
+    let mut calls = tokio::time::interval(Duration::from_millis(5));
+    soon("a third token", async {
         while fake.tokens().len() < 3 {
+            calls.tick().await;
             client.run_job(job()).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
@@ -374,9 +375,11 @@ async fn the_overall_time_bounds_all_attempts_together() {
     let retry = RetryOptions { attempts_max: u32::MAX, backoff_max: Duration::from_millis(5), ..Default::default() };
     let client = client(&fake).await.with_options(CallOptions { retry: Some(retry), ..call });
     let error = soon("the end of the time", client.run_job(job())).await.unwrap_err();
-    assert_eq!(error.reason(), Some("NO_OWNER"));
+    // The very last attempt may be cut short by the end of the time; what went wrong is said all the same.
+    assert!(error.to_string().contains("NO_OWNER"), "{error}");
     assert!(error.attempts() > 1);
-    assert_one_id(&fake, usize::try_from(error.attempts()).unwrap());
+    assert_one_id(&fake, fake.ids().len());
+    assert!(fake.ids().len() <= usize::try_from(error.attempts()).unwrap());
 }
 
 #[tokio::test]
@@ -449,6 +452,14 @@ async fn nobody_at_the_address_is_an_error_at_once() {
     let error = Client::connect_lazy(lazy).unwrap().run_job(job()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Transport, Code::Unavailable));
     assert!(error.refusal().nothing_happened(), "what was never sent has no effect");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_spoken_to_is_named_at_once() {
+    for endpoint in ["https://127.0.0.1:7400", "127.0.0.1:7400", "http://", ""] {
+        let error = Client::connect_lazy(Options::new(endpoint)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{endpoint:?}");
+    }
 }
 
 #[tokio::test]

@@ -84,17 +84,19 @@ impl Assignment {
 }
 
 /// What goes next, and to whom: among all that could move, the run that goes first. `closed` holds the pairs that were
-/// found to have no free worker, so that each is asked once a round.
+/// found to have no free worker, so that each is asked once a round. Nothing goes to a worker that was not heard of
+/// within its lease, though its stream is open still: what it got would be lost once more, a lease later.
 pub(super) fn next_start(
     state: &State,
     workers: &Workers,
+    is_heard: impl Fn(WorkerId) -> bool,
     closed: &mut BTreeSet<(AppName, ProcessorName)>,
 ) -> Option<(SystemCommand, SessionId)> {
     loop {
         let heads = state.ready().heads();
         let open = heads.filter(|(app, processor, _)| !closed.contains(&((*app).clone(), (*processor).clone())));
         let (app, processor, head) = open.min_by_key(|(_, _, head)| *head)?;
-        let Some(session_id) = workers.freest(state, app, processor) else {
+        let Some(session_id) = workers.freest(state, app, processor, &is_heard) else {
             closed.insert((app.clone(), processor.clone()));
             continue;
         };

@@ -296,6 +296,11 @@ impl WorkerStream {
         self.orders.recv().await
     }
 
+    /// The next thing that the worker must be told, if there is one already.
+    pub fn order_at_hand(&mut self) -> Option<Order> {
+        self.orders.try_recv().ok()
+    }
+
     /// The worker said something.
     pub fn heard(&self) {
         self.tell(WorkerMessage::Heard);

@@ -43,6 +43,11 @@ impl Liveness {
             .collect()
     }
 
+    /// Whether a worker was heard of within its lease.
+    pub(super) fn is_heard(&self, worker_id: WorkerId, now: Millis, lease: Millis) -> bool {
+        self.heard.get(&worker_id).is_some_and(|heard| heard.0 + lease.0 > now.0)
+    }
+
     /// When the next holder would be lost if nothing were heard of it.
     pub(super) fn next_loss(&self, state: &State, lease: Millis) -> Option<Millis> {
         state.holders().map(|worker_id| Millis(self.heard.get(&worker_id).map_or(0, |heard| heard.0) + lease.0)).min()

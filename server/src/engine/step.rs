@@ -11,7 +11,7 @@ use semel_core::{
     decide,
     decide::Cold,
     event::{Event, Record},
-    id::{AttemptNumber, Millis, Revision, RunId, Timestamp},
+    id::{AttemptNumber, Millis, Revision, RunId, Timestamp, WorkerId},
     limits::Limits,
     policy,
     window::{DedupRecord, Window},
@@ -70,6 +70,8 @@ pub struct Engine {
     revision: Revision,
     /// The time of the last batch. The clock never goes back behind it.
     high_water: Timestamp,
+    /// The steady time of the last batch, by which leases are judged.
+    steady: Millis,
     expire_at: Millis,
     random: u64,
 }
@@ -120,6 +122,7 @@ impl Engine {
             epoch: loaded.epoch,
             revision: loaded.revision,
             high_water: loaded.high_water,
+            steady: now.steady,
             expire_at: now.steady,
             random: seed,
             options,
@@ -138,6 +141,7 @@ impl Engine {
     /// When the store failed. The state may run ahead of the disk then: the engine must not be used any more.
     pub fn step(&mut self, now: Now, envelopes: &[Envelope]) -> Result<StepOutput, Error> {
         let mut work = self.begin(now);
+        self.steady = now.steady;
         self.prefetch(&mut work, envelopes)?;
         for envelope in envelopes {
             let submitted = self.execute(&mut work, envelope);
@@ -162,6 +166,11 @@ impl Engine {
     /// The time by the server's clock, which never goes back.
     pub fn time(&self, now: Now) -> Timestamp {
         self.high_water.max(now.wall)
+    }
+
+    /// Whether a worker was heard of within its lease, as of the last batch.
+    pub(super) fn is_heard(&self, worker_id: WorkerId) -> bool {
+        self.liveness.is_heard(worker_id, self.steady, self.options.lease)
     }
 
     pub(super) fn reader(&self) -> Arc<dyn crate::store::Reader> {
@@ -282,9 +291,12 @@ impl Engine {
 
     fn hand_out(&mut self, work: &mut Work) {
         let mut closed = BTreeSet::new();
-        while let Some((command, session_id)) = dispatch::next_start(&self.state, &self.workers, &mut closed) {
+        loop {
+            let is_heard = |worker_id| self.is_heard(worker_id);
+            let next = dispatch::next_start(&self.state, &self.workers, is_heard, &mut closed);
+            let Some((command, session_id)) = next else { return };
             self.apply_system(work, &command);
-            let SystemCommand::StartAttempt { run_id, .. } = command else { break };
+            let SystemCommand::StartAttempt { run_id, .. } = command else { return };
             if let Some(run) = self.state.run(run_id) {
                 work.output.orders.push((session_id, Order::Assign(Box::new(Assignment::of(run)))));
             }

@@ -142,7 +142,11 @@ impl Thread {
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
         }
-        while taken.envelopes.len() < BATCH_MAX {
+        // Bounded whatever arrives: looks at the state must not hold a commit back for ever.
+        for _ in 0..QUEUE_MAX {
+            if taken.envelopes.len() >= BATCH_MAX {
+                break;
+            }
             let Ok(message) = self.messages.try_recv() else { break };
             self.receive(taken, message);
         }

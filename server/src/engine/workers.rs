@@ -100,17 +100,32 @@ impl Workers {
         self.sessions.len()
     }
 
-    /// The session with most free slots among those that offer a processor to an app.
-    pub(super) fn freest(&self, state: &State, app: &AppName, processor: &ProcessorName) -> Option<SessionId> {
+    /// The session with most free slots among those that offer a processor to an app, and whose worker is heard of.
+    pub(super) fn freest(
+        &self,
+        state: &State,
+        app: &AppName,
+        processor: &ProcessorName,
+        is_heard: impl Fn(WorkerId) -> bool,
+    ) -> Option<SessionId> {
         let offers = self.offers.get(&(app.clone(), processor.clone()))?;
-        let free = offers.iter().map(|id| (self.sessions[id].free(state), std::cmp::Reverse(*id)));
+        let heard = offers.iter().filter(|id| is_heard(self.sessions[*id].hello.worker_id));
+        let free = heard.map(|id| (self.sessions[id].free(state), std::cmp::Reverse(*id)));
         free.filter(|(free, _)| *free > 0).max().map(|(_, id)| id.0)
     }
 
-    /// How many workers offer a processor to an app, how many slots they have, and how many of these are free.
-    pub(super) fn offer(&self, state: &State, app: &AppName, processor: &ProcessorName) -> (usize, usize, usize) {
+    /// How many workers that are heard of offer a processor to an app, how many slots they have, and how many of these
+    /// are free.
+    pub(super) fn offer(
+        &self,
+        state: &State,
+        app: &AppName,
+        processor: &ProcessorName,
+        is_heard: impl Fn(WorkerId) -> bool,
+    ) -> (usize, usize, usize) {
         let offers = self.offers.get(&(app.clone(), processor.clone()));
         let sessions = offers.into_iter().flatten().map(|id| &self.sessions[id]);
+        let sessions = sessions.filter(|session| is_heard(session.hello.worker_id));
         sessions.fold((0, 0, 0), |(workers, slots, free), session| {
             (workers + 1, slots + session.hello.slots as usize, free + session.free(state))
         })

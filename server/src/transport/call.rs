@@ -17,7 +17,7 @@ use super::{
     gate::{self, Gate},
     status::Refusal,
 };
-use crate::auth::Verdict;
+use crate::{auth::Verdict, clock};
 
 /// See the module.
 pub(super) struct Call<'g> {
@@ -31,7 +31,7 @@ pub(super) struct Call<'g> {
 
 impl<'g> Call<'g> {
     pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>) -> (Self, R) {
-        let deadline = deadline::of(request.metadata(), Instant::now());
+        let deadline = deadline::of(request.metadata(), clock::timer_now());
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
         let message = request.into_inner();

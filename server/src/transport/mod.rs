@@ -18,7 +18,8 @@ mod router;
 mod services;
 mod status;
 
+pub use self::router::Error;
 pub(crate) use self::{
     gate::{Gate, Settings},
-    router::serve,
+    router::Door,
 };

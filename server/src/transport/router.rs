@@ -7,11 +7,12 @@ use semel_proto::v1::{
     request_service_server::RequestServiceServer, run_service_server::RunServiceServer,
     server_service_server::ServerServiceServer, worker_service_server::WorkerServiceServer,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 use tonic::{
     service::{InterceptorLayer, interceptor::InterceptedService},
     transport::{self, Server, server::TcpIncoming},
 };
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     auth_layer::{Bar, Judge},
@@ -29,11 +30,64 @@ const LOCAL_RESETS_MAX: usize = 1024;
 /// Bytes of headers of one call.
 const HEADERS_BYTES_MAX: u32 = 16 << 10;
 
-/// Serves until told to stop, then ends streams that end by themselves. Bounded by the caller.
-///
-/// # Errors
-/// What the transport says.
-pub(crate) async fn serve(
+/// What can go wrong with the transport itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP/2 server failed")]
+pub struct Error(#[from] transport::Error);
+
+/// The open door: accepts connections from its making on.
+pub(crate) struct Door {
+    health: HealthReporter,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), transport::Error>>,
+}
+
+impl Door {
+    /// Begins to accept connections. Health says NOT_SERVING until [`Door::set_serving`].
+    pub(crate) async fn open(gate: Arc<Gate>, listener: TcpListener) -> Self {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status("", ServingStatus::NotServing).await;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(serve(gate, listener, health_service, async {
+            let _ = stopped.await;
+        }));
+        Self { health, stop: Some(stop), task }
+    }
+
+    /// What health says.
+    pub(crate) async fn set_serving(&self, serving: bool) {
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        self.health.set_service_status("", status).await;
+    }
+
+    /// Accepts nothing more, and waits for the connections to end; after `patience` they are cut. False if they were.
+    ///
+    /// # Errors
+    /// If the transport had failed.
+    pub(crate) async fn close(mut self, patience: Duration) -> Result<bool, Error> {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        match time::timeout(patience, &mut self.task).await {
+            Ok(Ok(ended)) => ended.map(|()| true).map_err(Error),
+            Ok(Err(_)) => Ok(true),
+            Err(_) => {
+                self.task.abort();
+                let _ = (&mut self.task).await;
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves until told to stop, then until all connections have ended.
+async fn serve(
     gate: Arc<Gate>,
     listener: TcpListener,
     health_service: impl tonic::codegen::Service<

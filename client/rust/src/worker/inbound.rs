@@ -30,7 +30,7 @@ impl Runtime {
             Some(Kind::Assignment(assignment)) => self.on_assignment(assignment, now),
             Some(Kind::Ack(ack)) => self.on_ack(&header, ack, now),
             Some(Kind::CancelAttempt(cancel)) => self.on_cancel(&cancel, now),
-            Some(Kind::AuthNotice(notice)) => self.on_auth_notice(&notice),
+            Some(Kind::AuthNotice(notice)) => self.on_auth_notice(&notice, now),
             Some(Kind::GoingAway(going)) => self.on_going_away(&going, now),
             Some(Kind::HeartbeatAck(_)) => {
                 self.lease.answered();
@@ -61,10 +61,14 @@ impl Runtime {
         }
     }
 
-    fn on_auth_notice(&mut self, notice: &AuthNotice) {
+    fn on_auth_notice(&mut self, notice: &AuthNotice, now: Instant) {
         let status = notice.auth.as_ref().map_or(AuthStatus::Unspecified, |auth| auth.status());
         if status == AuthStatus::Expiring {
-            self.renew_token();
+            let Link::Up(up) = &self.link else { return };
+            match up.fresh_until.filter(|until| *until > now) {
+                Some(until) => self.renew_at = Some(until),
+                None => self.renew_token(),
+            }
         } else {
             tracing::warn!(status = status.as_str_name(), "the credentials of the stream are refused");
         }
@@ -90,8 +94,9 @@ impl Runtime {
     pub(super) fn on_renewed(&mut self, signature: Result<Signature, Error>, now: Instant) {
         let Link::Up(up) = &mut self.link else { return };
         match signature {
-            Ok(Signature { bearer, generation }) => {
+            Ok(Signature { bearer, generation, renew_at }) => {
                 up.generation = generation;
+                up.fresh_until = renew_at.map(Instant::from_std);
                 let token = bearer.as_ref().and_then(|bearer| bearer.to_str().ok()?.strip_prefix("Bearer "));
                 let token = token.unwrap_or_default().to_owned();
                 self.control(work_request::Kind::Reauthenticate(Reauthenticate { token }));

@@ -137,6 +137,7 @@ impl Runtime {
         held.task = None;
         self.running -= 1;
         let stop = held.stop;
+        self.stopping -= usize::from(stop == Stop::Over);
         tracing::debug!(attempt = %key, ?stop, "the processor has ended");
         match attempt::outcome(stop, ended) {
             Some(outcome) => self.queue_report(key, outcome),
@@ -169,6 +170,7 @@ impl Runtime {
         }
         held.stop = stop;
         held.shared.cancelled.send_replace(true);
+        self.stopping += usize::from(stop == Stop::Over);
     }
 
     pub(super) fn stop_all(&mut self, stop: Stop, now: Instant) {
@@ -204,8 +206,7 @@ impl Runtime {
         if self.phase != Phase::Serving {
             return 0;
         }
-        let stopping = self.attempts.values().filter(|held| held.task.is_some() && held.stop == Stop::Over).count();
-        self.settings.slots.saturating_sub(stopping)
+        self.settings.slots.saturating_sub(self.stopping)
     }
 
     pub(super) fn update_credit(&mut self) {

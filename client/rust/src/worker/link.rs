@@ -43,6 +43,9 @@ pub(crate) struct Up {
     pub(crate) blocked: bool,
     /// By which token it was opened, or reauthenticated.
     pub(crate) generation: u64,
+    /// Until when the token that was sent on this stream is fresh: a server that calls it expiring before is asked to
+    /// wait, or tokens that live shorter than its warning time would be renewed in a circle.
+    pub(crate) fresh_until: Option<Instant>,
 }
 
 /// A stream that was just opened.
@@ -145,7 +148,7 @@ async fn open(client: &Client, hello: &Hello, signature: &Signature) -> Result<D
         .map_err(|_| Refusal::local(Code::DeadlineExceeded, "the stream did not open in time", Origin::NoAnswer))?
         .map_err(|status| Refusal::from_grpc(&status))?;
     let opened = opened(client, first)?;
-    let up = Up { tx, rx, blocked: false, generation: signature.generation };
+    let up = Up { tx, rx, blocked: false, generation: signature.generation, fresh_until: None };
     Ok(Dialled { up, opened, hello_at })
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Runtime {
     pub(super) attempts: BTreeMap<AttemptKey, Held>,
     /// How many processors run.
     pub(super) running: usize,
+    /// How many of these belong to attempts that are over for the server, and so take room that it does not know of.
+    pub(super) stopping: usize,
     /// What waits for which acknowledgement on the present stream.
     pub(super) acks: BTreeMap<String, AttemptKey>,
     /// The attempts that may have something to send.
@@ -92,6 +94,7 @@ impl Runtime {
             settings,
             attempts: BTreeMap::new(),
             running: 0,
+            stopping: 0,
             acks: BTreeMap::new(),
             ready: VecDeque::new(),
             control: VecDeque::new(),

@@ -71,6 +71,17 @@ pub(crate) struct Fake {
 impl Fake {
     pub(crate) async fn start(script: impl IntoIterator<Item = Step>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fake = Self::at(listener.local_addr().unwrap(), script);
+        let server = tonic::transport::Server::builder()
+            .add_service(AuthServiceServer::new(fake.clone()))
+            .add_service(JobServiceServer::new(fake.clone()))
+            .add_service(RunServiceServer::new(fake.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        fake
+    }
+
+    /// The fake without a server, to be put into another one.
+    pub(crate) fn at(address: SocketAddr, script: impl IntoIterator<Item = Step>) -> Self {
         let state = State {
             script: script.into_iter().collect(),
             seen: Vec::new(),
@@ -82,13 +93,7 @@ impl Fake {
             judges_ids: false,
             waits_until_finished: 0,
         };
-        let fake = Self { state: Arc::new(Mutex::new(state)), address: listener.local_addr().unwrap() };
-        let server = tonic::transport::Server::builder()
-            .add_service(AuthServiceServer::new(fake.clone()))
-            .add_service(JobServiceServer::new(fake.clone()))
-            .add_service(RunServiceServer::new(fake.clone()));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        fake
+        Self { state: Arc::new(Mutex::new(state)), address }
     }
 
     pub(crate) fn url(&self) -> String {

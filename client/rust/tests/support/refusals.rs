@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use prost::{Message, Name};
 use prost_types::Any;
-use semel_client::{
-    Code,
-    details::{BadRequest, ErrorInfo, FieldViolation, RetryInfo},
-};
+use semel_client::Code;
 use semel_proto::{
-    ERROR_DOMAIN, rpc,
+    ERROR_DOMAIN,
+    details::{BadRequest, ErrorInfo, FieldViolation, RetryInfo},
+    rpc,
     v1::{AuthStatus, ResponseHeader},
 };
 

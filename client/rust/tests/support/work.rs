@@ -9,6 +9,7 @@ use std::{
 };
 
 use semel_proto::v1::{
+    auth_service_server::AuthServiceServer,
     report::Outcome,
     work_request::Kind as Up,
     work_response::Kind as Down,
@@ -22,7 +23,7 @@ use tokio::{
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{header, header_with, now_ms, refusals::Refuse, soon};
+use super::{calls::Fake, header, header_with, now_ms, refusals::Refuse, soon};
 
 type Answer = Result<WorkResponse, Status>;
 
@@ -30,6 +31,8 @@ type Answer = Result<WorkResponse, Status>;
 #[derive(Debug)]
 pub(crate) struct Desk {
     sessions: Mutex<mpsc::Receiver<Session>>,
+    /// Issues the tokens of workers that ask for one.
+    pub(crate) tokens: Fake,
     pub(crate) address: SocketAddr,
 }
 
@@ -82,9 +85,12 @@ impl Desk {
         let (sessions, receiver) = mpsc::channel(16);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(Service(sessions)));
+        let tokens = Fake::at(address, []);
+        let server = tonic::transport::Server::builder()
+            .add_service(AuthServiceServer::new(tokens.clone()))
+            .add_service(WorkerServiceServer::new(Service(sessions)));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { sessions: Mutex::new(receiver), address }
+        Self { sessions: Mutex::new(receiver), tokens, address }
     }
 
     /// The next stream that a worker opens; `Hello` was read, `Opened` not sent.
@@ -148,6 +154,11 @@ impl Session {
 
     pub(crate) async fn send(&self, kind: Down) {
         self.send_as("", kind).await;
+    }
+
+    /// Sends without a header, as no Semel server does.
+    pub(crate) async fn send_bare(&self, kind: Down) {
+        self.outbound.send(Ok(WorkResponse { header: None, kind: Some(kind) })).await;
     }
 
     async fn send_as(&self, request_id: &str, kind: Down) {

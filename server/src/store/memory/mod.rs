@@ -21,6 +21,7 @@ use super::{Batch, Committed, Epoch, Error, Fetched, Loaded, Reader, Store, Want
 
 /// What is to go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "each says when it strikes: at the next such call")]
 pub enum Fault {
     /// The next commit fails.
     FailNextCommit {

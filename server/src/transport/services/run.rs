@@ -9,12 +9,12 @@ use semel_core::{
     state::BlobKind,
 };
 use semel_proto::v1::{self, run_service_server::RunService};
-use tokio::time::{self, Instant};
+use tokio::time;
 use tonic::{Request, Response, Status};
 
 use super::Services;
 use crate::{
-    engine,
+    clock, engine,
     store::RunQuery,
     transport::{
         call::Call,
@@ -75,7 +75,7 @@ impl Services {
     ) -> Result<(T, bool), Refusal> {
         let waiters = self.0.engine()?.waiters().clone();
         let mut going = self.0.settings.going.clone();
-        let mut until = Instant::now() + std::time::Duration::from_millis(u64::try_from(wait.0).unwrap_or(0));
+        let mut until = clock::timer_now() + std::time::Duration::from_millis(u64::try_from(wait.0).unwrap_or(0));
         if let Some(deadline) = call.deadline() {
             // Leaves time for the answer: a wait that ends is no failure.
             let margin = std::time::Duration::from_millis(20);
@@ -87,7 +87,7 @@ impl Services {
             tokio::pin!(rung);
             rung.as_mut().enable();
             let (found, is_there) = look()?;
-            if is_there || *going.borrow_and_update() || Instant::now() >= until {
+            if is_there || *going.borrow_and_update() || clock::timer_now() >= until {
                 return Ok((found, is_there));
             }
             tokio::select! {

@@ -160,6 +160,10 @@ impl Work {
             }
             Some(work_request::Kind::Heartbeat(_)) => {
                 let queued = self.stream.queued_count().await.unwrap_or(0);
+                // All that was ordered before goes first: a worker that drains takes the answer for the end of it.
+                while let Some(order) = self.stream.order_at_hand() {
+                    self.obey(outbox, order).await?;
+                }
                 let queued_count = i64::try_from(queued).unwrap_or(i64::MAX);
                 self.say(outbox, "", Kind::HeartbeatAck(v1::HeartbeatAck { queued_count })).await
             }
