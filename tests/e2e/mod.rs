@@ -1,9 +1,19 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
+mod crew;
+mod dedup;
+mod descriptors;
 mod docs;
+mod dynamic;
+mod gateway;
 mod harness;
 mod lifecycle;
+mod powerjob;
+mod raw_worker;
+mod refusals;
 mod runs;
+mod samples;
 mod smoke;
+mod valve;
 mod wire;
 mod workers;

@@ -1,317 +1,331 @@
-//! What several of these tests need of the wire: a worker that says exactly what a test wants it to say, refusals taken
-//! apart, and an app with its server. Holds no assertion about behaviour beyond "this came in time".
+//! Calls without a client library between the test and the wire, and refusals taken apart. Each call goes over its
+//! method's path with tonic's own codec, which is all that a generated client does. Nothing is sent twice in here,
+//! nothing is minted, and whatever is left out stays left out.
 
-use std::{collections::VecDeque, future::Future};
-
-use semel_client::{Client, Refusal, RequestId, v1};
-use semel_proto::v1::{
-    WorkRequest, WorkResponse, work_request, work_response, worker_service_client::WorkerServiceClient,
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
 };
-use semel_server::{clock::ManualClock, server::Settings};
-use tokio::{sync::mpsc, time};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming};
 
-use super::harness::{PATIENCE, TestServer};
+use bytes::Bytes;
+use prost::Message as _;
+use semel_client::{Method, RequestId, v1};
+use semel_proto::{
+    ERROR_DOMAIN,
+    details::{self, BadRequest, ErrorInfo, RetryInfo},
+    rpc,
+};
+use semel_server::clock::{Clock, ManualClock};
+use tonic::{
+    Code, Request, Response, Status,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    metadata::MetadataMap,
+    transport::{Channel, Endpoint},
+};
+use tonic_prost::ProstCodec;
+use v1::AuthStatus;
 
-/// Bounds whatever is awaited.
-pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    time::timeout(PATIENCE, future).await.expect("in time")
+use super::harness::{PATIENCE, TestServer, run_job, spec};
+
+/// Proxies drop larger details (DESIGN 2.2).
+pub(crate) const DETAILS_BYTES_MAX: usize = 2048;
+
+/// A connection, and the credentials that go with each call.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) channel: Channel,
+    pub(crate) authorization: Option<String>,
 }
 
-/// A server with the app `pay`, and a client of it.
+impl Wire {
+    /// Connects without credentials.
+    pub(crate) async fn to(endpoint: &str) -> Self {
+        let endpoint = Endpoint::from_shared(endpoint.to_owned()).expect("an endpoint");
+        Self { channel: endpoint.connect().await.expect("connects"), authorization: None }
+    }
+
+    /// The same connection with these bearer credentials.
+    pub(crate) fn bearer(&self, token: &str) -> Self {
+        self.authorization(&format!("Bearer {token}"))
+    }
+
+    /// The same connection with this `authorization`, whatever it is.
+    pub(crate) fn authorization(&self, value: &str) -> Self {
+        Self { channel: self.channel.clone(), authorization: Some(value.to_owned()) }
+    }
+
+    /// The same connection without credentials.
+    pub(crate) fn nobody(&self) -> Self {
+        Self { channel: self.channel.clone(), authorization: None }
+    }
+
+    /// A request with the metadata of this caller.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(value) = &self.authorization {
+            request.metadata_mut().insert("authorization", value.parse().expect("visible characters"));
+        }
+        request
+    }
+
+    /// Sends once, under this id (none if it is empty), and gives what came.
+    pub(crate) async fn send<M: Method>(&self, id: &str, message: M) -> Result<M::Response, Status> {
+        self.exchange(id, message, PATIENCE).await.map(Response::into_inner)
+    }
+
+    /// The same, with a deadline.
+    pub(crate) async fn send_within<M: Method>(
+        &self,
+        id: &str,
+        message: M,
+        timeout: Duration,
+    ) -> Result<M::Response, Status> {
+        self.exchange(id, message, timeout).await.map(Response::into_inner)
+    }
+
+    /// The same, with the metadata of the response.
+    pub(crate) async fn exchange<M: Method>(
+        &self,
+        id: &str,
+        mut message: M,
+        timeout: Duration,
+    ) -> Result<Response<M::Response>, Status> {
+        if !id.is_empty() {
+            message.header_mut().get_or_insert_default().request_id = id.to_owned();
+        }
+        let mut grpc = Grpc::new(self.channel.clone());
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let mut request = self.request(message);
+        request.set_timeout(timeout);
+        let codec = ProstCodec::<M, M::Response>::default();
+        grpc.unary(request, PathAndQuery::from_static(M::PATH), codec).await
+    }
+
+    /// Sends what must be served.
+    pub(crate) async fn served<M: Method>(&self, id: &str, message: M) -> M::Response {
+        self.send(id, message).await.unwrap_or_else(|status| panic!("{} was refused: {status}", M::PATH))
+    }
+
+    /// Sends what must be refused, and checks what every refusal has: the id that it answers, above all.
+    pub(crate) async fn refused<M: Method>(&self, id: &str, message: M) -> Refused {
+        let Err(status) = self.send(id, message).await else { panic!("{} was served", M::PATH) };
+        let refused = Refused::of(&status);
+        assert_eq!(refused.header.request_id, id, "the refusal names the request");
+        refused
+    }
+
+    /// What is known of a request.
+    pub(crate) async fn look_up(&self, id: &str) -> v1::GetRequestResponse {
+        let request =
+            v1::GetRequestRequest { app: "pay".to_owned(), target_request_id: id.to_owned(), ..Default::default() };
+        self.served("", request).await
+    }
+
+    /// All runs of `pay`, the newest first.
+    pub(crate) async fn runs(&self) -> Vec<v1::Run> {
+        let page = Some(v1::PageRequest { page_size: 1000, ..Default::default() });
+        let request = v1::ListRunsRequest { app: "pay".to_owned(), page, ..Default::default() };
+        self.served("", request).await.runs
+    }
+}
+
+/// A refusal, taken apart. That it could be is the form that every refusal has.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) header: v1::ResponseHeader,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) violations: Vec<(String, String)>,
+    pub(crate) pushback: Option<String>,
+}
+
+impl Refused {
+    /// Takes a status apart: exactly one reason, exactly one header, nothing too large, the same code twice.
+    pub(crate) fn of(status: &Status) -> Self {
+        assert!(!status.details().is_empty(), "no Semel server spoke: {status:?}");
+        assert!(status.details().len() < DETAILS_BYTES_MAX, "{} bytes of details", status.details().len());
+        let rpc = rpc::Status::decode(status.details()).expect("the details are a google.rpc.Status");
+        assert_eq!(rpc.message, status.message());
+        let refused = Self { pushback: pushback(status.metadata()), ..Self::of_rpc(&rpc) };
+        assert_eq!(refused.code, status.code());
+        assert_eq!(refused.pushback.is_some(), refused.retry_after.is_some(), "both kinds of clients are told to wait");
+        refused
+    }
+
+    /// The same for a refusal inside a message.
+    pub(crate) fn of_rpc(rpc: &rpc::Status) -> Self {
+        let infos: Vec<ErrorInfo> = all(rpc, "google.rpc.ErrorInfo");
+        let [info] = infos.try_into().expect("exactly one ErrorInfo");
+        assert_eq!(info.domain, ERROR_DOMAIN);
+        let headers: Vec<v1::ResponseHeader> = all(rpc, "semel.v1.ResponseHeader");
+        let [header] = headers.try_into().expect("exactly one ResponseHeader");
+        assert!(header.server_time.is_some() && !header.server_id.is_empty());
+        assert_eq!(header.disposition(), v1::Disposition::Unspecified, "a refusal has no effect");
+        assert_ne!(auth_status(Some(&header)), AuthStatus::Unspecified);
+        let retries: Vec<RetryInfo> = all(rpc, "google.rpc.RetryInfo");
+        let bad: Vec<BadRequest> = all(rpc, "google.rpc.BadRequest");
+        assert!(retries.len() <= 1 && bad.len() <= 1);
+        let delay = retries.into_iter().find_map(|retry| retry.retry_delay);
+        let violations = bad.into_iter().flat_map(|bad| bad.field_violations);
+        Self {
+            code: Code::from_i32(rpc.code),
+            reason: info.reason,
+            metadata: info.metadata,
+            header,
+            retry_after: delay.map(|delay| Duration::try_from(delay).expect("a span")),
+            violations: violations.map(|violation| (violation.field, violation.description)).collect(),
+            pushback: None,
+        }
+    }
+
+    /// The verdict on the credentials.
+    pub(crate) fn auth(&self) -> AuthStatus {
+        auth_status(Some(&self.header))
+    }
+
+    /// Checks code and reason, and that it says nothing against the caller's credentials.
+    pub(crate) fn expect(&self, code: Code, reason: &str) -> &Self {
+        self.expect_with(code, reason, AuthStatus::Passed)
+    }
+
+    /// Checks code, reason and the verdict on the credentials.
+    pub(crate) fn expect_with(&self, code: Code, reason: &str, auth: AuthStatus) -> &Self {
+        assert_eq!((self.code, self.reason.as_str(), self.auth()), (code, reason, auth), "{self:?}");
+        self
+    }
+
+    /// Checks one word of what the reason adds.
+    pub(crate) fn says(&self, key: &str, value: &str) -> &Self {
+        assert_eq!(self.metadata.get(key).map(String::as_str), Some(value), "{self:?}");
+        self
+    }
+
+    /// Checks that it says when to come again.
+    pub(crate) fn says_when(&self) -> &Self {
+        assert!(self.retry_after.is_some_and(|wait| wait > Duration::ZERO), "{self:?}");
+        self
+    }
+}
+
+fn pushback(metadata: &MetadataMap) -> Option<String> {
+    metadata.get("grpc-retry-pushback-ms").map(|value| value.to_str().expect("digits").to_owned())
+}
+
+fn all<M: prost::Message + Default>(rpc: &rpc::Status, name: &str) -> Vec<M> {
+    let of_name = rpc.details.iter().filter(|detail| detail.type_url.ends_with(&format!("/{name}")));
+    of_name.map(|detail| details::decode(detail, name).expect("it can be decoded")).collect()
+}
+
+/// The verdict in a header; unspecified if there is none.
+pub(crate) fn auth_status(header: Option<&v1::ResponseHeader>) -> AuthStatus {
+    header.and_then(|header| header.auth.as_ref()).map_or(AuthStatus::Unspecified, v1::AuthResult::status)
+}
+
+/// A fresh id.
+pub(crate) fn fresh() -> String {
+    id_at(Clock::system().now().wall.0)
+}
+
+/// An id that bears this time, in milliseconds.
+pub(crate) fn id_at(millis: i64) -> String {
+    let since = Duration::from_millis(u64::try_from(millis).expect("after 1970"));
+    RequestId::mint(UNIX_EPOCH + since).to_string()
+}
+
+/// What a test's clock shows, in milliseconds.
+pub(crate) fn wall(clock: &ManualClock) -> i64 {
+    Clock::Manual(clock.clone()).now().wall.0
+}
+
+/// A time of a message in milliseconds.
+pub(crate) fn millis(time: Option<&prost_types::Timestamp>) -> i64 {
+    let time = time.expect("a time");
+    time.seconds * 1000 + i64::from(time.nanos) / 1_000_000
+}
+
+/// A span for a message.
+pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+/// Bytes without a type.
+pub(crate) fn payload(data: &'static str) -> Option<v1::Payload> {
+    Some(v1::Payload { data: Bytes::from_static(data.as_bytes()), content_type: String::new() })
+}
+
+/// A server with an app `pay`, which has a job `settle` that nobody works on.
 pub(crate) struct Pay {
     pub(crate) server: TestServer,
+    /// Without credentials.
+    pub(crate) nobody: Wire,
+    /// The admin.
+    pub(crate) admin: Wire,
+    /// The app `pay`.
+    pub(crate) pay: Wire,
     pub(crate) secret: String,
-    pub(crate) client: Client,
 }
 
 impl Pay {
     pub(crate) async fn start() -> Self {
-        Self::with(|_| {}).await
+        Self::on(TestServer::start().await).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::on(TestServer::with(change).await).await
+    pub(crate) async fn on(server: TestServer) -> Self {
+        let nobody = Wire::to(&server.endpoint()).await;
+        let admin = nobody.bearer(&server.admin_secret);
+        let create = v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() };
+        let secret = admin.served(&fresh(), create).await.secret;
+        let pay = nobody.bearer(&secret);
+        let create = v1::CreateJobRequest {
+            app: "pay".to_owned(),
+            job: "settle".to_owned(),
+            spec: Some(spec("echo")),
+            ..Default::default()
+        };
+        pay.served(&fresh(), create).await;
+        Self { server, nobody, admin, pay, secret }
     }
 
-    pub(crate) async fn with_manual_clock(change: impl FnOnce(&mut Settings)) -> (Self, ManualClock) {
-        let (server, clock) = TestServer::with_manual_clock(change).await;
-        (Self::on(server).await, clock)
+    /// The app `pay` over a connection of its own.
+    pub(crate) async fn connect_again(&self) -> Wire {
+        Wire::to(&self.server.endpoint()).await.bearer(&self.secret)
     }
 
-    async fn on(server: TestServer) -> Self {
-        let secret = server.app("pay").await;
-        let client = server.client("pay", &secret).await;
-        Self { server, secret, client }
+    /// Connects again, after a restart.
+    pub(crate) async fn reconnect(&mut self) {
+        self.nobody = Wire::to(&self.server.endpoint()).await;
+        self.admin = self.nobody.bearer(&self.server.admin_secret);
+        self.pay = self.nobody.bearer(&self.secret);
     }
 
-    /// A worker `w` of this app that says hello and nothing else.
-    pub(crate) async fn worker(&self, processor: &str, slots: i32) -> RawWorker {
-        self.worker_again(hello(&uuid::Uuid::new_v4().to_string(), processor, slots)).await
+    /// Ends the server and starts it again on the same data.
+    pub(crate) async fn restart(&mut self) {
+        self.server.restart().await;
+        self.reconnect().await;
     }
 
-    pub(crate) async fn worker_again(&self, hello: v1::Hello) -> RawWorker {
-        RawWorker::open(&self.server, &self.secret, hello).await.expect("the stream opens")
-    }
-
-    /// Submits a run; gives its id.
-    pub(crate) async fn submit(&self, job: &str) -> String {
-        self.submit_with(super::harness::run_job(job)).await
-    }
-
-    pub(crate) async fn submit_with(&self, request: v1::RunJobRequest) -> String {
-        self.client.run_job(request).await.expect("the run is made").run_id
-    }
-
-    pub(crate) async fn run(&self, run_id: &str) -> v1::Run {
-        let request = v1::GetRunRequest { run_id: run_id.to_owned(), ..Default::default() };
-        self.client.get_run(request).await.expect("the run is there").run.expect("a run")
-    }
-
-    pub(crate) async fn finished(&self, run_id: &str) -> v1::Run {
-        in_time(self.client.wait_until_finished("pay", run_id)).await.expect("the run is there")
-    }
-
-    pub(crate) async fn cancel(&self, run_id: &str) -> v1::RunState {
-        let request = v1::CancelRunRequest { run_id: run_id.to_owned(), ..Default::default() };
-        self.client.cancel_run(request).await.expect("it is cancelled").state()
-    }
-
-    pub(crate) async fn retry(&self, run_id: &str) -> v1::RetryRunResponse {
-        let request = v1::RetryRunRequest { run_id: run_id.to_owned(), ..Default::default() };
-        self.client.retry_run(request).await.expect("it is retried")
-    }
-
-    /// Everything that holds a run back, the first thing first.
-    pub(crate) async fn explain(&self, run_id: &str) -> Vec<v1::RunExplanation> {
-        let request = v1::ExplainRunRequest { run_id: run_id.to_owned(), ..Default::default() };
-        self.client.explain_run(request).await.expect("it is explained").explanations
-    }
-
-    /// The whole log of a run, one line of text for each of its pieces' streams.
-    pub(crate) async fn log(&self, run_id: &str) -> String {
-        let request = v1::GetRunLogsRequest { run_id: run_id.to_owned(), ..Default::default() };
-        let answer = self.client.get_run_logs(request).await.expect("the log is there");
-        String::from_utf8(answer.chunks.iter().flat_map(|chunk| chunk.data.to_vec()).collect()).expect("text")
-    }
-
-    /// Comes back once the engine has seen all that was handed to it before, and has looked at its clock.
-    pub(crate) async fn tick(&self) {
-        let engine = self.server.running().engine();
-        engine.poke();
-        engine.read(|_| ()).await.expect("the engine runs");
+    /// Starts the server again after its engine has failed.
+    pub(crate) async fn revive(&mut self) {
+        self.server.revive().await;
+        self.reconnect().await;
     }
 }
 
-pub(crate) fn hello(worker_id: &str, processor: &str, slots: i32) -> v1::Hello {
-    v1::Hello {
-        worker_id: worker_id.to_owned(),
-        worker_name: "w".to_owned(),
-        processors: vec![processor.to_owned()],
-        slots,
-        ..Default::default()
-    }
+/// Runs `settle` under this id.
+pub(crate) async fn settle(wire: &Wire, id: &str) -> Result<v1::RunJobResponse, Status> {
+    wire.send(id, run_job("settle")).await
 }
 
-/// A fresh request id.
-pub(crate) fn fresh_id() -> String {
-    uuid::Uuid::now_v7().to_string()
+/// The answer without what may differ between the first one and a replay.
+pub(crate) fn essence(mut answer: v1::RunJobResponse) -> (v1::RunJobResponse, Option<prost_types::Timestamp>, i64) {
+    let header = answer.header.take().expect("a header");
+    (answer, header.execute_time, header.revision)
 }
 
-/// The reason of a refusal.
-pub(crate) fn reason(refused: &Status) -> String {
-    Refusal::from_grpc(refused).reason().unwrap_or("none").to_owned()
-}
-
-/// A worker that says what it is told to say, and shows what it hears.
-pub(crate) struct RawWorker {
-    pub(crate) id: String,
-    pub(crate) opened: v1::Opened,
-    pub(crate) opened_header: v1::ResponseHeader,
-    up: mpsc::Sender<WorkRequest>,
-    down: Streaming<WorkResponse>,
-    /// What came while the test waited for something else.
-    kept: VecDeque<WorkResponse>,
-}
-
-impl RawWorker {
-    /// Opens a stream with these messages, whatever they are, and gives what comes back first.
-    pub(crate) async fn dial(
-        server: &TestServer,
-        bearer: &str,
-        first: Vec<WorkRequest>,
-    ) -> Result<(mpsc::Sender<WorkRequest>, Streaming<WorkResponse>), Status> {
-        let channel = tonic::transport::Endpoint::from_shared(server.endpoint()).expect("an address").connect_lazy();
-        let (up, messages) = mpsc::channel(64);
-        for message in first {
-            up.send(message).await.expect("there is room");
-        }
-        let mut request = Request::new(ReceiverStream::new(messages));
-        if !bearer.is_empty() {
-            request.metadata_mut().insert("authorization", format!("Bearer {bearer}").parse().expect("a token"));
-        }
-        let mut client = WorkerServiceClient::new(channel).max_decoding_message_size(8 << 20);
-        Ok((up, in_time(client.work(request)).await?.into_inner()))
-    }
-
-    pub(crate) async fn open(server: &TestServer, bearer: &str, hello: v1::Hello) -> Result<Self, Status> {
-        let id = hello.worker_id.clone();
-        let (up, mut down) = Self::dial(server, bearer, vec![message("", work_request::Kind::Hello(hello))]).await?;
-        let first = in_time(down.message()).await?.expect("a first message");
-        let Some(work_response::Kind::Opened(opened)) = first.kind else { panic!("not opened: {first:?}") };
-        Ok(Self { id, opened, opened_header: first.header.expect("a header"), up, down, kept: VecDeque::new() })
-    }
-
-    pub(crate) async fn say(&self, kind: work_request::Kind) {
-        self.say_as("", kind).await;
-    }
-
-    /// Says something under a request id.
-    pub(crate) async fn say_as(&self, request_id: &str, kind: work_request::Kind) {
-        in_time(self.up.send(message(request_id, kind))).await.expect("the stream is open");
-    }
-
-    /// What the server says next; nothing once the stream has ended well.
-    pub(crate) async fn next(&mut self) -> Result<Option<WorkResponse>, Status> {
-        match self.kept.pop_front() {
-            Some(message) => Ok(Some(message)),
-            None => in_time(self.down.message()).await,
-        }
-    }
-
-    /// The next message for which `wanted` holds; others stay where they are.
-    async fn wait_for(&mut self, wanted: impl Fn(&work_response::Kind) -> bool) -> WorkResponse {
-        let is_wanted = |message: &WorkResponse| message.kind.as_ref().is_some_and(&wanted);
-        if let Some(at) = self.kept.iter().position(is_wanted) {
-            return self.kept.remove(at).expect("it was just found");
-        }
-        loop {
-            let message = in_time(self.down.message()).await.expect("the stream goes on").expect("the stream goes on");
-            if is_wanted(&message) {
-                return message;
-            }
-            self.kept.push_back(message);
-        }
-    }
-
-    pub(crate) async fn assignment(&mut self) -> v1::Assignment {
-        match self.wait_for(|kind| matches!(kind, work_response::Kind::Assignment(_))).await.kind {
-            Some(work_response::Kind::Assignment(assignment)) => assignment,
-            other => panic!("no assignment: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn cancel_order(&mut self) -> v1::CancelAttempt {
-        match self.wait_for(|kind| matches!(kind, work_response::Kind::CancelAttempt(_))).await.kind {
-            Some(work_response::Kind::CancelAttempt(cancel)) => cancel,
-            other => panic!("no order to cancel: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn notice(&mut self) -> v1::AuthResult {
-        match self.wait_for(|kind| matches!(kind, work_response::Kind::AuthNotice(_))).await.kind {
-            Some(work_response::Kind::AuthNotice(notice)) => notice.auth.expect("a verdict"),
-            other => panic!("no notice: {other:?}"),
-        }
-    }
-
-    /// The next acknowledgement with its header.
-    pub(crate) async fn ack(&mut self) -> (v1::ResponseHeader, Result<(), Refusal>) {
-        let message = self.wait_for(|kind| matches!(kind, work_response::Kind::Ack(_))).await;
-        let Some(work_response::Kind::Ack(ack)) = message.kind else { panic!("no acknowledgement") };
-        let refused = ack.refused.map_or(Ok(()), |status| Err(Refusal::from_status(status)));
-        (message.header.expect("a header"), refused)
-    }
-
-    /// Reports under an id, and gives what became of it.
-    pub(crate) async fn report_as(
-        &mut self,
-        id: &str,
-        report: v1::Report,
-    ) -> (v1::ResponseHeader, Result<(), Refusal>) {
-        self.say_as(id, work_request::Kind::Report(report)).await;
-        self.ack().await
-    }
-
-    /// Reports under a fresh id, which must be taken.
-    pub(crate) async fn report(&mut self, report: v1::Report) -> v1::ResponseHeader {
-        let (header, outcome) = self.report_as(&fresh_id(), report).await;
-        outcome.expect("the report is taken");
-        header
-    }
-
-    /// Sends a heartbeat; gives how many runs are said to wait.
-    pub(crate) async fn beat(&mut self) -> i64 {
-        self.say(work_request::Kind::Heartbeat(v1::Heartbeat {})).await;
-        let answer = self.wait_for(|kind| matches!(kind, work_response::Kind::HeartbeatAck(_))).await;
-        match answer.kind {
-            Some(work_response::Kind::HeartbeatAck(ack)) => ack.queued_count,
-            other => panic!("no answer: {other:?}"),
-        }
-    }
-
-    /// What came and was not asked for, by the time that a heartbeat is answered.
-    pub(crate) async fn unasked(&mut self) -> Vec<work_response::Kind> {
-        self.beat().await;
-        self.kept.drain(..).filter_map(|message| message.kind).collect()
-    }
-
-    /// The end of the stream: the last messages, and the status.
-    pub(crate) async fn end(&mut self) -> (Vec<work_response::Kind>, Result<(), Status>) {
-        let mut last = Vec::new();
-        loop {
-            match self.next().await {
-                Ok(Some(message)) => last.extend(message.kind),
-                Ok(None) => return (last, Ok(())),
-                Err(status) => return (last, Err(status)),
-            }
-        }
-    }
-}
-
-/// A message under a request id, which may be empty.
-pub(crate) fn message(request_id: &str, kind: work_request::Kind) -> WorkRequest {
-    let header = v1::RequestHeader { request_id: request_id.to_owned(), ..Default::default() };
-    WorkRequest { header: Some(header), kind: Some(kind) }
-}
-
-fn report(run_id: &str, attempt: i64, outcome: v1::report::Outcome) -> v1::Report {
-    v1::Report { run_id: run_id.to_owned(), attempt, outcome: Some(outcome) }
-}
-
-pub(crate) fn succeeded(assignment: &v1::Assignment, result: &str) -> v1::Report {
-    let result = v1::Payload { data: result.to_owned().into(), content_type: "text/plain".to_owned() };
-    let succeeded = v1::report::Succeeded { result: Some(result) };
-    report(&assignment.run_id, assignment.attempt, v1::report::Outcome::Succeeded(succeeded))
-}
-
-pub(crate) fn failed(assignment: &v1::Assignment, failed: v1::report::Failed) -> v1::Report {
-    report(&assignment.run_id, assignment.attempt, v1::report::Outcome::Failed(failed))
-}
-
-pub(crate) fn failed_plainly(assignment: &v1::Assignment) -> v1::Report {
-    failed(assignment, v1::report::Failed { error: "no luck".to_owned(), ..Default::default() })
-}
-
-pub(crate) fn let_go(assignment: &v1::Assignment) -> v1::Report {
-    report(&assignment.run_id, assignment.attempt, v1::report::Outcome::Cancelled(v1::report::Cancelled {}))
-}
-
-pub(crate) fn given_back(assignment: &v1::Assignment) -> v1::Report {
-    let released = v1::report::Released { reason: "not now".to_owned() };
-    report(&assignment.run_id, assignment.attempt, v1::report::Outcome::Released(released))
-}
-
-pub(crate) fn refers_to(assignment: &v1::Assignment) -> v1::AttemptRef {
-    v1::AttemptRef { run_id: assignment.run_id.clone(), attempt: assignment.attempt }
-}
-
-/// Mints an id as the client does.
-pub(crate) fn minted(client: &Client) -> RequestId {
-    client.mint_request_id()
-}
-
-pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
+/// Whether a call took effect now or earlier, and how often it was seen.
+pub(crate) fn arrival(header: Option<&v1::ResponseHeader>) -> (v1::Disposition, i64) {
+    header.map_or((v1::Disposition::Unspecified, 0), |header| (header.disposition(), header.arrivals))
 }

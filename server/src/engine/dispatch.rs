@@ -12,7 +12,10 @@ use semel_core::{
     run::Run,
 };
 
-use super::workers::{SessionId, Workers};
+use super::{
+    liveness::Liveness,
+    workers::{SessionId, Workers},
+};
 
 /// What a worker is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,14 +92,14 @@ impl Assignment {
 pub(super) fn next_start(
     state: &State,
     workers: &Workers,
-    is_heard: impl Fn(&WorkerKey) -> bool,
+    liveness: &Liveness,
     closed: &mut BTreeSet<(AppName, ProcessorName)>,
 ) -> Option<(SystemCommand, SessionId)> {
     loop {
         let heads = state.ready().heads();
         let open = heads.filter(|(app, processor, _)| !closed.contains(&((*app).clone(), (*processor).clone())));
         let (app, processor, head) = open.min_by_key(|(_, _, head)| *head)?;
-        let Some(session_id) = workers.freest(state, app, processor, &is_heard) else {
+        let Some(session_id) = workers.freest(state, liveness, app, processor) else {
             closed.insert((app.clone(), processor.clone()));
             continue;
         };

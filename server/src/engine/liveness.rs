@@ -25,6 +25,8 @@ pub struct Progress {
 pub(super) struct Liveness {
     heard: BTreeMap<WorkerKey, Millis>,
     progress: HashMap<RunId, Progress>,
+    /// Who was last heard of then, or earlier, is silent: a lease ago, as of the last look.
+    silent_until: Millis,
 }
 
 impl Liveness {
@@ -36,6 +38,7 @@ impl Liveness {
     /// The workers that hold attempts and were silent for longer than a lease. A holder that was never heard of by this
     /// process gets a lease from now on.
     pub(super) fn lost(&mut self, state: &State, now: Millis, lease: Millis) -> Vec<WorkerKey> {
+        self.silent_until = Millis(now.0 - lease.0);
         let mut lost = Vec::new();
         for worker in state.holders() {
             match self.heard.get(worker) {
@@ -47,9 +50,10 @@ impl Liveness {
         lost
     }
 
-    /// Whether a worker was heard of within its lease.
-    pub(super) fn is_heard(&self, worker: &WorkerKey, now: Millis, lease: Millis) -> bool {
-        self.heard.get(worker).is_some_and(|heard| heard.0 + lease.0 > now.0)
+    /// Whether a worker was heard of within its lease. One that was not gets no work, although its stream may still
+    /// stand: the work would be lost with it at once.
+    pub(super) fn is_awake(&self, worker: &WorkerKey) -> bool {
+        self.heard.get(worker).is_some_and(|heard| *heard > self.silent_until)
     }
 
     /// When the next holder would be lost if nothing were heard of it.

@@ -11,7 +11,10 @@ use semel_core::{
     run::{Run, RunState},
 };
 
-use super::dispatch::{Assignment, CancelReason, Order};
+use super::{
+    dispatch::{Assignment, CancelReason, Order},
+    liveness::Liveness,
+};
 
 /// One stream of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,33 +114,40 @@ impl Workers {
         self.sessions.len()
     }
 
-    /// The session with most free slots among those that offer a processor to an app, and whose worker is heard of.
+    /// The session with most free slots among those that offer a processor to an app.
     pub(super) fn freest(
         &self,
         state: &State,
+        liveness: &Liveness,
         app: &AppName,
         processor: &ProcessorName,
-        is_heard: impl Fn(&WorkerKey) -> bool,
     ) -> Option<SessionId> {
-        let offers = self.offers.get(&(app.clone(), processor.clone()))?;
-        let heard = offers.iter().filter(|id| is_heard(&self.sessions[*id].hello.key()));
-        let free = heard.map(|id| (self.sessions[id].free(state), std::cmp::Reverse(*id)));
+        let free = self.awake(liveness, app, processor);
+        let free = free.map(|(id, session)| (session.free(state), std::cmp::Reverse(id)));
         free.filter(|(free, _)| *free > 0).max().map(|(_, id)| id.0)
     }
 
-    /// How many workers that are heard of offer a processor to an app, how many slots they have, and how many of these
-    /// are free.
+    /// The sessions that offer a processor to an app and were heard of of late.
+    fn awake(
+        &self,
+        liveness: &Liveness,
+        app: &AppName,
+        processor: &ProcessorName,
+    ) -> impl Iterator<Item = (SessionId, &Session)> {
+        let offers = self.offers.get(&(app.clone(), processor.clone())).into_iter().flatten();
+        let sessions = offers.map(|id| (*id, &self.sessions[id]));
+        sessions.filter(|(_, session)| liveness.is_awake(&session.hello.key()))
+    }
+
+    /// How many workers offer a processor to an app, how many slots they have, and how many of these are free.
     pub(super) fn offer(
         &self,
         state: &State,
+        liveness: &Liveness,
         app: &AppName,
         processor: &ProcessorName,
-        is_heard: impl Fn(&WorkerKey) -> bool,
     ) -> (usize, usize, usize) {
-        let offers = self.offers.get(&(app.clone(), processor.clone()));
-        let sessions = offers.into_iter().flatten().map(|id| &self.sessions[id]);
-        let sessions = sessions.filter(|session| is_heard(&session.hello.key()));
-        sessions.fold((0, 0, 0), |(workers, slots, free), session| {
+        self.awake(liveness, app, processor).fold((0, 0, 0), |(workers, slots, free), (_, session)| {
             (workers + 1, slots + session.hello.slots as usize, free + session.free(state))
         })
     }

@@ -4,8 +4,8 @@ use semel_client::v1::{self, AttemptState, RunState, cancel_attempt::Reason};
 use semel_core::id::Millis;
 
 use crate::e2e::{
+    crew::{Pay, RawWorker, failed_plainly, fresh_id, given_back, hello, let_go, refers_to, succeeded},
     harness::{job, spec},
-    wire::{Pay, RawWorker, failed_plainly, fresh_id, given_back, hello, let_go, refers_to, succeeded},
 };
 
 /// A run that a worker holds and that was asked to stop.

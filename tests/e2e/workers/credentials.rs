@@ -8,8 +8,8 @@ use semel_core::id::Millis;
 use tonic::{Code, Status};
 
 use crate::e2e::{
+    crew::{Pay, RawWorker, fresh_id, hello, reason, seconds, succeeded},
     harness::{job, spec},
-    wire::{Pay, RawWorker, fresh_id, hello, reason, seconds, succeeded},
 };
 
 async fn token(pay: &Pay, lifetime: i64) -> v1::IssueTokenResponse {

@@ -3,8 +3,8 @@
 use semel_client::v1::{self, RunState, work_request::Kind};
 
 use crate::e2e::{
+    crew::{Pay, given_back, hello, seconds, succeeded},
     harness::{job, spec},
-    wire::{Pay, given_back, hello, seconds, succeeded},
 };
 
 async fn running_count(pay: &Pay) -> i32 {
@@ -60,7 +60,7 @@ async fn credit_that_is_out_of_bounds_ends_the_stream() {
     worker.say(Kind::Credit(v1::Credit { slots: 10_001 })).await;
     let refused = worker.end().await.1.expect_err("refused");
     assert_eq!(
-        (refused.code(), crate::e2e::wire::reason(&refused).as_str()),
+        (refused.code(), crate::e2e::crew::reason(&refused).as_str()),
         (tonic::Code::InvalidArgument, "INVALID")
     );
 }

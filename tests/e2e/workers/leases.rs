@@ -5,8 +5,8 @@ use semel_core::id::Millis;
 use semel_server::clock::ManualClock;
 
 use crate::e2e::{
+    crew::{Pay, RawWorker, fresh_id, hello, refers_to, succeeded},
     harness::{job, run_job, spec},
-    wire::{Pay, RawWorker, fresh_id, hello, refers_to, succeeded},
 };
 
 /// Longer than the default lease, in a row of steps after each of which some workers are heard of.
@@ -149,7 +149,7 @@ async fn a_run_that_must_not_run_twice_fails_with_its_worker() {
 async fn an_attempt_that_takes_too_long_is_over_by_the_servers_clock() {
     let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
     let retry = v1::RetryPolicy { max_attempts: 2, ..Default::default() };
-    let timeout = crate::e2e::wire::seconds(20);
+    let timeout = crate::e2e::crew::seconds(20);
     job(&pay.client, "settle", v1::JobSpec { attempt_timeout: timeout, retry: Some(retry), ..spec("p") }).await;
     let mut worker = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
@@ -181,7 +181,7 @@ async fn an_attempt_that_takes_too_long_is_over_by_the_servers_clock() {
 #[tokio::test]
 async fn a_run_expires_at_its_deadline_wherever_it_stands() {
     let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
-    job(&pay.client, "settle", v1::JobSpec { run_timeout: crate::e2e::wire::seconds(60), ..spec("p") }).await;
+    job(&pay.client, "settle", v1::JobSpec { run_timeout: crate::e2e::crew::seconds(60), ..spec("p") }).await;
     let mut worker = pay.worker("p", 1).await;
     let held = pay.submit("settle").await;
     let work = worker.assignment().await;

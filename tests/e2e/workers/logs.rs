@@ -3,8 +3,8 @@
 use semel_client::v1::{self, LogStream, work_request::Kind};
 
 use crate::e2e::{
+    crew::{Pay, RawWorker, failed_plainly, fresh_id, hello, in_time, refers_to, seconds, succeeded},
     harness::{job, spec},
-    wire::{Pay, RawWorker, failed_plainly, fresh_id, hello, in_time, refers_to, seconds, succeeded},
 };
 
 fn log(work: &v1::Assignment, stream: LogStream, data: impl Into<bytes::Bytes>) -> Kind {

@@ -7,8 +7,8 @@ use semel_client::{
 use tonic::Code;
 
 use crate::e2e::{
+    crew::{Pay, RawWorker, fresh_id, hello, in_time, message, reason, refers_to, succeeded},
     harness::{TestServer, job, spec},
-    wire::{Pay, RawWorker, fresh_id, hello, in_time, message, reason, refers_to, succeeded},
 };
 
 async fn refusal_of(server: &TestServer, bearer: &str, first: v1::WorkRequest) -> tonic::Status {

@@ -4,8 +4,8 @@ use semel_client::v1::{self, AuthStatus, Disposition, RunState, work_request::Ki
 use tonic::Code;
 
 use crate::e2e::{
+    crew::{Pay, RawWorker, failed_plainly, fresh_id, given_back, hello, let_go, succeeded},
     harness::{job, spec},
-    wire::{Pay, RawWorker, failed_plainly, fresh_id, given_back, hello, let_go, succeeded},
 };
 
 /// A run that a worker holds.

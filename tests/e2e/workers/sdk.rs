@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use crate::e2e::{
+    crew::{Pay, in_time, seconds},
     harness::{TestServer, job, spec},
-    wire::{Pay, in_time, seconds},
 };
 
 /// A worker that runs, and how to end it.
@@ -134,10 +134,10 @@ async fn a_server_that_drains_tells_its_streams_to_go_elsewhere() {
     let Some(work_response::Kind::GoingAway(going)) = last.last() else { panic!("not told to go: {last:?}") };
     assert!(going.reconnect_after.is_some());
     // The drain is not the end of the lease, and new streams are told when to come again.
-    let hello = crate::e2e::wire::hello(&worker.id, "p", 1);
-    let refused = crate::e2e::wire::RawWorker::open(&pay.server, &pay.secret, hello).await.map(|_| ());
+    let hello = crate::e2e::crew::hello(&worker.id, "p", 1);
+    let refused = crate::e2e::crew::RawWorker::open(&pay.server, &pay.secret, hello).await.map(|_| ());
     let refused = refused.expect_err("it drains");
-    assert_eq!((refused.code(), crate::e2e::wire::reason(&refused).as_str()), (tonic::Code::Unavailable, "DRAINING"));
+    assert_eq!((refused.code(), crate::e2e::crew::reason(&refused).as_str()), (tonic::Code::Unavailable, "DRAINING"));
 }
 
 #[tokio::test]
