@@ -21,8 +21,8 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::{
+    crew::{Pay, hello, in_time, refers_to, seconds, succeeded},
     harness::{TestServer, job, run_job, spec},
-    wire::{Pay, hello, in_time, refers_to, seconds, succeeded},
 };
 
 fn on_disk(path: &Path) -> Settings {
@@ -167,7 +167,7 @@ async fn reflection_lists_the_services_to_whoever_has_credentials() {
     assert!(names.contains(&"grpc.health.v1.Health".to_owned()), "{names:?}");
     let refused = reflect(&pay.server, "").await.expect_err("nobody");
     assert_eq!(refused.code(), Code::Unauthenticated);
-    assert_eq!(super::wire::reason(&refused), "CREDENTIALS_MISSING");
+    assert_eq!(super::crew::reason(&refused), "CREDENTIALS_MISSING");
 }
 
 /// Ends a server; gives how long that took.

@@ -1,5 +1,7 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
+mod binary;
+mod crash;
 mod crew;
 mod dedup;
 mod descriptors;

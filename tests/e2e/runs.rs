@@ -10,8 +10,8 @@ use semel_client::{
 use semel_core::id::Millis;
 
 use super::{
+    crew::{Pay, failed, failed_plainly, seconds, succeeded},
     harness::{job, run_job, spec},
-    wire::{Pay, failed, failed_plainly, seconds, succeeded},
 };
 
 fn after(time: Option<prost_types::Timestamp>, seconds: i64) -> Option<prost_types::Timestamp> {
@@ -237,7 +237,7 @@ async fn a_run_says_why_it_is_where_it_is() {
     let cancelling = pay.explain(&first).await;
     assert_eq!(cancelling[0].kind(), Why::Cancelling);
     assert!(cancelling[0].until.is_some(), "the grace has an end");
-    worker.report(super::wire::let_go(&work)).await;
+    worker.report(super::crew::let_go(&work)).await;
     let ended = pay.explain(&first).await;
     assert_eq!((ended.len(), ended[0].kind()), (1, Why::Finished));
     assert!(ended[0].message.contains("CANCELLED") || ended[0].message.contains("cancelled"), "{}", ended[0].message);
@@ -271,7 +271,7 @@ async fn waiting_ends_with_the_run_or_with_the_time() {
     let mut worker = pay.worker("p", 1).await;
     let work = worker.assignment().await;
     worker.report(succeeded(&work, "42")).await;
-    let answer = super::wire::in_time(waiting).await.expect("no panic").expect("an answer");
+    let answer = super::crew::in_time(waiting).await.expect("no panic").expect("an answer");
     assert!(answer.finished);
     assert_eq!(answer.run.expect("a run").result.expect("a result").data, "42");
     assert!(pay.client.wait_run(wait(None)).await.expect("an answer").finished, "at once when it has ended");
@@ -293,7 +293,7 @@ async fn payloads_and_results_go_up_to_their_bound_and_no_further() {
     let work = worker.assignment().await;
     assert_eq!(work.payload, request(1000).payload);
 
-    let (_, outcome) = worker.report_as(&super::wire::fresh_id(), succeeded(&work, &"x".repeat(1001))).await;
+    let (_, outcome) = worker.report_as(&super::crew::fresh_id(), succeeded(&work, &"x".repeat(1001))).await;
     let refused = outcome.expect_err("too large");
     assert_eq!(refused.reason(), Some("INVALID"));
     assert_eq!(pay.run(&run_id).await.state(), RunState::Running);
