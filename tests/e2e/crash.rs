@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use semel_client::{
     Client, RequestId,
-    v1::{self, AttemptState, Disposition, RunState},
+    v1::{self, AttemptState, Disposition, RequestState, RunState},
 };
 use tokio::{
     task::JoinSet,
@@ -48,7 +48,9 @@ async fn submit_until_cut(client: Client) -> Vec<Told> {
 /// there. Gives the run.
 async fn settle(client: &Client, (id, told): &Told) -> String {
     let look = v1::GetRequestRequest { target_request_id: id.to_string(), ..Default::default() };
-    let known = client.get_request(look).await.expect("an answer").request.is_some();
+    let record = client.get_request(look).await.expect("an answer").request.expect("a record");
+    let known = record.state() == RequestState::Done;
+    assert!(known || record.state() == RequestState::Unknown, "nothing is under way after a restart: {record:?}");
     assert!(known || told.is_none(), "an acknowledged call is lost: {id}");
     let wanted = if known { Disposition::Replayed } else { Disposition::Executed };
     let first = client.with_request_id(*id).run_job(run_job("settle")).await.expect("an answer");
@@ -121,7 +123,9 @@ async fn a_crash_in_the_first_start_locks_nobody_out() {
         server.spawn();
         // From the first file to the last: each round is cut a little later in the course of the start.
         let mark = ["data/lock", "data/keys.json", "data/admin-secret.pending", "data/admin-secret"][moment % 4];
-        until(async || folder.path().join(mark).exists().then_some(())).await;
+        // Some of these files are there for a moment only.
+        let seen = [folder.path().join(mark), folder.path().join("ready")];
+        until(async || seen.iter().any(|file| file.exists()).then_some(())).await;
         sleep(Duration::from_micros(500 * u64::try_from(moment / 4).expect("small"))).await;
         server.kill().await;
         server.start_again().await;

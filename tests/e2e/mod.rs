@@ -11,6 +11,7 @@ mod gateway;
 mod harness;
 mod lifecycle;
 mod powerjob;
+mod process;
 mod raw_worker;
 mod refusals;
 mod runs;
