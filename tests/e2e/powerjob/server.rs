@@ -60,7 +60,10 @@ async fn row_a_the_worker_is_told_before_the_run_is_marked() {
     let run_id = call.await.expect("no panic").expect("a run").run_id;
     let assignment = worker.assignment().await;
     let found = run(&pay, &run_id).await;
-    assert_eq!((found.state(), attempts(&found)), (RunState::Running, vec![(assignment.attempt, AttemptState::Running)]));
+    assert_eq!(
+        (found.state(), attempts(&found)),
+        (RunState::Running, vec![(assignment.attempt, AttemptState::Running)])
+    );
 }
 
 /// The same with the crash: the commit that hands the run out fails. Whether it was lost or applied, the run ends with
@@ -333,7 +336,8 @@ async fn beyond_the_rows_an_id_is_remembered_by_its_store() {
     let again = settle(&pay.pay, &id).await.expect("a replay");
     assert_eq!(again.header.as_ref().map(v1::ResponseHeader::disposition), Some(Disposition::Replayed));
     arrivals_of_the_one_run(&pay).await;
-    let elsewhere = Pay::on(TestServer::with(|settings| settings.data = server::Data::Memory(Memory::new())).await).await;
+    let elsewhere =
+        Pay::on(TestServer::with(|settings| settings.data = server::Data::Memory(Memory::new())).await).await;
     let other = settle(&elsewhere.pay, &id).await.expect("another server");
     assert_eq!(arrival(other.header.as_ref()), (Disposition::Executed, 1));
 }
