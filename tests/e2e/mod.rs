@@ -1,12 +1,15 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
 mod crew;
+mod crowd;
 mod dedup;
 mod descriptors;
 mod docs;
 mod dynamic;
 mod gateway;
 mod harness;
+mod modes;
+mod pages;
 mod powerjob;
 mod raw_worker;
 mod refusals;

@@ -178,7 +178,7 @@ mod tests {
             (&br#"{"argv":["/bin/true"]}"#[..], "application/json")
         );
         let seconds = |span: Option<_>| span.map(|span| Duration::try_from(span).unwrap().as_secs_f64());
-        let retry = spec.retry.clone().unwrap();
+        let retry = spec.retry.unwrap();
         assert_eq!((retry.max_attempts, seconds(retry.initial_backoff), retry.multiplier), (3, Some(0.5), 1.5));
         assert_eq!(seconds(retry.max_backoff), Some(5400.0));
         assert_eq!((seconds(spec.attempt_timeout), seconds(spec.run_timeout)), (Some(120.0), Some(86_400.0)));
