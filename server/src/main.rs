@@ -1,3 +1,7 @@
-//! The one binary.
+//! The one binary. It only hands over to the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    semel_server::cli::main()
+}

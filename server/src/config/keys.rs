@@ -1,0 +1,171 @@
+//! All settings, one row each: the path by which a setting is known in file, environment and flags, how it is read
+//! within its bounds, and how it is shown. Adding a setting is a field of [`Config`] and a row here.
+
+use std::time::Duration;
+
+use semel_core::app::{AppPattern, Grant};
+use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, LogFormat, given::Given, millis, parse_mode, show_duration};
+use crate::auth::Mode;
+
+/// One setting.
+pub(super) struct Key {
+    pub(super) path: &'static str,
+    pub(super) set: fn(&mut Config, &Given<'_>) -> Result<(), String>,
+    pub(super) show: fn(&Config) -> Value,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Larger messages than this hold up everything else on their connection.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// What 47 bits of address space hold, with room for the rest of the process.
+const MAP_SIZE_GIB_MAX: usize = 64 << 10;
+
+/// A row for a field: how it is read, and how it is shown.
+macro_rules! key {
+    ($path:literal, $config:ident, $given:ident, $set:expr, $show:expr) => {
+        Key {
+            path: $path,
+            set: |$config, $given| {
+                $set;
+                Ok(())
+            },
+            show: |$config| json!($show),
+        }
+    };
+}
+
+pub(super) const KEYS: &[Key] = &[
+    key!("listen", config, given, config.listen = given.address()?, config.listen.to_string()),
+    key!("data_dir", config, given, config.data_dir = given.path()?, config.data_dir.to_string_lossy()),
+    key!("allow_plaintext", config, given, config.allow_plaintext = given.flag()?, config.allow_plaintext),
+    key!(
+        "drain_timeout",
+        config,
+        given,
+        config.drain_timeout = given.duration(Duration::ZERO, HOUR)?,
+        show_duration(config.drain_timeout)
+    ),
+    key!(
+        "auth.mode",
+        config,
+        given,
+        config.auth_mode = parse_mode(given.text("enforce")?)?,
+        mode_name(config.auth_mode)
+    ),
+    key!("auth.anonymous", config, given, config.anonymous = given.grants()?, show_grants(&config.anonymous)),
+    key!(
+        "window.length",
+        config,
+        given,
+        config.window.length = millis(given.duration(MINUTE, YEAR)?),
+        show_millis(config.window.length.0)
+    ),
+    key!(
+        "window.future_max",
+        config,
+        given,
+        config.window.future_max = millis(given.duration(Duration::ZERO, 24 * HOUR)?),
+        show_millis(config.window.future_max.0)
+    ),
+    key!(
+        "window.records_per_app_max",
+        config,
+        given,
+        config.window.records_per_app_max = given.number(1, 1_000_000_000)?,
+        config.window.records_per_app_max
+    ),
+    key!("engine.lease", config, given, config.lease = given.duration(SECOND, HOUR)?, show_duration(config.lease)),
+    key!(
+        "engine.cancel_grace",
+        config,
+        given,
+        config.cancel_grace = given.duration(Duration::ZERO, 24 * HOUR)?,
+        show_duration(config.cancel_grace)
+    ),
+    key!(
+        "engine.live_runs_per_app_max",
+        config,
+        given,
+        config.live_runs_per_app_max = given.number(1, 1_000_000_000)?,
+        config.live_runs_per_app_max
+    ),
+    key!(
+        "limits.payload_bytes_max",
+        config,
+        given,
+        config.payload_bytes_max = given.size(1, MESSAGE_BYTES_MAX)?,
+        config.payload_bytes_max
+    ),
+    key!(
+        "limits.message_bytes_max",
+        config,
+        given,
+        config.message_bytes_max = given.size(64 << 10, MESSAGE_BYTES_MAX)?,
+        config.message_bytes_max
+    ),
+    key!(
+        "store.map_size_gib",
+        config,
+        given,
+        config.map_size_gib = given.size(1, MAP_SIZE_GIB_MAX)?,
+        config.map_size_gib
+    ),
+    key!(
+        "log.format",
+        config,
+        given,
+        config.log_format = log_format(given.text("text")?)?,
+        log_format_name(config.log_format)
+    ),
+    key!("log.filter", config, given, config.log_filter = log_filter(given.text("info")?)?, config.log_filter),
+];
+
+/// The word for a mode of treating credentials.
+pub(super) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Permissive => "permissive",
+        Mode::Off => "off",
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("{text:?} is no format; they are text and json")),
+    }
+}
+
+fn log_format_name(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    }
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{text:?} is no filter ({error}); write it like info or info,semel_server=debug")),
+    }
+}
+
+fn show_millis(millis: i64) -> String {
+    show_duration(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
+}
+
+fn show_grants(grants: &[Grant]) -> Value {
+    let apps = |apps: &AppPattern| match apps {
+        AppPattern::All => "*".to_owned(),
+        AppPattern::Below(app) => format!("{app}/*"),
+        AppPattern::One(app) => app.to_string(),
+    };
+    grants.iter().map(|grant| json!({ "role": grant.role.as_str(), "apps": apps(&grant.apps) })).collect()
+}

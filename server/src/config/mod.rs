@@ -1,0 +1,307 @@
+//! The settings of a server: their names, defaults and bounds, and how file, environment and flags make one [`Config`].
+//!
+//! This module reads no file and no environment itself: both are handed to it, and every fault in them is told at once.
+
+mod duration;
+mod fault;
+mod given;
+mod keys;
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use semel_core::{app::Grant, id::Millis, limits, window::Window};
+use serde_json::{Map, Value};
+
+use crate::{auth::Mode, engine, store};
+
+pub use self::{
+    duration::{parse_duration, show_duration},
+    fault::{Fault, Origin},
+    given::{parse_grant, parse_mode},
+};
+use self::{given::Given, keys::KEYS};
+
+/// The file that is read when none is named, if it is there.
+pub const FILE_DEFAULT: &str = "semel.toml";
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that an operator may set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen. Default `127.0.0.1:7400`.
+    pub listen: SocketAddr,
+    /// Where everything is kept. Default `semel-data`.
+    pub data_dir: PathBuf,
+    /// Whether plaintext is served on other addresses than loopback. Default false.
+    pub allow_plaintext: bool,
+    /// How credentials are treated. Default enforce.
+    pub auth_mode: Mode,
+    /// What callers without credentials may do under `permissive`. Default nothing.
+    pub anonymous: Vec<Grant>,
+    /// How long and how much requests are remembered.
+    pub window: Window,
+    /// After how long a silence a worker counts as lost. Default 30 s.
+    pub lease: Duration,
+    /// How long a worker may take to let go of a cancelled attempt. Default 30 s.
+    pub cancel_grace: Duration,
+    /// How many runs of one app may be unfinished.
+    pub live_runs_per_app_max: u64,
+    /// The largest payload or result. Default 1 MiB.
+    pub payload_bytes_max: usize,
+    /// The largest message. Default 4 MiB.
+    pub message_bytes_max: usize,
+    /// How large the store may grow, in GiB. Default 64.
+    pub map_size_gib: usize,
+    /// How long a stopping server waits for calls under way. Default 10 s.
+    pub drain_timeout: Duration,
+    /// How logs are written. Default text.
+    pub log_format: LogFormat,
+    /// Which logs are written, as `tracing` filters have it. Default `info`.
+    pub log_filter: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7400)),
+            data_dir: PathBuf::from("semel-data"),
+            allow_plaintext: false,
+            auth_mode: Mode::Enforce,
+            anonymous: Vec::new(),
+            window: Window::default(),
+            lease: Duration::from_secs(30),
+            cancel_grace: Duration::from_secs(30),
+            live_runs_per_app_max: limits::LIVE_RUNS_PER_APP_MAX,
+            payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
+            message_bytes_max: 4 << 20,
+            map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
+            drain_timeout: Duration::from_secs(10),
+            log_format: LogFormat::Text,
+            log_filter: "info".to_owned(),
+        }
+    }
+}
+
+/// What a config is made of. Later ones go over earlier ones: file, then environment, then flags.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The name and the text of the file.
+    pub file: Option<(String, String)>,
+    /// The environment; only the variables that [`variable`] names are looked at.
+    pub environment: BTreeMap<String, String>,
+    /// Flags, as the path of the setting and its text.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// A config, and where each setting comes from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The settings.
+    pub config: Config,
+    /// By path, for those that are not at their defaults' source.
+    pub origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Makes a config of its sources.
+///
+/// # Errors
+/// All faults of all sources, at once. A fault counts even where a later source goes over it.
+pub fn resolve(sources: &Sources) -> Result<Resolved, Vec<Fault>> {
+    let mut build = Build::default();
+    if let Some((name, text)) = &sources.file {
+        build.file(name, text);
+    }
+    for key in KEYS {
+        let variable = variable(key.path);
+        if let Some(text) = sources.environment.get(&variable) {
+            build.set(key, &Given::Text(text), Origin::Environment(variable));
+        }
+    }
+    for (path, text) in &sources.flags {
+        let origin = Origin::Flag(flag(path));
+        match KEYS.iter().find(|key| key.path == *path) {
+            Some(key) => build.set(key, &Given::Text(text), origin),
+            None => build.faults.push(Fault::new(*path, origin, "there is no such setting")),
+        }
+    }
+    build.check_together();
+    if build.faults.is_empty() { Ok(build.resolved) } else { Err(build.faults) }
+}
+
+/// The environment variable of a setting: `engine.lease` is `SEMEL_ENGINE_LEASE`.
+///
+/// Other variables that begin so are not faults: Kubernetes puts `SEMEL_PORT` and its like into every container beside
+/// a service named `semel`.
+pub fn variable(path: &str) -> String {
+    format!("SEMEL_{}", path.to_uppercase().replace('.', "_"))
+}
+
+fn flag(path: &str) -> String {
+    format!("--{}", path.replace(['.', '_'], "-"))
+}
+
+impl Config {
+    /// The options of the engine.
+    pub fn engine_options(&self) -> engine::Options {
+        let mut options = engine::Options { window: self.window, lease: millis(self.lease), ..Default::default() };
+        options.limits.cancel_grace = millis(self.cancel_grace);
+        options.limits.live_runs_per_app_max = self.live_runs_per_app_max;
+        options
+    }
+
+    /// The size of the store's map, in bytes.
+    pub fn map_size(&self) -> usize {
+        self.map_size_gib << 30
+    }
+
+    /// What is legal and should yet be seen by whoever starts the server.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.auth_mode {
+            Mode::Enforce if !self.anonymous.is_empty() => {
+                warnings.push("auth.anonymous has no effect while auth.mode is enforce".to_owned());
+            }
+            Mode::Enforce => {}
+            Mode::Permissive => warnings.push(
+                "auth.mode is permissive: calls without credentials are served with the rights of auth.anonymous"
+                    .to_owned(),
+            ),
+            Mode::Off => warnings
+                .push("auth.mode is off: nobody is asked for credentials and everybody may do everything".to_owned()),
+        }
+        if !self.listen.ip().is_loopback() {
+            warnings.push(format!("credentials cross the network in plaintext on {}", self.listen));
+        }
+        warnings
+    }
+
+    /// All settings, as nested objects in the form of the file.
+    pub fn json(&self) -> Value {
+        let mut root = Map::new();
+        for key in KEYS {
+            let value = (key.show)(self);
+            match key.path.split_once('.') {
+                None => _ = root.insert(key.path.to_owned(), value),
+                Some((section, name)) => {
+                    let section = root.entry(section).or_insert_with(|| Value::Object(Map::new()));
+                    section.as_object_mut().map(|section| section.insert(name.to_owned(), value));
+                }
+            }
+        }
+        Value::Object(root)
+    }
+
+    /// All settings, as their paths with their values in words.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        KEYS.iter().map(|key| (key.path, text((key.show)(self)))).collect()
+    }
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// What is known while the sources are gone through.
+struct Build {
+    resolved: Resolved,
+    faults: Vec<Fault>,
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self { resolved: Resolved { config: Config::default(), origins: BTreeMap::new() }, faults: Vec::new() }
+    }
+}
+
+impl Build {
+    fn file(&mut self, name: &str, text: &str) {
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.table(name, "", &table),
+            Err(error) => {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                let line = before.matches('\n').count() + 1;
+                let problem = format!("line {line}: {}", error.message());
+                self.faults.push(Fault::new("", Origin::File(name.to_owned()), problem));
+            }
+        }
+    }
+
+    fn table(&mut self, name: &str, prefix: &str, table: &toml::Table) {
+        for (field, value) in table {
+            let path = format!("{prefix}{field}");
+            let section = format!("{path}.");
+            let is_section = KEYS.iter().any(|key| key.path.starts_with(&section));
+            let origin = Origin::File(name.to_owned());
+            match (KEYS.iter().find(|key| key.path == path), value) {
+                (Some(key), value) => self.set(key, &Given::Toml(value), origin),
+                (None, toml::Value::Table(inner)) if is_section => self.table(name, &section, inner),
+                (None, _) if is_section => {
+                    self.faults.push(Fault::new(&path, origin, format!("must be a table: write [{path}]")));
+                }
+                (None, _) => self.faults.push(Fault::new(&path, origin, unknown(prefix))),
+            }
+        }
+    }
+
+    fn set(&mut self, key: &'static keys::Key, given: &Given<'_>, origin: Origin) {
+        match (key.set)(&mut self.resolved.config, given) {
+            Ok(()) => _ = self.resolved.origins.insert(key.path, origin),
+            Err(problem) => self.faults.push(Fault::new(key.path, origin, problem)),
+        }
+    }
+
+    /// What only two settings together can get wrong. Asked only of settings that are each right.
+    fn check_together(&mut self) {
+        let config = self.resolved.config.clone();
+        let mut judge = |paths: [&'static str; 2], wrong: bool, problem: String| {
+            if wrong && !self.faults.iter().any(|fault| paths.contains(&fault.path.as_str())) {
+                let origin = self.resolved.origins.get(paths[0]).cloned().unwrap_or(Origin::Default);
+                self.faults.push(Fault::new(paths[0], origin, problem));
+            }
+        };
+        let exposed = !config.listen.ip().is_loopback() && !config.allow_plaintext;
+        let problem = format!(
+            "{} can be reached from other machines, and credentials would cross the network in plaintext; listen on \
+             127.0.0.1 behind a proxy that ends TLS, or set allow_plaintext = true",
+            config.listen
+        );
+        judge(["listen", "allow_plaintext"], exposed, problem);
+        let room = config.payload_bytes_max.saturating_add(limits::LOG_CHUNK_BYTES_MAX);
+        let problem =
+            format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");
+        judge(["limits.message_bytes_max", "limits.payload_bytes_max"], config.message_bytes_max < room, problem);
+        let swallowed = config.window.future_max >= config.window.length;
+        let problem = "must be shorter than window.length".to_owned();
+        judge(["window.future_max", "window.length"], swallowed, problem);
+    }
+}
+
+fn unknown(prefix: &str) -> String {
+    let inside = KEYS.iter().filter_map(|key| key.path.strip_prefix(prefix));
+    let mut names: Vec<&str> = inside.map(|path| path.split('.').next().unwrap_or(path)).collect();
+    names.dedup();
+    let place = if prefix.is_empty() {
+        "the settings are".to_owned()
+    } else {
+        format!("[{}] has", &prefix[..prefix.len() - 1])
+    };
+    format!("there is no such setting; {place} {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The config as its sources make it.
+
+use super::*;
+
+fn file(text: &str) -> Sources {
+    Sources { file: Some(("semel.toml".to_owned(), text.to_owned())), ..Sources::default() }
+}
+
+fn with_environment(mut sources: Sources, pairs: &[(&str, &str)]) -> Sources {
+    sources.environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    sources
+}
+
+/// The path and the origin of each fault.
+fn faults(sources: &Sources) -> Vec<(String, String)> {
+    let faults = resolve(sources).expect_err("there are faults");
+    faults.iter().map(|fault| (fault.path.clone(), fault.origin.to_string())).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(path, origin)| ((*path).to_owned(), (*origin).to_owned())).collect()
+}
+
+#[test]
+fn nothing_set_gives_the_defaults() {
+    let resolved = resolve(&Sources::default()).expect("the defaults hold");
+    assert_eq!(resolved.config.listen.to_string(), "127.0.0.1:7400");
+    assert_eq!(resolved.config.auth_mode, Mode::Enforce);
+    assert!(resolved.origins.is_empty() && resolved.config.warnings().is_empty());
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let text = r#"
+        listen = "[::1]:7000"
+        data_dir = "/srv/semel"
+        drain_timeout = "1m"
+        [auth]
+        mode = "permissive"
+        anonymous = [{ role = "submitter", apps = "pay/*" }, { role = "viewer", apps = "*" }]
+        [window]
+        length = "2d"
+        future_max = "1m"
+        records_per_app_max = 7
+        [engine]
+        lease = "5s"
+        cancel_grace = "1s"
+        live_runs_per_app_max = 9
+        [limits]
+        payload_bytes_max = 1000
+        message_bytes_max = 100000
+        [store]
+        map_size_gib = 2
+        [log]
+        format = "json"
+        filter = "info,semel_server=debug"
+    "#;
+    let config = resolve(&file(text)).expect("a good file").config;
+    assert_eq!(config.listen.to_string(), "[::1]:7000");
+    assert_eq!(config.anonymous.len(), 2);
+    assert_eq!(config.map_size(), 2 << 30);
+    assert_eq!(config.log_format, LogFormat::Json);
+    let engine = config.engine_options();
+    assert_eq!((engine.lease, engine.limits.cancel_grace), (Millis(5_000), Millis(1_000)));
+    assert_eq!((engine.window.length, engine.window.records_per_app_max), (Millis(172_800_000), 7));
+    assert_eq!(engine.limits.live_runs_per_app_max, 9);
+}
+
+#[test]
+fn flags_go_over_the_environment_and_that_over_the_file() {
+    let mut sources = with_environment(
+        file("listen = \"127.0.0.1:1\"\n[engine]\nlease = \"1s\"\ncancel_grace = \"1s\""),
+        &[("SEMEL_LISTEN", "127.0.0.1:2"), ("SEMEL_ENGINE_LEASE", "2s"), ("SEMEL_PORT", "tcp://10.0.0.1:7400")],
+    );
+    sources.flags = vec![("listen", "127.0.0.1:3".to_owned())];
+    let Resolved { config, origins } = resolve(&sources).expect("good sources");
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.lease, Duration::from_secs(2));
+    assert_eq!(config.cancel_grace, Duration::from_secs(1));
+    assert_eq!(origins["listen"], Origin::Flag("--listen".to_owned()));
+    assert_eq!(origins["engine.lease"], Origin::Environment("SEMEL_ENGINE_LEASE".to_owned()));
+    assert_eq!(origins["engine.cancel_grace"], Origin::File("semel.toml".to_owned()));
+}
+
+#[test]
+fn all_faults_of_all_sources_are_told_at_once() {
+    let text = r#"
+        listen = "here"
+        listne = "127.0.0.1:1"
+        store = 5
+        [auth]
+        mode = "open"
+        anonymous = [{ role = "king", apps = "*" }]
+        [engine]
+        lease = 30
+        leese = "30s"
+        [limits]
+        payload_bytes_max = -1
+    "#;
+    let mut sources = with_environment(file(text), &[("SEMEL_WINDOW_LENGTH", "1s"), ("SEMEL_LOG_FORMAT", "xml")]);
+    sources.flags = vec![("allow_plaintext", "maybe".to_owned())];
+    let mut found = faults(&sources);
+    found.sort();
+    let mut expected = pairs(&[
+        ("listen", "semel.toml"),
+        ("listne", "semel.toml"),
+        ("store", "semel.toml"),
+        ("auth.mode", "semel.toml"),
+        ("auth.anonymous", "semel.toml"),
+        ("engine.lease", "semel.toml"),
+        ("engine.leese", "semel.toml"),
+        ("limits.payload_bytes_max", "semel.toml"),
+        ("window.length", "SEMEL_WINDOW_LENGTH"),
+        ("log.format", "SEMEL_LOG_FORMAT"),
+        ("allow_plaintext", "--allow-plaintext"),
+    ]);
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_fault_counts_even_where_a_flag_goes_over_it() {
+    let mut sources = file("listen = \"here\"");
+    sources.flags = vec![("listen", "127.0.0.1:3".to_owned())];
+    assert_eq!(faults(&sources), pairs(&[("listen", "semel.toml")]));
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_in_which_line() {
+    let faults = resolve(&file("listen = \"127.0.0.1:1\"\n\nlease = = 5\n")).expect_err("no toml");
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].problem.starts_with("line 3:"), "{}", faults[0]);
+}
+
+#[test]
+fn an_unknown_setting_names_the_known_ones() {
+    let faults = resolve(&file("[engine]\nleese = \"30s\"")).expect_err("unknown");
+    assert_eq!(
+        faults[0].to_string(),
+        "semel.toml: engine.leese: there is no such setting; [engine] has lease, cancel_grace, live_runs_per_app_max"
+    );
+}
+
+#[test]
+fn plaintext_on_an_open_address_needs_to_be_allowed() {
+    let open = "listen = \"0.0.0.0:7400\"";
+    assert_eq!(faults(&file(open)), pairs(&[("listen", "semel.toml")]));
+    let allowed = resolve(&file(&format!("{open}\nallow_plaintext = true"))).expect("allowed");
+    assert_eq!(allowed.config.warnings().len(), 1);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_faults() {
+    assert_eq!(
+        faults(&file("[limits]\npayload_bytes_max = 1000000\nmessage_bytes_max = 1000000")),
+        pairs(&[("limits.message_bytes_max", "semel.toml")])
+    );
+    assert_eq!(
+        faults(&file("[window]\nlength = \"1m\"\nfuture_max = \"1m\"")),
+        pairs(&[("window.future_max", "semel.toml")])
+    );
+}
+
+#[test]
+fn an_open_door_is_warned_of() {
+    for mode in ["permissive", "off"] {
+        let config = resolve(&file(&format!("[auth]\nmode = \"{mode}\""))).expect("legal").config;
+        assert!(config.warnings()[0].contains(mode));
+    }
+}
+
+#[test]
+fn what_is_shown_can_be_given_again() {
+    let text = "[auth]\nmode = \"permissive\"\nanonymous = [{ role = \"viewer\", apps = \"pay/*\" }]";
+    let config = resolve(&file(text)).expect("good").config;
+    let again = toml::to_string(&config.json()).expect("it is a table");
+    let again = resolve(&file(&again)).expect("still good").config;
+    assert_eq!(config.json(), again.json());
+}
