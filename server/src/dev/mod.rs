@@ -136,7 +136,6 @@ pub async fn run(settings: Settings) -> Result<Verdict, Error> {
     let verdict = tokio::select! {
         verdict = live(&settings, &mut house, &secret, origin) => verdict,
         error = crew.failed() => Err(error),
-        () = interrupted() => Err(Error::Interrupted),
     };
     // Whatever came of it: nothing that the worker started stays behind.
     let stopped = crew.stop().await;
@@ -148,8 +147,12 @@ pub async fn run(settings: Settings) -> Result<Verdict, Error> {
 /// Tells the story, and stays up afterwards if that is wanted, until a person has had enough.
 async fn live(settings: &Settings, house: &mut House, secret: &str, origin: Origin) -> Result<Verdict, Error> {
     let voice = Voice { quiet: settings.json };
-    let told = tokio::time::timeout(PATIENCE, tell(voice, house, secret, origin)).await;
-    let report = told.map_err(|_| Error::Patience)??;
+    let report = tokio::select! {
+        told = tell(voice, house, secret, origin) => told?,
+        () = tokio::time::sleep(PATIENCE) => return Err(Error::Patience),
+        // Afterwards it is the ordinary way to end.
+        () = interrupted() => return Err(Error::Interrupted),
+    };
     if settings.json {
         show::document(&report);
     }
