@@ -29,11 +29,22 @@ impl TestServer {
 
     /// With settings of the test's choice.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let settings = Self::settings(change);
+        let running = server::start(settings.clone()).await.expect("the server starts");
+        Self::running_with(settings, running)
+    }
+
+    /// The settings under which tests run, with a change of the test's choice.
+    pub(crate) fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
         let mut settings = Settings::new(Data::Memory(Memory::new()));
         settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.keyring = Some(Arc::new(Keyring::ephemeral().expect("random bits")));
         change(&mut settings);
-        let running = server::start(settings.clone()).await.expect("the server starts");
+        settings
+    }
+
+    /// A server that was started for the first time with these settings.
+    pub(crate) fn running_with(settings: Settings, running: Running) -> Self {
         let admin_secret = running.first_admin_secret().expect("a first start").reveal();
         Self { settings, running: Some(running), admin_secret }
     }
@@ -63,6 +74,22 @@ impl TestServer {
             running.shutdown().await.expect("a clean end");
         }
         self.running = Some(server::start(self.settings.clone()).await.expect("the server starts again"));
+    }
+
+    /// Starts it again after its engine has failed, as an operator would after a crash.
+    pub(crate) async fn revive(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown().await.expect_err("the engine had failed");
+        }
+        self.running = Some(server::start(self.settings.clone()).await.expect("the server starts again"));
+    }
+
+    /// The disk of a server whose state is in memory.
+    pub(crate) fn memory(&self) -> Memory {
+        match &self.settings.data {
+            Data::Memory(memory) => memory.reopen(),
+            Data::Directory { .. } => panic!("the state of this server is not in memory"),
+        }
     }
 
     pub(crate) fn options(&self) -> Options {

@@ -1,5 +1,17 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
+mod crew;
+mod dedup;
+mod descriptors;
 mod docs;
+mod dynamic;
+mod gateway;
 mod harness;
+mod powerjob;
+mod raw_worker;
+mod refusals;
+mod samples;
 mod smoke;
+mod valve;
+mod wire;
+mod workers;

@@ -107,6 +107,11 @@ impl View<'_> {
         self.engine.workers.len()
     }
 
+    /// How often a remembered request was seen, if it was seen since it was last written.
+    pub fn arrivals(&self, key: &DedupKey) -> Option<u64> {
+        self.engine.dedup.unwritten_arrivals(key)
+    }
+
     /// How many requests are remembered.
     pub fn window_total(&self) -> u64 {
         self.engine.dedup.total()

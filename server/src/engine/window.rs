@@ -114,6 +114,10 @@ impl Dedup {
         arrivals
     }
 
+    pub(super) fn unwritten_arrivals(&self, key: &DedupKey) -> Option<u64> {
+        self.arrivals.get(key).copied()
+    }
+
     pub(super) fn arrivals_are_many(&self) -> bool {
         self.arrivals.len() >= ARRIVALS_PENDING_MAX
     }

@@ -19,7 +19,7 @@ use crate::{
             reply::{self, Body},
             time,
         },
-        page,
+        gate, page,
         status::Refusal,
     },
 };
@@ -58,6 +58,10 @@ impl RequestService for Services {
             let response = record.as_ref().filter(own).and_then(|record| self.recall(call, request_id, record));
             let mut found = self.record(request_id, record.as_ref())?;
             found.state = state.into();
+            let arrivals = engine.read(move |view| view.arrivals(&key)).await.map_err(gate::refused)?;
+            if let Some(arrivals) = arrivals {
+                found.arrivals = i64::try_from(arrivals).unwrap_or(i64::MAX);
+            }
             Ok(v1::GetRequestResponse { header: call.read_header(), request: Some(found), response })
         };
         self.0.read(request, look).await
