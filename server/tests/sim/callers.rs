@@ -152,6 +152,13 @@ impl World {
                 let delay = *plan::pick(&mut self.rng, &[0, 30, 5000, 120_000]);
                 self.after(delay, Event::Send(other));
             }
+            // It does not take EXPIRED for an answer: the clock may be set back once more.
+            Habit::Skewed => {
+                for _ in 0..self.rng.u32(0..5) {
+                    let delay = self.rng.i64(0..200_000);
+                    self.copy_after(delay, call);
+                }
+            }
             Habit::Late => {
                 let length = self.weather.options.window.length.0;
                 if length <= 1_800_000 {

@@ -20,6 +20,10 @@ use crate::{
     history::{Call, Entry, History, Outcome},
 };
 
+/// The time that a server shows may go back when it crashes and its clock is set back, by as long as it committed
+/// nothing; it commits once in an expiry interval at least. What is this much later was later.
+const CLOCK_SLACK: i64 = 2_000;
+
 /// What was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rule {
@@ -260,7 +264,7 @@ impl<'h> Ledger<'h> {
                     Some((_, of)) => *variant == name_of(of),
                     None => self.variants.len() == 1,
                 };
-                if is_same && *at > effect.time {
+                if is_same && at.0 > effect.time.0 + options.expire_interval.0 + CLOCK_SLACK {
                     broken(
                         Rule::DecidedOnce,
                         format!("took effect at {effect:?}, and was refused at {at:?}: {refusal}"),
