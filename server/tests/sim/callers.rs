@@ -211,7 +211,7 @@ impl World {
 
     pub(crate) fn hear(&mut self, arrival: ArrivalNo, server_time: Timestamp, outcome: Outcome) {
         let call = self.history.arrivals[arrival].call;
-        self.history.lines.push((self.now, Entry::Heard(arrival, server_time, outcome.clone())));
+        self.history.lines.push((self.now, Entry::Heard(arrival, server_time, Box::new(outcome.clone()))));
         self.offset_seen = server_time.0 - EPOCH - self.now;
         if self.calls[call].is_done {
             return;
