@@ -1,8 +1,10 @@
 //! The jobs of `examples/`, built into the program so that `semel dev` has them wherever it is started.
 
+use std::path::Path;
+
 use semel_proto::v1::JobSpec;
 
-use super::job_file;
+use crate::cli::job_file::{self, Form};
 
 /// The job that is called several times under one id.
 pub(super) const MAIN: &str = "checksums";
@@ -24,13 +26,13 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// All of them, by name, which is what the file is called.
-pub(super) fn all() -> impl Iterator<Item = Result<(&'static str, JobSpec), toml::de::Error>> {
-    FILES.iter().map(|(name, text)| Ok((*name, job_file::parse(text)?)))
+pub(super) fn all() -> impl Iterator<Item = Result<(&'static str, JobSpec), String>> {
+    FILES.iter().map(|(name, text)| Ok((*name, job_file::parse(text, Form::Toml, Path::new(""))?)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
+    use std::{collections::BTreeSet, fs};
 
     use super::*;
 

@@ -6,7 +6,6 @@ mod crew;
 mod examples;
 mod files;
 mod house;
-mod job_file;
 mod report;
 mod show;
 mod story;
