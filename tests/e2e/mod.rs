@@ -1,5 +1,6 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
+mod crew;
 mod crowd;
 mod dedup;
 mod descriptors;
@@ -16,3 +17,4 @@ mod samples;
 mod smoke;
 mod valve;
 mod wire;
+mod workers;

@@ -253,6 +253,16 @@ impl fmt::Display for JobKey {
     }
 }
 
+/// Names a worker: its app and the id of its process. A worker mints its id itself, so it means something only within
+/// the app that the worker was let in for: whoever learns it and shows it elsewhere is another worker.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerKey {
+    /// The process.
+    pub worker_id: WorkerId,
+    /// The app.
+    pub app: AppName,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -222,5 +222,8 @@ fn narrowed(grants: &[Grant], roles: &[Role]) -> Vec<Grant> {
     }
     let pairs = grants.iter().flat_map(|grant| roles.iter().map(move |role| (grant, *role)));
     let kept = pairs.filter(|(grant, role)| policy::includes(grant.role, *role));
-    kept.map(|(grant, role)| Grant { role, apps: grant.apps.clone() }).collect()
+    let mut kept: Vec<Grant> = kept.map(|(grant, role)| Grant { role, apps: grant.apps.clone() }).collect();
+    kept.sort();
+    kept.dedup();
+    kept
 }

@@ -10,7 +10,8 @@ use semel_proto::v1::{
 
 use super::{
     failure::{Done, Failure},
-    files, out,
+    files::SecretFile,
+    out,
     pages::{self, PageArgs},
     parse,
     session::{Mutation, Session},
@@ -110,19 +111,18 @@ struct SecretOut {
 }
 
 impl SecretOut {
-    /// Before the call: its answer must not be lost for want of a place.
-    fn check(&self) -> Result<(), Failure> {
-        self.secret_out.as_deref().map_or(Ok(()), files::check_absent)
+    fn open(&self) -> Result<Option<SecretFile>, Failure> {
+        self.secret_out.as_deref().map(SecretFile::create).transpose()
     }
+}
 
-    /// Takes the secret out of an answer, if it goes into a file.
-    fn take(&self, secret: &mut String) -> Result<(), Failure> {
-        let Some(path) = &self.secret_out else { return Ok(()) };
-        files::write_secret(path, secret)?;
-        secret.clear();
-        out::note(&format!("the secret is in {}", path.display()));
-        Ok(())
-    }
+/// Takes the secret out of an answer, if it goes into a file.
+fn put_away(secret: &mut String, file: Option<SecretFile>) -> Result<(), Failure> {
+    let Some(mut file) = file else { return Ok(()) };
+    file.write(secret)?;
+    secret.clear();
+    out::note(&format!("the secret is in {}", file.path().display()));
+    Ok(())
 }
 
 pub(crate) async fn run(command: AppCommand, session: &Session) -> Result<Done, Failure> {
@@ -146,23 +146,23 @@ pub(crate) async fn run(command: AppCommand, session: &Session) -> Result<Done, 
 }
 
 async fn create(args: CreateArgs, session: &Session) -> Result<(), Failure> {
-    args.secret.check()?;
+    let file = args.secret.open()?;
     let request =
         CreateAppRequest { app: args.name, description: args.description, grants: args.grants, ..Default::default() };
     let mut answer = session.mutate(args.mutation, |_| request.clone()).await?;
-    args.secret.take(&mut answer.secret)?;
+    put_away(&mut answer.secret, file)?;
     show_secret(session, &answer, &answer.secret)
 }
 
 async fn rotate(args: RotateArgs, session: &Session) -> Result<(), Failure> {
-    args.secret.check()?;
+    let file = args.secret.open()?;
     let request = RotateAppSecretRequest {
         app: args.name,
         grace: args.grace.and_then(|grace| grace.try_into().ok()),
         ..Default::default()
     };
     let mut answer = session.mutate(args.mutation, |_| request.clone()).await?;
-    args.secret.take(&mut answer.secret)?;
+    put_away(&mut answer.secret, file)?;
     show_secret(session, &answer, &answer.secret)
 }
 

@@ -1,6 +1,10 @@
 //! Reading what a command line names: files and standard input; and writing secrets so that only their owner reads them.
 
-use std::{fs, io::Read as _, io::Write as _, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+};
 
 use super::failure::Failure;
 
@@ -41,20 +45,66 @@ pub(crate) fn secret(path: &Path) -> Result<String, Failure> {
     Ok(secret.to_owned())
 }
 
-/// Refuses if a file for a secret could not be written afterwards: an answer that holds the secret must not be lost.
-pub(crate) fn check_absent(path: &Path) -> Result<(), Failure> {
-    if path.exists() {
-        return Err(Failure::usage(format!("{} is there already; name a new file, or remove it", path.display())));
-    }
-    Ok(())
+/// A new file that only its owner may read, opened before the call whose answer goes into it: a secret must not be lost
+/// for want of a place. If nothing comes to be written, it goes away again.
+#[derive(Debug)]
+pub(crate) struct SecretFile {
+    path: PathBuf,
+    file: fs::File,
+    written: bool,
 }
 
-/// Writes a secret into a new file that only its owner may read.
-pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<(), Failure> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()));
-    written.map_err(|error| Failure::file("write", path, &error))
+impl SecretFile {
+    /// Makes the file; refuses if it is there already.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|error| Failure::file("make", path, &error))?;
+        Ok(Self { path: path.to_owned(), file, written: false })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the secret.
+    pub(crate) fn write(&mut self, secret: &str) -> Result<(), Failure> {
+        let outcome = writeln!(self.file, "{secret}").and_then(|()| self.file.sync_all());
+        outcome.map_err(|error| Failure::file("write", &self.path, &error))?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for SecretFile {
+    fn drop(&mut self) {
+        if !self.written {
+            // An empty file that stays is a nuisance and no fault.
+            _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_gets_a_file_of_its_own_or_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        drop(SecretFile::create(&path).expect("made"));
+        assert!(!path.exists(), "nothing was written");
+        SecretFile::create(&path).expect("made").write("sk_1").expect("written");
+        assert_eq!(secret(&path).expect("reads"), "sk_1");
+        assert!(SecretFile::create(&path).is_err(), "a secret is not written over");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
+        }
+    }
 }

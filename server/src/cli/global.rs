@@ -56,10 +56,25 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "SPAN", value_parser = parse::duration, default_value = "60s")]
     pub(crate) timeout: Duration,
     /// In what form to answer
-    #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t, hide_possible_values = true)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "table|json",
+        default_value_t,
+        hide_possible_values = true
+    )]
     pub(crate) output: Output,
     /// When to use colors
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "auto|always|never",
+        default_value_t,
+        hide_possible_values = true
+    )]
     pub(crate) color: Color,
     /// Says of every call what became of it, and of each attempt that failed
     #[arg(short, long, global = true)]

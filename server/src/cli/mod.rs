@@ -49,7 +49,7 @@ Exit codes:
   5  not now, or the outcome is not known: send it again under the same --request-id
   6  the run that was waited for did not succeed
 
-Environment: SEMEL_SERVER, SEMEL_APP, SEMEL_TOKEN, SEMEL_SECRET and SEMEL_SECRET_FILE stand for the options of those
+Environment: SEMEL_SERVER, SEMEL_APP, SEMEL_TOKEN, SEMEL_SECRET and SEMEL_SECRET_FILE stand for the options of those \
 names; `semel serve` reads a variable for each of its settings, such as SEMEL_LISTEN or SEMEL_ENGINE_LEASE.";
 
 /// A job scheduler in which a call that was made once takes effect once, however often it arrives.
@@ -124,7 +124,7 @@ fn one_call(command: Command, global: &Global) -> Result<Done, Failure> {
     global.log_calls();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
     runtime.block_on(async {
-        let session = session::Session::open(global).await?;
+        let session = session::Session::new(global);
         match command {
             Command::App(command) => app::run(command, &session).await,
             Command::Job(command) => job::run(command, &session).await,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use semel_client::{Answer, CallOptions, Client, Method, RequestId};
+use tokio::sync::OnceCell;
 
 use super::{
     failure::Failure,
@@ -25,23 +26,28 @@ pub(crate) struct Mutation {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) client: Client,
     pub(crate) output: Output,
     pub(crate) colors: bool,
-    verbose: bool,
+    global: Global,
+    client: OnceCell<Client>,
 }
 
 impl Session {
-    /// Connects.
-    pub(crate) async fn open(global: &Global) -> Result<Self, Failure> {
-        let client = global.connect().await?;
-        Ok(Self { client, output: global.output, colors: global.colors(), verbose: global.verbose })
+    /// Prepares to call; connects with the first call, so that a mistake in a file is told before a server that is away.
+    pub(crate) fn new(global: &Global) -> Self {
+        let (output, colors) = (global.output, global.colors());
+        Self { output, colors, global: global.clone(), client: OnceCell::new() }
+    }
+
+    /// The client, connected.
+    pub(crate) async fn client(&self) -> Result<&Client, Failure> {
+        self.client.get_or_try_init(|| self.global.connect()).await
     }
 
     /// Makes a call that changes nothing.
     pub(crate) async fn read<M: Method>(&self, request: M) -> Result<M::Response, Failure> {
-        let answer = self.client.call(request).await.map_err(Failure::read)?;
-        if self.verbose {
+        let answer = self.client().await?.call(request).await.map_err(Failure::read)?;
+        if self.global.verbose {
             self.tell(&answer);
         }
         Ok(answer)
@@ -55,11 +61,12 @@ impl Session {
         build: impl Fn(SystemTime) -> M,
     ) -> Result<M::Response, Failure> {
         let given = mutation.request_id;
-        let mut id = given.unwrap_or_else(|| self.client.mint_request_id());
+        let client = self.client().await?;
+        let mut id = given.unwrap_or_else(|| client.mint_request_id());
         let mut minted_anew = given.is_some();
         loop {
             let request = build(id.time().unwrap_or_else(SystemTime::now));
-            match self.under(id, request).await? {
+            match under(client, id, request).await? {
                 Ok(answer) => {
                     self.tell(&answer);
                     return Ok(answer);
@@ -68,27 +75,10 @@ impl Session {
                 // arrival, so nothing can have happened under it.
                 Err(error) if !minted_anew && error.attempts() == 1 && is_clock(error.reason()) => {
                     minted_anew = true;
-                    id = self.client.mint_request_id();
+                    id = client.mint_request_id();
                 }
                 Err(error) => return Err(Failure::mutation(error)),
             }
-        }
-    }
-
-    /// Whoever interrupts a call does not take it back: then the id is what they need to know.
-    async fn under<M: Method>(
-        &self,
-        id: RequestId,
-        request: M,
-    ) -> Result<Result<M::Response, semel_client::Error>, Failure> {
-        let call = self.client.with_options(CallOptions { request_id: Some(id), ..CallOptions::default() });
-        tokio::select! {
-            answer = call.call(request) => Ok(answer),
-            _ = tokio::signal::ctrl_c() => Err(Failure::Local {
-                exit: Exit::Later,
-                message: format!("interrupted; what became of request {id} is not known"),
-                next: format!("send it again with --request-id {id}, which is safe, or ask `semel request get {id}`"),
-            }),
         }
     }
 
@@ -114,6 +104,23 @@ impl Session {
         if self.output == Output::Table {
             out::note(line);
         }
+    }
+}
+
+/// Whoever interrupts a call does not take it back: then the id is what they need to know.
+async fn under<M: Method>(
+    client: &Client,
+    id: RequestId,
+    request: M,
+) -> Result<Result<M::Response, semel_client::Error>, Failure> {
+    let call = client.with_options(CallOptions { request_id: Some(id), ..CallOptions::default() });
+    tokio::select! {
+        answer = call.call(request) => Ok(answer),
+        _ = tokio::signal::ctrl_c() => Err(Failure::Local {
+            exit: Exit::Later,
+            message: format!("interrupted; what became of request {id} is not known"),
+            next: format!("send it again with --request-id {id}, which is safe, or ask `semel request get {id}`"),
+        }),
     }
 }
 

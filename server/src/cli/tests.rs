@@ -34,7 +34,7 @@ fn every_command_parses() {
         "job delete settle",
         "job pause settle --note why",
         "job resume settle",
-        "run submit settle --wait --timeout 5s",
+        "run submit settle --wait --up-to 10m --timeout 5s",
         "run submit settle - --content-type a/b",
         "run submit settle --request-id 01980000-0000-7000-8000-000000000000",
         "run get r",
@@ -64,8 +64,6 @@ fn every_command_parses() {
 #[test]
 fn mistakes_are_found_before_anything_is_sent() {
     for line in [
-        "job create settle",
-        "job update settle --max-running 2",
         "job update settle --merge --request-id 01980000-0000-7000-8000-000000000000",
         "run submit settle --request-id 7",
         "run list --state done",

@@ -7,12 +7,15 @@ use semel_core::{
     State,
     command::SystemCommand,
     event::Event,
-    id::{AppName, AttemptNumber, JobName, ProcessorName, RunId, Timestamp, WorkerId},
+    id::{AppName, AttemptNumber, JobName, ProcessorName, RunId, Timestamp, WorkerKey},
     job::Labels,
     run::Run,
 };
 
-use super::workers::{SessionId, Workers};
+use super::{
+    liveness::Liveness,
+    workers::{SessionId, Workers},
+};
 
 /// What a worker is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,14 +92,14 @@ impl Assignment {
 pub(super) fn next_start(
     state: &State,
     workers: &Workers,
-    is_heard: impl Fn(WorkerId) -> bool,
+    liveness: &Liveness,
     closed: &mut BTreeSet<(AppName, ProcessorName)>,
 ) -> Option<(SystemCommand, SessionId)> {
     loop {
         let heads = state.ready().heads();
         let open = heads.filter(|(app, processor, _)| !closed.contains(&((*app).clone(), (*processor).clone())));
         let (app, processor, head) = open.min_by_key(|(_, _, head)| *head)?;
-        let Some(session_id) = workers.freest(state, app, processor, &is_heard) else {
+        let Some(session_id) = workers.freest(state, liveness, app, processor) else {
             closed.insert((app.clone(), processor.clone()));
             continue;
         };
@@ -112,17 +115,23 @@ pub(super) fn next_start(
 
 /// What the workers that hold attempts must be told because of events that they did not report themselves. Asked before
 /// the events are evolved, while the state still knows who holds what.
-pub(super) fn notices(state: &State, events: &[Event], reporter: Option<WorkerId>) -> BTreeMap<WorkerId, Vec<Order>> {
-    let mut notices: BTreeMap<WorkerId, Vec<Order>> = BTreeMap::new();
+pub(super) fn notices(
+    state: &State,
+    events: &[Event],
+    reporter: Option<&WorkerKey>,
+) -> BTreeMap<WorkerKey, Vec<Order>> {
+    let mut notices: BTreeMap<WorkerKey, Vec<Order>> = BTreeMap::new();
     for event in events {
         let (run_id, reason) = match event {
             Event::RunCancelRequested { run_id, .. } => (*run_id, CancelReason::Cancelled),
             Event::AttemptEnded { run_id, how, .. } => (*run_id, reason_of(*how)),
             _ => continue,
         };
-        let Some(held) = state.run(run_id).and_then(Run::held) else { continue };
-        if reporter != Some(held.worker_id) {
-            notices.entry(held.worker_id).or_default().push(Order::Cancel { run_id, number: held.number, reason });
+        let Some(run) = state.run(run_id) else { continue };
+        let Some(held) = run.held() else { continue };
+        let holder = WorkerKey { worker_id: held.worker_id, app: run.job.app.clone() };
+        if reporter != Some(&holder) {
+            notices.entry(holder).or_default().push(Order::Cancel { run_id, number: held.number, reason });
         }
     }
     notices

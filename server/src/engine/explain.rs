@@ -86,8 +86,7 @@ fn queued(engine: &Engine, run: &Run) -> Vec<Explanation> {
         reasons.push(reason(ExplanationKind::ConcurrencyLimit, message, None));
     }
     let processor = &run.plan.processor;
-    let (workers, slots, free) =
-        engine.workers.offer(state, &run.job.app, processor, |worker_id| engine.is_heard(worker_id));
+    let (workers, slots, free) = engine.workers.offer(state, &engine.liveness, &run.job.app, processor);
     if workers == 0 {
         let message = format!("no worker of app {} with the processor {processor} is connected", run.job.app);
         reasons.push(reason(ExplanationKind::NoWorker, message, None));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use semel_core::{
     State,
-    id::{AttemptNumber, Millis, RunId, Timestamp, WorkerId},
+    id::{AttemptNumber, Millis, RunId, Timestamp, WorkerKey},
 };
 
 /// How far an attempt says that it is.
@@ -23,39 +23,47 @@ pub struct Progress {
 
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
-    heard: BTreeMap<WorkerId, Millis>,
+    heard: BTreeMap<WorkerKey, Millis>,
     progress: HashMap<RunId, Progress>,
+    /// Who was last heard of then, or earlier, is silent: a lease ago, as of the last look.
+    silent_until: Millis,
 }
 
 impl Liveness {
     /// A worker was heard of.
-    pub(super) fn heard(&mut self, worker_id: WorkerId, now: Millis) {
-        self.heard.insert(worker_id, now);
+    pub(super) fn heard(&mut self, worker: WorkerKey, now: Millis) {
+        self.heard.insert(worker, now);
     }
 
     /// The workers that hold attempts and were silent for longer than a lease. A holder that was never heard of by this
     /// process gets a lease from now on.
-    pub(super) fn lost(&mut self, state: &State, now: Millis, lease: Millis) -> Vec<WorkerId> {
-        let holders: Vec<WorkerId> = state.holders().collect();
-        holders
-            .into_iter()
-            .filter(|worker_id| self.heard.entry(*worker_id).or_insert(now).0 + lease.0 <= now.0)
-            .collect()
+    pub(super) fn lost(&mut self, state: &State, now: Millis, lease: Millis) -> Vec<WorkerKey> {
+        self.silent_until = Millis(now.0 - lease.0);
+        let mut lost = Vec::new();
+        for worker in state.holders() {
+            match self.heard.get(worker) {
+                Some(heard) if heard.0 + lease.0 <= now.0 => lost.push(worker.clone()),
+                Some(_) => {}
+                None => self.heard(worker.clone(), now),
+            }
+        }
+        lost
     }
 
-    /// Whether a worker was heard of within its lease.
-    pub(super) fn is_heard(&self, worker_id: WorkerId, now: Millis, lease: Millis) -> bool {
-        self.heard.get(&worker_id).is_some_and(|heard| heard.0 + lease.0 > now.0)
+    /// Whether a worker was heard of within its lease. One that was not gets no work, although its stream may still
+    /// stand: the work would be lost with it at once.
+    pub(super) fn is_awake(&self, worker: &WorkerKey) -> bool {
+        self.heard.get(worker).is_some_and(|heard| *heard > self.silent_until)
     }
 
     /// When the next holder would be lost if nothing were heard of it.
     pub(super) fn next_loss(&self, state: &State, lease: Millis) -> Option<Millis> {
-        state.holders().map(|worker_id| Millis(self.heard.get(&worker_id).map_or(0, |heard| heard.0) + lease.0)).min()
+        state.holders().map(|worker| Millis(self.heard.get(worker).map_or(0, |heard| heard.0) + lease.0)).min()
     }
 
     /// Forgets workers that hold nothing and were silent for long.
     pub(super) fn sweep(&mut self, state: &State, now: Millis, lease: Millis) {
-        self.heard.retain(|worker_id, heard| heard.0 + lease.0 > now.0 || state.held_count(*worker_id) > 0);
+        self.heard.retain(|worker, heard| heard.0 + lease.0 > now.0 || state.held_count(worker) > 0);
     }
 
     pub(super) fn set_progress(&mut self, run_id: RunId, progress: Progress) {

@@ -11,7 +11,7 @@ use semel_core::{
     decide,
     decide::Cold,
     event::{Event, Record},
-    id::{AttemptNumber, Millis, Revision, RunId, Timestamp, WorkerId},
+    id::{AppName, AttemptNumber, Millis, ProcessorName, Revision, RunId, Timestamp, WorkerKey},
     limits::Limits,
     policy,
     window::{DedupRecord, Window},
@@ -70,8 +70,6 @@ pub struct Engine {
     revision: Revision,
     /// The time of the last batch. The clock never goes back behind it.
     high_water: Timestamp,
-    /// The steady time of the last batch, by which leases are judged.
-    steady: Millis,
     expire_at: Millis,
     random: u64,
 }
@@ -122,7 +120,6 @@ impl Engine {
             epoch: loaded.epoch,
             revision: loaded.revision,
             high_water: loaded.high_water,
-            steady: now.steady,
             expire_at: now.steady,
             random: seed,
             options,
@@ -141,7 +138,6 @@ impl Engine {
     /// When the store failed. The state may run ahead of the disk then: the engine must not be used any more.
     pub fn step(&mut self, now: Now, envelopes: &[Envelope]) -> Result<StepOutput, Error> {
         let mut work = self.begin(now);
-        self.steady = now.steady;
         self.prefetch(&mut work, envelopes)?;
         for envelope in envelopes {
             let submitted = self.execute(&mut work, envelope);
@@ -166,11 +162,6 @@ impl Engine {
     /// The time by the server's clock, which never goes back.
     pub fn time(&self, now: Now) -> Timestamp {
         self.high_water.max(now.wall)
-    }
-
-    /// Whether a worker was heard of within its lease, as of the last batch.
-    pub(super) fn is_heard(&self, worker_id: WorkerId) -> bool {
-        self.liveness.is_heard(worker_id, self.steady, self.options.lease)
     }
 
     pub(super) fn reader(&self) -> Arc<dyn crate::store::Reader> {
@@ -258,11 +249,13 @@ impl Engine {
             return;
         }
         let reporter = cause.and_then(|envelope| match &envelope.command {
-            Command::ReportAttempt { attempt, .. } => Some(attempt.worker_id),
+            Command::ReportAttempt { attempt, .. } => {
+                Some(WorkerKey { worker_id: attempt.worker_id, app: attempt.app.clone() })
+            }
             _ => None,
         });
-        for (worker_id, orders) in dispatch::notices(&self.state, &events, reporter) {
-            if let Some(session_id) = self.workers.session_of(worker_id) {
+        for (worker, orders) in dispatch::notices(&self.state, &events, reporter.as_ref()) {
+            if let Some(session_id) = self.workers.session_of(&worker) {
                 work.output.orders.extend(orders.into_iter().map(|order| (session_id, order)));
             }
         }
@@ -280,8 +273,8 @@ impl Engine {
     }
 
     fn expire_leases(&mut self, work: &mut Work, steady: Millis) {
-        for worker_id in self.liveness.lost(&self.state, steady, self.options.lease) {
-            let held: Vec<(RunId, AttemptNumber)> = self.state.held_by(worker_id).collect();
+        for worker in self.liveness.lost(&self.state, steady, self.options.lease) {
+            let held: Vec<(RunId, AttemptNumber)> = self.state.held_by(&worker).collect();
             for (run_id, number) in held {
                 self.apply_system(work, &SystemCommand::ExpireLease { run_id, number });
             }
@@ -289,12 +282,13 @@ impl Engine {
         self.liveness.sweep(&self.state, steady, self.options.lease);
     }
 
+    fn next_start(&self, closed: &mut BTreeSet<(AppName, ProcessorName)>) -> Option<(SystemCommand, SessionId)> {
+        dispatch::next_start(&self.state, &self.workers, &self.liveness, closed)
+    }
+
     fn hand_out(&mut self, work: &mut Work) {
         let mut closed = BTreeSet::new();
-        loop {
-            let is_heard = |worker_id| self.is_heard(worker_id);
-            let next = dispatch::next_start(&self.state, &self.workers, is_heard, &mut closed);
-            let Some((command, session_id)) = next else { return };
+        while let Some((command, session_id)) = self.next_start(&mut closed) {
             self.apply_system(work, &command);
             let SystemCommand::StartAttempt { run_id, .. } = command else { return };
             if let Some(run) = self.state.run(run_id) {

@@ -7,7 +7,13 @@ use std::{
 
 use semel_core::{
     State,
-    id::{AppName, AttemptNumber, ProcessorName, RunId, WorkerId},
+    id::{AppName, AttemptNumber, ProcessorName, RunId, WorkerId, WorkerKey},
+    run::{Run, RunState},
+};
+
+use super::{
+    dispatch::{Assignment, CancelReason, Order},
+    liveness::Liveness,
 };
 
 /// One stream of one worker.
@@ -31,6 +37,13 @@ pub struct Hello {
     pub held: Vec<(RunId, AttemptNumber)>,
 }
 
+impl Hello {
+    /// Which worker it is.
+    pub(super) fn key(&self) -> WorkerKey {
+        WorkerKey { worker_id: self.worker_id, app: self.app.clone() }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) hello: Hello,
@@ -42,36 +55,37 @@ impl Session {
         if self.draining {
             return 0;
         }
-        (self.hello.slots as usize).saturating_sub(state.held_count(self.hello.worker_id))
+        (self.hello.slots as usize).saturating_sub(state.held_count(&self.hello.key()))
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Workers {
     sessions: BTreeMap<SessionId, Session>,
-    by_worker: BTreeMap<WorkerId, SessionId>,
+    by_worker: BTreeMap<WorkerKey, SessionId>,
     offers: BTreeMap<(AppName, ProcessorName), BTreeSet<SessionId>>,
 }
 
 impl Workers {
     /// Takes a session in. A former one of the same worker is put out and returned: the newest stream speaks for it.
     pub(super) fn open(&mut self, id: SessionId, hello: Hello) -> Option<SessionId> {
-        let former = self.by_worker.get(&hello.worker_id).copied();
+        let former = self.by_worker.get(&hello.key()).copied();
         if let Some(former) = former {
             self.close(former);
         }
         for processor in &hello.processors {
             self.offers.entry((hello.app.clone(), processor.clone())).or_default().insert(id);
         }
-        self.by_worker.insert(hello.worker_id, id);
+        self.by_worker.insert(hello.key(), id);
         self.sessions.insert(id, Session { hello, draining: false });
         former
     }
 
     pub(super) fn close(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
-        if self.by_worker.get(&session.hello.worker_id) == Some(&id) {
-            self.by_worker.remove(&session.hello.worker_id);
+        let key = session.hello.key();
+        if self.by_worker.get(&key) == Some(&id) {
+            self.by_worker.remove(&key);
         }
         for processor in session.hello.processors {
             let key = (session.hello.app.clone(), processor);
@@ -92,41 +106,48 @@ impl Workers {
         self.sessions.get_mut(&id)
     }
 
-    pub(super) fn session_of(&self, worker_id: WorkerId) -> Option<SessionId> {
-        self.by_worker.get(&worker_id).copied()
+    pub(super) fn session_of(&self, worker: &WorkerKey) -> Option<SessionId> {
+        self.by_worker.get(worker).copied()
     }
 
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// The session with most free slots among those that offer a processor to an app, and whose worker is heard of.
+    /// The session with most free slots among those that offer a processor to an app.
     pub(super) fn freest(
         &self,
         state: &State,
+        liveness: &Liveness,
         app: &AppName,
         processor: &ProcessorName,
-        is_heard: impl Fn(WorkerId) -> bool,
     ) -> Option<SessionId> {
-        let offers = self.offers.get(&(app.clone(), processor.clone()))?;
-        let heard = offers.iter().filter(|id| is_heard(self.sessions[*id].hello.worker_id));
-        let free = heard.map(|id| (self.sessions[id].free(state), std::cmp::Reverse(*id)));
+        let free = self.awake(liveness, app, processor);
+        let free = free.map(|(id, session)| (session.free(state), std::cmp::Reverse(id)));
         free.filter(|(free, _)| *free > 0).max().map(|(_, id)| id.0)
     }
 
-    /// How many workers that are heard of offer a processor to an app, how many slots they have, and how many of these
-    /// are free.
+    /// The sessions that offer a processor to an app and were heard of of late.
+    fn awake(
+        &self,
+        liveness: &Liveness,
+        app: &AppName,
+        processor: &ProcessorName,
+    ) -> impl Iterator<Item = (SessionId, &Session)> {
+        let offers = self.offers.get(&(app.clone(), processor.clone())).into_iter().flatten();
+        let sessions = offers.map(|id| (*id, &self.sessions[id]));
+        sessions.filter(|(_, session)| liveness.is_awake(&session.hello.key()))
+    }
+
+    /// How many workers offer a processor to an app, how many slots they have, and how many of these are free.
     pub(super) fn offer(
         &self,
         state: &State,
+        liveness: &Liveness,
         app: &AppName,
         processor: &ProcessorName,
-        is_heard: impl Fn(WorkerId) -> bool,
     ) -> (usize, usize, usize) {
-        let offers = self.offers.get(&(app.clone(), processor.clone()));
-        let sessions = offers.into_iter().flatten().map(|id| &self.sessions[id]);
-        let sessions = sessions.filter(|session| is_heard(session.hello.worker_id));
-        sessions.fold((0, 0, 0), |(workers, slots, free), session| {
+        self.awake(liveness, app, processor).fold((0, 0, 0), |(workers, slots, free), (_, session)| {
             (workers + 1, slots + session.hello.slots as usize, free + session.free(state))
         })
     }
@@ -137,8 +158,9 @@ impl Workers {
 pub struct OpenedSession {
     /// Attempts that it holds and that are no longer its own.
     pub stale: Vec<(RunId, AttemptNumber)>,
-    /// Attempts that are its own and that it does not know of: what was on its way when the stream broke.
-    pub resend: Vec<super::dispatch::Order>,
+    /// What was on its way when the stream broke, or came up since: attempts that are its own and that it does not know
+    /// of, and the wish that it stops one.
+    pub resend: Vec<Order>,
     /// The former stream of the same worker, which must end.
     pub replaced: Option<SessionId>,
 }
@@ -146,14 +168,19 @@ pub struct OpenedSession {
 impl super::Engine {
     /// A worker has connected, for the first time or again.
     pub fn worker_opened(&mut self, now: crate::clock::Now, id: SessionId, hello: Hello) -> OpenedSession {
-        self.liveness.heard(hello.worker_id, now.steady);
-        let own: BTreeSet<(RunId, AttemptNumber)> = self.state.held_by(hello.worker_id).collect();
+        self.liveness.heard(hello.key(), now.steady);
+        let own: BTreeSet<(RunId, AttemptNumber)> = self.state.held_by(&hello.key()).collect();
         let held: BTreeSet<(RunId, AttemptNumber)> = hello.held.iter().copied().collect();
-        let resend = own.difference(&held).filter_map(|(run_id, _)| self.state.run(*run_id));
-        let resend = resend.map(|run| super::dispatch::Order::Assign(Box::new(super::dispatch::Assignment::of(run))));
+        let unknown = own.difference(&held).filter_map(|(run_id, _)| self.state.run(*run_id));
+        let assign = unknown.map(|run| Order::Assign(Box::new(Assignment::of(run))));
+        let cancel = own.iter().filter_map(|(run_id, number)| {
+            let cancelling = |run: &&Run| matches!(run.state, RunState::Cancelling { .. });
+            let run = self.state.run(*run_id).filter(cancelling)?;
+            Some(Order::Cancel { run_id: run.id, number: *number, reason: CancelReason::Cancelled })
+        });
         OpenedSession {
             stale: held.difference(&own).copied().collect(),
-            resend: resend.collect(),
+            resend: assign.chain(cancel).collect(),
             replaced: self.workers.open(id, hello),
         }
     }
@@ -166,7 +193,7 @@ impl super::Engine {
     /// A worker said something.
     pub fn worker_heard(&mut self, now: crate::clock::Now, id: SessionId) {
         if let Some(session) = self.workers.get(id) {
-            self.liveness.heard(session.hello.worker_id, now.steady);
+            self.liveness.heard(session.hello.key(), now.steady);
         }
     }
 

@@ -66,10 +66,14 @@ impl Runtime {
         }
     }
 
-    /// An earlier attempt of the same run is over: the server would not hand out a later one otherwise.
+    /// An earlier attempt of the same run is over: the server would not hand out a later one otherwise. One whose last
+    /// word is under way waits for the answer all the same: it may be the very report that ended it, whose
+    /// acknowledgement the assignment has overtaken.
     fn supersede(&mut self, key: &AttemptKey, now: Instant) {
         let first = AttemptKey { run_id: key.run_id.clone(), attempt: i64::MIN };
-        let earlier: Vec<_> = self.attempts.range(first..key.clone()).map(|(key, _)| key.clone()).collect();
+        let earlier = self.attempts.range(first..key.clone());
+        let earlier = earlier.filter(|(_, held)| held.task.is_some() || !held.in_flight);
+        let earlier: Vec<_> = earlier.map(|(key, _)| key.clone()).collect();
         for key in earlier {
             self.attempt_over(&key, now);
         }

@@ -8,9 +8,9 @@ use super::{
     timers::{self, Timer, Timers},
 };
 use crate::{
-    id::{AppName, AttemptNumber, JobKey, ProcessorName, RunId, Timestamp, TokenId, WorkerId},
+    id::{AppName, AttemptNumber, JobKey, ProcessorName, RunId, Timestamp, TokenId, WorkerKey},
     job::Job,
-    run::Run,
+    run::{Attempt, Run},
 };
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct Index {
     pub(super) queues: BTreeMap<JobKey, JobQueue>,
     pub(super) ready: Ready,
     pub(super) timers: Timers,
-    pub(super) holders: BTreeMap<WorkerId, BTreeSet<(RunId, AttemptNumber)>>,
+    pub(super) holders: BTreeMap<WorkerKey, BTreeSet<(RunId, AttemptNumber)>>,
     pub(super) live_by_app: BTreeMap<AppName, u64>,
 }
 
@@ -31,7 +31,7 @@ impl Index {
             self.timers.insert(at, timer);
         }
         if let Some(attempt) = run.held() {
-            self.holders.entry(attempt.worker_id).or_default().insert((run.id, attempt.number));
+            self.holders.entry(holder_of(run, attempt)).or_default().insert((run.id, attempt.number));
         }
         *self.live_by_app.entry(run.job.app.clone()).or_default() += 1;
     }
@@ -48,11 +48,11 @@ impl Index {
             self.timers.remove(at, timer);
         }
         if let Some(attempt) = run.held()
-            && let Some(held) = self.holders.get_mut(&attempt.worker_id)
+            && let Some(held) = self.holders.get_mut(&holder_of(run, attempt))
         {
             held.remove(&(run.id, attempt.number));
             if held.is_empty() {
-                self.holders.remove(&attempt.worker_id);
+                self.holders.remove(&holder_of(run, attempt));
             }
         }
         if let Some(live) = self.live_by_app.get_mut(&run.job.app) {
@@ -100,4 +100,8 @@ impl Index {
 fn hold_timer(key: &(JobKey, String), hold: &UniqueHold) -> Option<(Timestamp, Timer)> {
     let until = hold.until.filter(|_| hold.phase.is_terminal())?;
     Some((until, Timer::ReleaseKey(key.0.clone(), key.1.clone())))
+}
+
+fn holder_of(run: &Run, attempt: &Attempt) -> WorkerKey {
+    WorkerKey { worker_id: attempt.worker_id, app: run.job.app.clone() }
 }

@@ -25,7 +25,7 @@ use self::{index::Index, queue::JobQueue};
 use crate::{
     app::App,
     codec::Payload,
-    id::{AppName, AttemptNumber, JobKey, ProcessorName, Revision, RunId, Timestamp, TokenId, WorkerId},
+    id::{AppName, AttemptNumber, JobKey, ProcessorName, Revision, RunId, Timestamp, TokenId, WorkerKey},
     job::Job,
     limits::Limits,
     run::{Phase, Run},
@@ -173,18 +173,18 @@ impl State {
     }
 
     /// The attempts that a worker holds.
-    pub fn held_by(&self, worker_id: WorkerId) -> impl Iterator<Item = (RunId, AttemptNumber)> + '_ {
-        self.index.holders.get(&worker_id).into_iter().flatten().copied()
+    pub fn held_by(&self, worker: &WorkerKey) -> impl Iterator<Item = (RunId, AttemptNumber)> + '_ {
+        self.index.holders.get(worker).into_iter().flatten().copied()
     }
 
     /// How many attempts a worker holds.
-    pub fn held_count(&self, worker_id: WorkerId) -> usize {
-        self.index.holders.get(&worker_id).map_or(0, std::collections::BTreeSet::len)
+    pub fn held_count(&self, worker: &WorkerKey) -> usize {
+        self.index.holders.get(worker).map_or(0, std::collections::BTreeSet::len)
     }
 
     /// All workers that hold an attempt.
-    pub fn holders(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        self.index.holders.keys().copied()
+    pub fn holders(&self) -> impl Iterator<Item = &WorkerKey> + '_ {
+        self.index.holders.keys()
     }
 
     /// When [`crate::command::SystemCommand::Tick`] has something to do next.

@@ -23,7 +23,7 @@ pub(crate) struct SpecArgs {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// The processor that a worker must offer, for instance `exec`
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["file", "merge"])]
+    #[arg(long, value_name = "NAME")]
     processor: Option<String>,
     #[command(flatten)]
     payload: PayloadArgs,
@@ -88,6 +88,9 @@ impl SpecArgs {
             None => present.unwrap_or_default(),
         };
         self.apply(&mut spec)?;
+        if spec.processor.is_empty() {
+            return Err(Failure::usage("a job needs a processor: give --processor, or a file with --file"));
+        }
         Ok(spec)
     }
 
@@ -249,7 +252,7 @@ mod tests {
         let retry = spec.retry.expect("a policy");
         assert_eq!(
             (retry.max_attempts, retry.initial_backoff.map(|span| span.to_string())),
-            (3, Some("0.5s".to_owned()))
+            (3, Some("0.500s".to_owned()))
         );
     }
 
@@ -283,5 +286,11 @@ mod tests {
         let spec = args.build(Some(present)).expect("merges");
         assert_eq!((spec.processor.as_str(), spec.max_running, spec.priority), ("exec", 7, 4));
         assert!(spec.retry.is_none());
+    }
+
+    #[test]
+    fn a_job_without_a_processor_is_a_mistake() {
+        let args = SpecArgs { max_running: Some(2), ..SpecArgs::default() };
+        assert!(args.build(None).expect_err("no processor").block().contains("--processor"));
     }
 }

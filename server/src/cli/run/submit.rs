@@ -53,6 +53,9 @@ pub(crate) struct SubmitArgs {
     /// Waits until the run has ended; code 6 if it did not succeed
     #[arg(long)]
     wait: bool,
+    /// For how long to wait at most; code 5 if it has not ended by then
+    #[arg(long, value_name = "SPAN", value_parser = parse::duration, requires = "wait")]
+    up_to: Option<Duration>,
     #[command(flatten)]
     mutation: Mutation,
 }
@@ -89,7 +92,7 @@ pub(super) async fn run(args: SubmitArgs, session: &Session) -> Result<Done, Fai
         return Ok(Done::OK);
     }
     session.remark(&format!("run {}", out::cell(&answer.run_id)));
-    let waited = wait::until_finished(&answer.run_id, None, session).await?;
+    let waited = wait::until_finished(&answer.run_id, args.up_to, session).await?;
     match session.output {
         Output::Table => out::text(&waited.text())?,
         Output::Json => out::json(&joined(answer.json(), waited.json()))?,

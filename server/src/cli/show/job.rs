@@ -51,13 +51,15 @@ pub(super) fn retry_json(retry: &RetryPolicy) -> Value {
     })
 }
 
-fn job_text(job: Option<&Job>) -> String {
+/// A job for people. How many of its runs there are just now, only a read knows.
+fn job_text(job: Option<&Job>, is_read: bool) -> String {
     let Some(job) = job else { return String::new() };
     let state = if job.paused { format!("paused {}", out::clean(&job.pause_note)) } else { "active".to_owned() };
+    let runs = format!("{} running, {} queued", job.running_count, job.queued_count);
     let mut rows = vec![("job", out::cell(&job.name)), ("app", out::cell(&job.app)), ("state", state)];
     rows.extend(job.spec.iter().flat_map(spec_fields));
     rows.extend([
-        ("runs", format!("{} running, {} queued", job.running_count, job.queued_count)),
+        ("runs", if is_read { runs } else { String::new() }),
         ("etag", out::cell(&job.etag)),
         ("created", time_cell(job.create_time.as_ref())),
         ("changed", time_cell(job.update_time.as_ref())),
@@ -99,19 +101,25 @@ fn retry_text(retry: &RetryPolicy) -> String {
 
 /// Answers that hold a job.
 macro_rules! show_job {
-    ($($answer:ty),*) => {$(
+    ($($answer:ty: $is_read:literal),*) => {$(
         impl Show for $answer {
             fn json(&self) -> Value {
                 json!({ "header": header_json(self.header.as_ref()), "job": self.job.as_ref().map(job_json) })
             }
 
             fn text(&self) -> String {
-                job_text(self.job.as_ref())
+                job_text(self.job.as_ref(), $is_read)
             }
         }
     )*};
 }
-show_job!(CreateJobResponse, GetJobResponse, UpdateJobResponse, PauseJobResponse, ResumeJobResponse);
+show_job!(
+    GetJobResponse: true,
+    CreateJobResponse: false,
+    UpdateJobResponse: false,
+    PauseJobResponse: false,
+    ResumeJobResponse: false
+);
 
 impl Show for ListJobsResponse {
     fn json(&self) -> Value {

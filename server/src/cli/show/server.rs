@@ -28,6 +28,8 @@ impl Show for GetServerInfoResponse {
             "revision": self.revision,
             "live_run_count": self.live_run_count,
             "worker_count": self.worker_count,
+            "window_record_count": self.window_record_count,
+            "anonymous_call_count": self.anonymous_call_count,
         })
     }
 
@@ -50,6 +52,8 @@ impl Show for GetServerInfoResponse {
             ("payloads up to", format!("{} bytes", self.payload_bytes_max)),
             ("messages up to", format!("{} bytes", self.message_bytes_max)),
             ("unfinished runs", self.live_run_count.to_string()),
+            ("in the window", self.window_record_count.to_string()),
+            ("anonymous calls", self.anonymous_call_count.to_string()),
             ("workers", self.worker_count.to_string()),
             ("revision", self.revision.to_string()),
             ("started", time_cell(self.start_time.as_ref())),

@@ -12,7 +12,7 @@ use semel_proto::v1;
 use super::{fields::Fields, run, time};
 use crate::engine::{Assignment, CancelReason, Hello};
 
-pub(crate) fn parse_hello(fields: &mut Fields, hello: &v1::Hello, app: AppName) -> Option<Hello> {
+pub(crate) fn parse_hello(fields: &mut Fields, hello: &v1::Hello, app: Option<AppName>) -> Option<Hello> {
     let worker_id = uuid::Uuid::try_parse(&hello.worker_id).ok().map(|id| WorkerId(id.into_bytes()));
     if worker_id.is_none() {
         fields.note("hello.worker_id", "must be a UUID that the worker process keeps");
@@ -31,7 +31,7 @@ pub(crate) fn parse_hello(fields: &mut Fields, hello: &v1::Hello, app: AppName) 
         held.extend(fields.run_id(&attempt.run_id).zip(parse_number(fields, "hello.held.attempt", attempt.attempt)));
     }
     Some(Hello {
-        app,
+        app: app?,
         worker_id: worker_id?,
         worker_name: worker_name?.as_str().into(),
         processors,

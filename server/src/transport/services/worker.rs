@@ -78,7 +78,7 @@ impl Services {
             }
             (named, _) => fields.take("hello.app", semel_core::id::AppName::parse(named)),
         };
-        let hello = app.and_then(|app| convert::parse_hello(&mut fields, &hello, app));
+        let hello = convert::parse_hello(&mut fields, &hello, app);
         let Some(hello) = hello.filter(|_| fields.is_clean()) else {
             return Err(Refusal::invalid(fields.violations()));
         };

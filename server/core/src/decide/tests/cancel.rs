@@ -3,7 +3,7 @@
 use super::given;
 use crate::{
     command::{Command, Report, SystemCommand},
-    id::{AttemptNumber, Millis, WorkerId},
+    id::{AttemptNumber, Millis, WorkerKey},
     limits::Limits,
     rejection::Rejection,
     reply::Reply,
@@ -89,11 +89,14 @@ fn a_run_that_succeeds_although_cancelled_succeeded() {
 fn a_cancelled_run_still_holds_its_worker_and_its_place() {
     let spec = crate::job::JobSpec { max_running: Some(1), ..spec() };
     let world = given(base_with(spec)).and(run(1).at(Phase::Cancelling)).and(run(2).at(Phase::Queued));
-    assert_eq!(world.state.held_by(WORKER).collect::<Vec<_>>(), [(id(1), AttemptNumber(1))]);
+    assert_eq!(
+        world.state.held_by(&WorkerKey { worker_id: WORKER, app: pay() }).collect::<Vec<_>>(),
+        [(id(1), AttemptNumber(1))]
+    );
     assert_eq!(world.state.counts(&settle()).running, 1);
     assert_eq!(world.state.ready().first(&pay(), &processor("exec")), None);
     let world = world.when(report(id(1), 1, Report::Cancelled)).done();
-    assert_eq!(world.state.holders().collect::<Vec<WorkerId>>(), []);
+    assert_eq!(world.state.holders().count(), 0);
     let first = world.state.ready().first(&pay(), &processor("exec")).expect("there is place again");
     assert_eq!(first.run_id, id(2));
 }

@@ -4,7 +4,7 @@ use super::{World, given};
 use crate::{
     command::{Command, Report, SystemCommand},
     event::Event,
-    id::{AttemptNumber, Millis, RunId},
+    id::{AttemptNumber, Millis, RunId, WorkerId, WorkerKey},
     job::JobSpec,
     run::Phase,
     samples::*,
@@ -203,12 +203,16 @@ fn a_run_is_ready_for_its_own_processor_only() {
 #[test]
 fn a_worker_is_known_by_what_it_holds() {
     let world = given(base()).and(run(1).at(Phase::Running)).and(run(2).at(Phase::Running));
-    let held: Vec<_> = world.state.held_by(WORKER).collect();
+    let held: Vec<_> = world.state.held_by(&of_pay(WORKER)).collect();
     assert_eq!(held, [(id(1), AttemptNumber(1)), (id(2), AttemptNumber(1))]);
-    assert_eq!(world.state.held_by(OTHER_WORKER).count(), 0);
+    assert_eq!(world.state.held_by(&of_pay(OTHER_WORKER)).count(), 0);
     let world = world.when(report(id(1), 1, succeeded())).done().when(report(id(2), 1, failed("no"))).done();
     assert_eq!(world.state.holders().count(), 0);
     assert_eq!(world.state.next_deadline(), Some(T0.plus(Millis(1000))));
+}
+
+fn of_pay(worker_id: WorkerId) -> WorkerKey {
+    WorkerKey { worker_id, app: pay() }
 }
 
 fn update(spec: JobSpec) -> Command {
