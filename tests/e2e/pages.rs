@@ -123,12 +123,12 @@ async fn runs_are_listed_the_newest_first_by_job_state_label_and_time() {
     let queued = v1::ListRunsRequest { states: states(&[RunState::Queued]), ..list() };
     let fourth = v1::ListRunsRequest { labels: labels(&[("fourth", "yes"), ("all", "yes")]), ..list() };
     let span = v1::TimeRange { start_time: time(start + 3000), end_time: time(start + 9000) };
-    let of_span = v1::ListRunsRequest { create_time: Some(span.clone()), ..list() };
+    let of_span = v1::ListRunsRequest { create_time: Some(span), ..list() };
     let everything = v1::ListRunsRequest {
         job: "settle".to_owned(),
         states: states(&[RunState::Cancelled]),
         labels: labels(&[("fourth", "yes")]),
-        create_time: Some(v1::TimeRange { start_time: None, ..span.clone() }),
+        create_time: Some(v1::TimeRange { start_time: None, ..span }),
         ..list()
     };
     assert_eq!(all(&pay.pay, &list()).await, newest_first(&|_| true));
