@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use semel_client::{Client, Credentials, Options, v1};
+use semel_client::{Client, Credentials, Options, RetryOptions, v1};
 use semel_server::{
     auth::{Keyring, Mode},
     clock::{Clock, ManualClock},
@@ -112,6 +112,13 @@ impl TestServer {
     pub(crate) async fn client(&self, app: &str, secret: &str) -> Client {
         let credentials = Credentials::Secret { app: app.to_owned(), secret: secret.to_owned() };
         Client::connect(self.options().app(app).credentials(credentials)).await.expect("connects")
+    }
+
+    /// The same, but every refusal comes through as it is.
+    pub(crate) async fn blunt_client(&self, app: &str, secret: &str) -> Client {
+        let credentials = Credentials::Token(secret.to_owned());
+        let options = self.options().app(app).credentials(credentials).retry(RetryOptions::none());
+        Client::connect(options).await.expect("connects")
     }
 
     /// An app `pay` with a client of its own.
