@@ -24,6 +24,8 @@ mod history;
 mod mutants;
 #[path = "sim/plan.rs"]
 mod plan;
+#[path = "sim/regressions.rs"]
+mod regressions;
 #[path = "sim/runner.rs"]
 mod runner;
 #[path = "sim/server.rs"]

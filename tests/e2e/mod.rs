@@ -3,6 +3,7 @@
 mod binary;
 mod crash;
 mod crew;
+mod crowd;
 mod dedup;
 mod descriptors;
 mod docs;
@@ -10,6 +11,8 @@ mod dynamic;
 mod gateway;
 mod harness;
 mod lifecycle;
+mod modes;
+mod pages;
 mod powerjob;
 mod process;
 mod raw_worker;

@@ -60,6 +60,11 @@ impl RawWorker {
         }
     }
 
+    /// From now on the server is to say this of the credentials.
+    pub(crate) fn expect(&mut self, status: AuthStatus) {
+        self.expected = status;
+    }
+
     /// Says something, under an id or under none.
     pub(crate) async fn say(&self, id: &str, kind: work_request::Kind) {
         let header = (!id.is_empty()).then(|| v1::RequestHeader { request_id: id.to_owned(), client: None });

@@ -13,6 +13,7 @@ mod global;
 mod hints;
 mod info;
 mod job;
+pub(crate) mod job_file;
 mod keys;
 mod out;
 mod pages;

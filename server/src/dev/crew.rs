@@ -25,7 +25,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A worker that works.
 pub(super) struct Crew {
-    stop: Option<oneshot::Sender<()>>,
+    stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<Result<Summary, worker::Error>>,
 }
 
@@ -54,7 +54,7 @@ impl Crew {
             let _ = end.send(runtime.block_on(work));
         });
         spawned.map_err(|source| Error::Thread { source })?;
-        Ok(Self { stop: Some(stop), ended })
+        Ok(Self { stop, ended })
     }
 
     /// Waits until the worker ends by itself, which it only does when something is wrong.
@@ -65,12 +65,15 @@ impl Crew {
         }
     }
 
-    /// Lets the worker finish, briefly, and stop.
-    pub(super) async fn stop(mut self) -> Result<Summary, Error> {
-        drop(self.stop.take());
+    /// Lets the worker finish, briefly, and stop. A worker that has ended already is no failure here.
+    pub(super) async fn stop(mut self) -> Result<(), Error> {
+        drop(self.stop);
+        if self.ended.is_terminated() {
+            return Ok(());
+        }
         match (&mut self.ended).await {
-            Ok(Ok(summary)) => Ok(summary),
             Ok(Err(error)) => Err(Error::Worker(error)),
+            Ok(Ok(_)) => Ok(()),
             Err(_) => Err(Error::WorkerGone),
         }
     }

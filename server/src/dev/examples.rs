@@ -1,8 +1,10 @@
 //! The jobs of `examples/`, built into the program so that `semel dev` has them wherever it is started.
 
+use std::path::Path;
+
 use semel_proto::v1::JobSpec;
 
-use super::job_file;
+use crate::cli::job_file::{self, Form};
 
 /// The job that is called several times under one id.
 pub(super) const MAIN: &str = "checksums";
@@ -23,29 +25,20 @@ const FILES: &[(&str, &str)] = &[
     ("stumble", include_str!("../../../examples/stumble.toml")),
 ];
 
-/// All of them, by name.
-///
-/// # Errors
-/// None that a test would not have found.
-pub(super) fn all() -> Result<Vec<(String, JobSpec)>, job_file::Error> {
-    FILES
-        .iter()
-        .map(|(stem, text)| {
-            let file = job_file::parse(text)?;
-            Ok((file.name.unwrap_or_else(|| (*stem).to_owned()), file.spec))
-        })
-        .collect()
+/// All of them, by name, which is what the file is called.
+pub(super) fn all() -> impl Iterator<Item = Result<(&'static str, JobSpec), String>> {
+    FILES.iter().map(|(name, text)| Ok((*name, job_file::parse(text, Form::Toml, Path::new(""))?)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
+    use std::{collections::BTreeSet, fs};
 
     use super::*;
 
     #[test]
     fn every_example_is_a_job_and_every_file_is_built_in() {
-        let names: BTreeSet<String> = all().unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: BTreeSet<String> = all().map(|job| job.unwrap().0.to_owned()).collect();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
@@ -57,7 +50,7 @@ mod tests {
     #[test]
     fn what_the_examples_start_is_what_devs_worker_may() {
         let allowed: Vec<Vec<&str>> = COMMANDS.iter().map(|command| command.split(' ').collect()).collect();
-        for (name, spec) in all().unwrap() {
+        for (name, spec) in all().map(Result::unwrap) {
             let payload: serde_json::Value = serde_json::from_slice(&spec.payload.unwrap().data).unwrap();
             match spec.processor.as_str() {
                 "exec" => {

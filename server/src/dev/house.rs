@@ -45,7 +45,14 @@ impl House {
     pub(super) async fn open(data_dir: &Path, listen: SocketAddr) -> Result<Self, Error> {
         let data = Data::Directory { path: data_dir.to_owned(), map_size: MAP_SIZE_DEFAULT };
         let settings = server::Settings { listen, ..server::Settings::new(data) };
-        let running = server::start(settings.clone()).await?;
+        let running = match server::start(settings.clone()).await {
+            // Somebody else is there. Every line that is shown names the address that it became.
+            Err(server::Error::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
+                let any = SocketAddr::from((listen.ip(), 0));
+                server::start(server::Settings { listen: any, ..settings.clone() }).await?
+            }
+            started => started?,
+        };
         // Whoever was told the address is to find it there after the restart too.
         let settings = server::Settings { listen: running.address(), ..settings };
         Ok(Self { settings, data_dir: data_dir.to_owned(), running: Some(running) })

@@ -6,7 +6,6 @@ mod crew;
 mod examples;
 mod files;
 mod house;
-pub mod job_file;
 mod report;
 mod show;
 mod story;
@@ -19,6 +18,8 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{server, worker};
 use crew::Crew;
@@ -111,6 +112,9 @@ pub enum Error {
     /// The worker, without a word.
     #[error("the worker has stopped without a reason; its log is server.log in the data directory")]
     WorkerGone,
+    /// A person had enough before the story was told.
+    #[error("interrupted")]
+    Interrupted,
     /// Too slow.
     #[error("not done within {} s; what happened so far is in server.log in the data directory", PATIENCE.as_secs())]
     Patience,
@@ -124,24 +128,41 @@ pub enum Error {
 /// See [`Error`]. That a promise was broken is no error but the verdict.
 pub async fn run(settings: Settings) -> Result<Verdict, Error> {
     let root = std::env::current_dir().map_err(|source| Error::Folder { source })?;
-    let voice = Voice { quiet: settings.json };
     house::prepare(&settings.data_dir)?;
     let mut house = House::open(&settings.data_dir, settings.listen).await?;
     let (secret, origin) = house.app().await?;
     let mut crew = Crew::start(&house, secret.clone(), &root)?;
-    let told = tokio::select! {
-        told = tokio::time::timeout(PATIENCE, tell(voice, &mut house, &secret, origin)) => told,
-        error = crew.failed() => return Err(error),
+    let verdict = tokio::select! {
+        verdict = live(&settings, &mut house, &secret, origin) => verdict,
+        error = crew.failed() => Err(error),
     };
-    let report = told.map_err(|_| Error::Patience)??;
+    // Whatever came of it: nothing that the worker started stays behind.
+    let stopped = crew.stop().await;
+    let closed = house.close().await;
+    let verdict = verdict?;
+    stopped.and(closed).map(|()| verdict)
+}
+
+/// Tells the story, and stays up afterwards if that is wanted, until a person has had enough.
+async fn live(settings: &Settings, house: &mut House, secret: &str, origin: Origin) -> Result<Verdict, Error> {
+    let voice = Voice { quiet: settings.json };
+    let report = tokio::select! {
+        told = tell(voice, house, secret, origin) => told?,
+        () = tokio::time::sleep(PATIENCE) => return Err(Error::Patience),
+        // Afterwards it is the ordinary way to end.
+        () = interrupted() => return Err(Error::Interrupted),
+    };
     if settings.json {
         show::document(&report);
     }
     if !settings.once {
-        stay(voice, &report, &house, &mut crew).await?;
+        voice.next(&report.next);
+        voice.section("Everything stays up until Ctrl-C.");
+        tokio::select! {
+            () = interrupted() => {}
+            error = house.failed() => return Err(error),
+        }
     }
-    crew.stop().await?;
-    house.close().await?;
     Ok(if report.held { Verdict::Held } else { Verdict::Broken })
 }
 
@@ -161,13 +182,19 @@ async fn tell(voice: Voice, house: &mut House, secret: &str, origin: Origin) -> 
     story::tell(voice, house, &client, jobs).await
 }
 
-/// Stays up until a person has had enough, or something fails.
-async fn stay(voice: Voice, report: &Report, house: &House, crew: &mut Crew) -> Result<(), Error> {
-    voice.next(&report.next);
-    voice.section("Everything stays up until Ctrl-C.");
+/// Waits for Ctrl-C, or for whoever ends programs politely.
+async fn interrupted() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => {
+                terminated.recv().await;
+            }
+            // Where it cannot be heard it ends the program anyway.
+            Err(_) => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        error = house.failed() => Err(error),
-        error = crew.failed() => Err(error),
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
 }

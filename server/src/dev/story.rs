@@ -29,16 +29,16 @@ pub(super) fn calling(doing: &'static str) -> impl FnOnce(semel_client::Error) -
 
 /// Makes the jobs of `examples/`. Those that are there already stay as they are. Gives the names of all of them.
 pub(super) async fn make_jobs(client: &Client) -> Result<Vec<String>, Error> {
-    let jobs = examples::all().map_err(|error| Error::Example(error.into()))?;
     let mut names = Vec::new();
-    for (name, spec) in jobs {
-        let request = v1::CreateJobRequest { job: name.clone(), spec: Some(spec), ..Default::default() };
+    for job in examples::all() {
+        let (name, spec) = job.map_err(|error| Error::Example(error.into()))?;
+        let request = v1::CreateJobRequest { job: name.to_owned(), spec: Some(spec), ..Default::default() };
         match client.create_job(request).await {
             Ok(_) => {}
             Err(error) if error.reason() == Some("ALREADY_EXISTS") => {}
             Err(error) => return Err(calling("create an example job")(error)),
         }
-        names.push(name);
+        names.push(name.to_owned());
     }
     Ok(names)
 }
@@ -157,7 +157,7 @@ fn show_progress(voice: Voice, run: &v1::Run, (state, fraction): (String, f64)) 
     }
     let text = match at {
         Some(progress) => format!("{:3.0} %  {}", progress.fraction * 100.0, progress.message),
-        None => format!("after {} of {} attempts", run.attempts.len(), run.max_attempts.max(1)),
+        None => format!("attempt {} of {}", run.attempts.len(), run.max_attempts.max(1)),
     };
     voice.row(&now.to_lowercase(), &text);
     (now, at_fraction)

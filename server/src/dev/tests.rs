@@ -25,10 +25,17 @@ async fn the_story_holds_the_first_time_and_the_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_that_is_taken_is_said() {
+async fn an_address_that_is_taken_is_no_hindrance() {
     let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { listen: taken.local_addr().unwrap(), ..settings(folder.path().join("data")) };
-    let error = run(settings).await.unwrap_err().to_string();
-    assert!(error.contains("is another server running there?"), "{error}");
+    assert_eq!(run(settings).await.unwrap(), Verdict::Held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_them_do_not_share_a_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = House::open(folder.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let error = run(settings(folder.path().to_owned())).await.unwrap_err();
+    assert!(matches!(error, Error::Server(server::Error::Store(_))), "{error:?}");
 }

@@ -14,6 +14,7 @@ use semel_core::{
     id::{AppName, AttemptNumber, Millis, ProcessorName, Revision, RunId, Timestamp, WorkerKey},
     limits::Limits,
     policy,
+    rejection::Rejection,
     window::{DedupRecord, Window},
 };
 
@@ -70,6 +71,8 @@ pub struct Engine {
     revision: Revision,
     /// The time of the last batch. The clock never goes back behind it.
     high_water: Timestamp,
+    /// The time of the last commit: where the clock begins after a crash at the least.
+    durable_time: Timestamp,
     expire_at: Millis,
     random: u64,
 }
@@ -94,6 +97,8 @@ struct Work {
     window: BatchWindow,
     cold: Cold,
     records: Vec<Record>,
+    /// The time itself must become durable, whether anything else does or not.
+    keep_time: bool,
     output: StepOutput,
 }
 
@@ -120,6 +125,7 @@ impl Engine {
             epoch: loaded.epoch,
             revision: loaded.revision,
             high_water: loaded.high_water,
+            durable_time: loaded.high_water,
             expire_at: now.steady,
             random: seed,
             options,
@@ -211,7 +217,13 @@ impl Engine {
     /// The way of one envelope. The order matters: an id outside the window is refused before anything is looked up
     /// (D6), the caller's right is checked before a replay is shown (D8), and a refusal records nothing (D7).
     fn execute(&mut self, work: &mut Work, envelope: &Envelope) -> Submitted {
-        self.dedup.window.admit(envelope.request_id, work.now)?;
+        if let Err(rejection) = self.dedup.window.admit(envelope.request_id, work.now) {
+            // Whoever is told that an id has expired may mint a new one. So the old one must stay expired, even if the
+            // server crashes now and comes back with a clock that was set back.
+            let is_expired = matches!(rejection, Rejection::RequestIdExpired { .. });
+            work.keep_time |= is_expired && envelope.request_id.minted_at() >= self.dedup.oldest(self.durable_time);
+            return Err(rejection.into());
+        }
         policy::permit(&envelope.principal, &envelope.command)?;
         let key = envelope.key();
         if let Some(answer) = self.dedup.replay(&mut work.window, &key, envelope)? {
@@ -303,7 +315,7 @@ impl Engine {
             (self.dedup.oldest(work.now), self.options.expire_rows_max)
         });
         let silent = work.records.is_empty() && work.window.made.is_empty();
-        if silent && expire.is_none() && !self.dedup.arrivals_are_many() {
+        if silent && expire.is_none() && !work.keep_time && !self.dedup.arrivals_are_many() {
             return Ok(work.output);
         }
         let changes = self.state.take_changes();
@@ -324,6 +336,7 @@ impl Engine {
             expire,
         };
         let committed = self.store.commit(self.epoch, &batch)?;
+        self.durable_time = work.now;
         self.dedup.expired(&committed.expired);
         let full_slice = committed.expired.values().sum::<u64>() >= self.options.expire_rows_max as u64;
         if expire.is_some() && full_slice {

@@ -12,7 +12,7 @@ const SIZE_DEFAULT: usize = 50;
 /// What a page has at most.
 const SIZE_MAX: usize = 1000;
 /// A page's bytes: gRPC clients take 4 MiB by default.
-const BYTES_MAX: usize = 3 << 20;
+pub(super) const BYTES_MAX: usize = 3 << 20;
 
 /// How many items are wanted.
 pub(super) fn size(page: Option<&v1::PageRequest>) -> usize {

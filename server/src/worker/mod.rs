@@ -5,6 +5,8 @@
 pub mod exec;
 pub mod http;
 mod payload;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, fmt, future::Future, str::FromStr, time::Duration};
 
@@ -24,7 +26,8 @@ pub struct Settings {
     pub name: String,
     /// How many attempts it takes at a time, 1 to 10,000. Default 1.
     pub slots: usize,
-    /// What it offers. Empty by default, which means whatever has something on its allow-list.
+    /// What it offers. Empty by default, which means all; of them only what has something on its allow-list is
+    /// offered.
     pub processors: BTreeSet<Kind>,
     /// What commands may be started.
     pub exec: exec::Settings,
@@ -58,6 +61,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Exec, Self::Http];
+
     /// The name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,10 +83,7 @@ impl FromStr for Kind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        [Self::Exec, Self::Http]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| Error::UnknownProcessor(text.to_owned()))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| Error::UnknownProcessor(text.to_owned()))
     }
 }
 
@@ -90,9 +93,6 @@ pub enum Error {
     /// Nothing to offer.
     #[error("this worker would offer nothing: allow it commands (--exec-allow) or URLs (--http-allow)")]
     Nothing,
-    /// A processor is offered that may do nothing.
-    #[error("the processor `{0}` may do nothing yet: give it an allow-list (--{0}-allow)")]
-    NothingAllowed(Kind),
     /// No processor of this name is built in.
     #[error("there is no built-in processor {0:?}; there are `exec` and `http`")]
     UnknownProcessor(String),
@@ -105,19 +105,18 @@ pub enum Error {
 }
 
 impl Settings {
-    /// What is offered, each with something on its allow-list.
+    /// What is offered: of what was asked for, that which has something on its allow-list. A processor that may do nothing
+    /// is not offered, for every run that it took would fail; so those runs wait for a worker that may.
     fn offered(&self) -> Result<BTreeSet<Kind>, Error> {
         let allowed = |kind: &Kind| match kind {
             Kind::Exec => !self.exec.allow.is_empty(),
             Kind::Http => !self.http.allow.is_empty(),
         };
-        if let Some(kind) = self.processors.iter().find(|kind| !allowed(kind)) {
-            return Err(Error::NothingAllowed(*kind));
+        let asked = if self.processors.is_empty() { BTreeSet::from(Kind::ALL) } else { self.processors.clone() };
+        let offered: BTreeSet<Kind> = asked.into_iter().filter(allowed).collect();
+        for kind in self.processors.difference(&offered) {
+            tracing::warn!(processor = %kind, "not offered: it may do nothing, give it an allow-list");
         }
-        if !self.processors.is_empty() {
-            return Ok(self.processors.clone());
-        }
-        let offered: BTreeSet<Kind> = [Kind::Exec, Kind::Http].into_iter().filter(allowed).collect();
         if offered.is_empty() { Err(Error::Nothing) } else { Ok(offered) }
     }
 }
@@ -151,39 +150,4 @@ pub fn builder(settings: &Settings, client: Client) -> Result<Builder, Error> {
     }
     tracing::info!(name = %settings.name, slots = settings.slots, "the worker is set up");
     Ok(builder)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(processors: &[Kind], exec: bool, http: bool) -> Result<Vec<Kind>, String> {
-        let mut settings = Settings { processors: processors.iter().copied().collect(), ..Settings::default() };
-        if exec {
-            settings.exec.allow.push("/bin/true".parse().unwrap());
-        }
-        if http {
-            settings.http.allow.push("http://h.example/".parse().unwrap());
-        }
-        settings.offered().map(|offered| offered.into_iter().collect()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn what_is_allowed_something_is_offered() {
-        assert_eq!(with(&[], true, false), Ok(vec![Kind::Exec]));
-        assert_eq!(with(&[], true, true), Ok(vec![Kind::Exec, Kind::Http]));
-        assert_eq!(with(&[Kind::Http], true, true), Ok(vec![Kind::Http]));
-    }
-
-    #[test]
-    fn a_worker_that_may_do_nothing_does_not_start() {
-        assert!(with(&[], false, false).unwrap_err().contains("--exec-allow"));
-        assert!(with(&[Kind::Http], true, false).unwrap_err().contains("--http-allow"));
-    }
-
-    #[test]
-    fn processors_go_by_their_names() {
-        assert_eq!("exec".parse::<Kind>().unwrap(), Kind::Exec);
-        assert!("shell".parse::<Kind>().unwrap_err().to_string().contains("there are `exec` and `http`"));
-    }
 }

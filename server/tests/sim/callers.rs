@@ -152,6 +152,13 @@ impl World {
                 let delay = *plan::pick(&mut self.rng, &[0, 30, 5000, 120_000]);
                 self.after(delay, Event::Send(other));
             }
+            // It does not take EXPIRED for an answer: the clock may be set back once more.
+            Habit::Skewed => {
+                for _ in 0..self.rng.u32(0..5) {
+                    let delay = self.rng.i64(0..200_000);
+                    self.copy_after(delay, call);
+                }
+            }
             Habit::Late => {
                 let length = self.weather.options.window.length.0;
                 if length <= 1_800_000 {
@@ -204,7 +211,7 @@ impl World {
 
     pub(crate) fn hear(&mut self, arrival: ArrivalNo, server_time: Timestamp, outcome: Outcome) {
         let call = self.history.arrivals[arrival].call;
-        self.history.lines.push((self.now, Entry::Heard(arrival, server_time, outcome.clone())));
+        self.history.lines.push((self.now, Entry::Heard(arrival, server_time, Box::new(outcome.clone()))));
         self.offset_seen = server_time.0 - EPOCH - self.now;
         if self.calls[call].is_done {
             return;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use semel_core::{
     command::Command,
-    id::{Revision, RunId, Timestamp},
+    id::{Millis, Revision, RunId, Timestamp},
     rejection::Rejection,
     reply::Reply,
     run::Phase,
@@ -77,14 +77,13 @@ pub(crate) fn violation(rule: Rule, what: impl Into<String>) -> Violation {
 /// What callers saw of one id in one app.
 #[derive(Default)]
 struct Ledger<'h> {
-    /// Each request that was sent under it, with the first call that sent it, and whether any arrival had a right.
+    /// Each request that was sent under it, and whether any arrival of it had a right.
     variants: BTreeMap<String, bool>,
-    call: Option<&'h Call>,
     first_ok: Option<(&'h Answer, &'h Call)>,
     executed: u32,
-    /// Arrivals sent after an OK or an expiry was heard, by the number of that arrival.
     ok_heard: bool,
     expired_heard: bool,
+    /// Arrivals that were sent after an OK was heard, and after an expiry was.
     after_ok: BTreeSet<usize>,
     after_expired: BTreeSet<usize>,
     /// The latest server time at which a decision refused it, with what was said.
@@ -93,8 +92,8 @@ struct Ledger<'h> {
     heard: u32,
 }
 
-/// Everything that is wrong with a history.
-pub(crate) fn check(history: &History, reader: &dyn Reader, options: &Options) -> Vec<Violation> {
+/// Everything that is wrong with a history. `slack` is how far the time that the server shows may have gone back.
+pub(crate) fn check(history: &History, reader: &dyn Reader, options: &Options, slack: Millis) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut ledgers: BTreeMap<DedupKey, Ledger<'_>> = BTreeMap::new();
     for (_, entry) in &history.lines {
@@ -115,7 +114,7 @@ pub(crate) fn check(history: &History, reader: &dyn Reader, options: &Options) -
     let sent = ledgers.keys().cloned().collect();
     let effects = effects::read(&mut violations, reader, options, &sent);
     for (key, ledger) in &ledgers {
-        ledger.settle(&mut violations, key, &effects, options);
+        ledger.settle(&mut violations, key, &effects, options, slack);
     }
     for key in effects.by_request.keys().filter(|key| !ledgers.contains_key(key)) {
         violations.push(violation(Rule::Refused, format!("{key:?} took effect, and nobody sent it")));
@@ -126,9 +125,8 @@ pub(crate) fn check(history: &History, reader: &dyn Reader, options: &Options) -
 }
 
 impl<'h> Ledger<'h> {
-    fn sent(&mut self, arrival: usize, call: &'h Call, had_right: Option<bool>) {
+    fn sent(&mut self, arrival: usize, call: &Call, had_right: Option<bool>) {
         *self.variants.entry(name_of(call)).or_default() |= had_right == Some(true);
-        self.call = self.call.or(Some(call));
         self.arrivals += 1;
         if self.ok_heard {
             self.after_ok.insert(arrival);
@@ -238,7 +236,14 @@ impl<'h> Ledger<'h> {
     }
 
     /// Compares what was seen with what is there at the end.
-    fn settle(&self, violations: &mut Vec<Violation>, key: &DedupKey, effects: &Effects, options: &Options) {
+    fn settle(
+        &self,
+        violations: &mut Vec<Violation>,
+        key: &DedupKey,
+        effects: &Effects,
+        options: &Options,
+        slack: Millis,
+    ) {
         let mut broken = |rule, what: String| violations.push(violation(rule, format!("{key:?}: {what}")));
         let none = Vec::new();
         let found = effects.by_request.get(key).unwrap_or(&none);
@@ -250,9 +255,8 @@ impl<'h> Ledger<'h> {
             if effect.time.0 - key.request_id.minted_at().0 > options.window.length.0 {
                 broken(Rule::Window, format!("took effect past the window: {effect:?}"));
             }
-            let had_right = |call: &Call| self.variants.get(&name_of(call)) == Some(&true);
-            let by_right = self.variants.iter().any(|(name, right)| *right && name.contains(&effect.principal));
-            if !by_right && !self.call.is_some_and(had_right) {
+            let principal = format!("{:?}", effect.principal);
+            if !self.variants.iter().any(|(name, had_right)| *had_right && name.contains(&principal)) {
                 broken(Rule::Refused, format!("took effect, and no arrival had a right: {effect:?}"));
             }
             for (variant, (at, refusal)) in &self.refused_at {
@@ -260,7 +264,7 @@ impl<'h> Ledger<'h> {
                     Some((_, of)) => *variant == name_of(of),
                     None => self.variants.len() == 1,
                 };
-                if is_same && *at > effect.time {
+                if is_same && *at > effect.time.plus(slack) {
                     broken(
                         Rule::DecidedOnce,
                         format!("took effect at {effect:?}, and was refused at {at:?}: {refusal}"),
@@ -339,9 +343,9 @@ fn name_of(call: &Call) -> String {
 fn check_reports(violations: &mut Vec<Violation>, history: &History) {
     let mut taken: BTreeMap<(RunId, u32), BTreeSet<DedupKey>> = BTreeMap::new();
     for (_, entry) in &history.lines {
-        let Entry::Heard(arrival, _, Outcome::Ok(_)) = entry else { continue };
+        let Entry::Heard(arrival, _, outcome) = entry else { continue };
         let call = history.call_of(*arrival);
-        if let Command::ReportAttempt { attempt, .. } = &call.command {
+        if let (Outcome::Ok(_), Command::ReportAttempt { attempt, .. }) = (&**outcome, &call.command) {
             taken.entry((attempt.run_id, attempt.number.0)).or_default().insert(call.key());
         }
     }

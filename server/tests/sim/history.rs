@@ -113,7 +113,7 @@ pub(crate) enum Entry {
     /// A call was sent, for the first time or again.
     Sent(ArrivalNo),
     /// An answer came, with the time of the server.
-    Heard(ArrivalNo, Timestamp, Outcome),
+    Heard(ArrivalNo, Timestamp, Box<Outcome>),
     /// Somebody looked at a run.
     Read(RunId, Option<(Phase, AttemptNumber, Revision)>),
     /// Something else, for whoever reads the history.

@@ -27,6 +27,8 @@ fn check(breakage: Breakage, breaks: &[Rule]) {
 #[test]
 fn a_store_that_does_not_find_what_it_remembers_executes_twice() {
     check(Breakage::ForgetsOnPrefetch, &[Rule::OneEffect]);
+    check(Breakage::ForgetsOnPrefetch, &[Rule::EqualAnswers]);
+    check(Breakage::ForgetsOnPrefetch, &[Rule::Reuse]);
 }
 
 #[test]
@@ -41,6 +43,7 @@ fn a_store_that_checks_refuses_to_remember_a_request_twice() {
 #[test]
 fn an_effect_without_its_record_happens_twice() {
     check(Breakage::DropsRecords, &[Rule::OneEffect]);
+    check(Breakage::DropsRecords, &[Rule::DecidedOnce]);
 }
 
 #[test]

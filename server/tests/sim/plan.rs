@@ -108,8 +108,8 @@ pub(crate) fn mint(rng: &mut Rng, at: i64) -> RequestId {
 
 /// One of the jobs, which may or may not be there.
 pub(crate) fn any_job(rng: &mut Rng) -> JobKey {
-    let job = JobName::parse(*pick(rng, &JOBS)).expect("a good name");
-    JobKey { app: app(*pick(rng, &APPS)), job }
+    let job = JobName::parse(pick::<&str>(rng, &JOBS)).expect("a good name");
+    JobKey { app: app(pick::<&str>(rng, &APPS)), job }
 }
 
 /// All jobs that the operator makes at first.
@@ -139,7 +139,7 @@ fn job_spec(rng: &mut Rng) -> Arc<JobSpec> {
         max_backoff: Millis(30_000),
     };
     let plan = Plan {
-        processor: ProcessorName::parse(*pick(rng, &PROCESSORS)).expect("a good name"),
+        processor: ProcessorName::parse(pick::<&str>(rng, &PROCESSORS)).expect("a good name"),
         retry,
         attempt_timeout: rng.bool().then(|| Millis(rng.i64(1_000..120_000))),
         lost_worker: if one_in(rng, 4) { LostWorker::Fail } else { LostWorker::Retry },

@@ -93,7 +93,7 @@ impl Lived {
         panic!(
             "seed {seed} breaks {count} promises\n{broken}\n\nthe last lines of its history:\n{lines}\n\n\
              to run just this seed: SEMEL_SIM_SEED={seed} cargo sim every_promise\n\
-             to see all of its history, and lines with a word only: add SEMEL_SIM_GREP=word",
+             to see all lines of its history that hold a word: add SEMEL_SIM_GREP=word",
             seed = self.seed,
             count = self.violations.len(),
             broken = broken.collect::<Vec<_>>().join("\n"),

@@ -8,7 +8,7 @@ use semel_core::{
 };
 use semel_server::{
     clock::Now,
-    engine::{Disposition, Engine, Envelope, Hello, Order, Progress, SessionId, StepOutput},
+    engine::{Answer, Disposition, Engine, Envelope, Hello, Order, Progress, SessionId, StepOutput},
     store::{Error, Fault, RequestQuery},
 };
 
@@ -289,11 +289,10 @@ impl World {
     }
 
     pub(crate) fn restart(&mut self) {
-        if !self.is_calm && self.server.incarnation > 0 {
-            if chance(&mut self.rng, self.weather.clock_step) {
-                let step = *plan::pick(&mut self.rng, &[3_600_000, -3_600_000, 60_000, -60_000, -5_000]);
-                self.set_clock(step);
-            }
+        let may_be_set = !self.is_calm && self.server.incarnation > 0;
+        if may_be_set && chance(&mut self.rng, self.weather.clock_step) {
+            let step = *plan::pick(&mut self.rng, &[3_600_000, -3_600_000, 60_000, -60_000, -5_000]);
+            self.set_clock(step);
         }
         self.check_bound_of_window();
         let store = self.disk.open();
@@ -309,8 +308,7 @@ impl World {
                 self.server.started = self.now;
                 self.wake_later(&engine, now);
                 self.server.engine = Some(engine);
-                let delay = self.rng.i64(0..120_000);
-                if delay < 60_000 {
+                if self.rng.bool() {
                     self.server.zombie = None;
                 }
             }
@@ -329,8 +327,8 @@ impl World {
         let (arrivals, envelopes) = self.authenticate(&engine, now, vec![arrival]);
         match engine.step(now, &envelopes) {
             Ok(output) => {
-                let is_new = |answer| matches!(answer, &Ok(ref answer) if is_executed(answer));
-                if output.answers.iter().any(is_new) || !output.changed_runs.is_empty() {
+                let is_new = |answer: &Answer| answer.disposition == Disposition::Executed;
+                if output.answers.iter().flatten().any(is_new) || !output.changed_runs.is_empty() {
                     self.violation(Rule::Epoch, format!("a former owner executed #{arrival}"));
                 }
                 self.stats.zombie_answers += 1;
@@ -366,8 +364,4 @@ impl World {
             }
         }
     }
-}
-
-fn is_executed(answer: &semel_server::engine::Answer) -> bool {
-    answer.disposition == Disposition::Executed
 }

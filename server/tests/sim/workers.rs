@@ -29,7 +29,6 @@ pub(crate) struct SimWorker {
     slots: u32,
     link: Option<SessionId>,
     is_paused: bool,
-    is_draining: bool,
     /// What came while it was paused.
     mailbox: Vec<WorkerEvent>,
     tasks: BTreeMap<Held, Task>,
@@ -57,6 +56,8 @@ pub(crate) enum WorkerEvent {
     LetGo(Held),
     /// It writes a line.
     Speak(Held),
+    /// It ends its stream in good order.
+    Leave(SessionId),
     /// It goes on after a pause.
     GoOn,
     /// Something bad happens to it.
@@ -71,7 +72,6 @@ impl World {
             slots: self.rng.u32(1..6),
             link: None,
             is_paused: false,
-            is_draining: false,
             mailbox: Vec::new(),
             tasks: BTreeMap::new(),
         };
@@ -104,6 +104,7 @@ impl World {
                     self.drop_task(index, held);
                 }
             }
+            WorkerEvent::Leave(session_id) if worker.link == Some(session_id) => self.leave(index, session_id),
             WorkerEvent::Finish(held) => self.finish(index, held),
             WorkerEvent::LetGo(held) => self.let_go(index, held),
             WorkerEvent::Speak(held) => self.speak(index, held),
@@ -139,7 +140,6 @@ impl World {
         let processor = |name: &str| ProcessorName::parse(name).expect("a good name");
         let worker = &mut self.workers[index];
         worker.link = Some(session_id);
-        worker.is_draining = false;
         let hello = Hello {
             app: worker.app.clone(),
             worker_id: worker.id,
@@ -343,24 +343,22 @@ impl World {
         }
     }
 
+    /// It gives back what it has, stays a while, and leaves.
     fn drain(&mut self, index: usize, session_id: SessionId) {
         self.note(format!("worker {index} drains"));
         self.say(ToServer::Drain(session_id));
-        let worker = &mut self.workers[index];
-        worker.is_draining = true;
-        let held: Vec<Held> = worker.tasks.keys().copied().collect();
+        let held: Vec<Held> = self.workers[index].tasks.keys().copied().collect();
         for held in held {
             self.report(index, held, Report::Released { reason: "I stop".to_owned() });
         }
-        let delay = self.rng.i64(5_000..60_000);
-        self.note(format!("worker {index} will be back after {delay} ms"));
-        self.break_link_later(index, session_id);
+        let stays = self.rng.i64(50..20_000);
+        self.after(stays, Event::Worker(index, WorkerEvent::Leave(session_id)));
     }
 
-    fn break_link_later(&mut self, index: usize, session_id: SessionId) {
+    fn leave(&mut self, index: usize, session_id: SessionId) {
         self.workers[index].link = None;
-        self.after(50, Event::Stream(self.server.incarnation(), ToServer::Close(session_id)));
-        let delay = self.rng.i64(5_000..60_000);
+        self.say(ToServer::Close(session_id));
+        let delay = self.rng.i64(0..60_000);
         self.after(delay, Event::Worker(index, WorkerEvent::Connect));
     }
 

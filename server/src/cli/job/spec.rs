@@ -1,19 +1,19 @@
 //! The definition of a job, from flags or from a file. Flags go over the file; the server judges the values.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
-use semel_proto::v1::{JobSpec, LostWorkerPolicy, RetryPolicy};
-use serde::Deserialize;
+use clap::Args;
+use semel_proto::v1::JobSpec;
 
 use crate::cli::{
     failure::Failure,
-    files, parse,
-    payload::{self, PayloadArgs},
+    files,
+    job_file::{self, Form, OnLost, put_span},
+    parse,
+    payload::PayloadArgs,
 };
 
 /// See the module.
@@ -60,23 +60,6 @@ pub(crate) struct SpecArgs {
     /// What it is for, for people
     #[arg(long)]
     description: Option<String>,
-}
-
-/// What a lost worker means.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-enum OnLost {
-    Retry,
-    Fail,
-}
-
-impl From<OnLost> for i32 {
-    fn from(on_lost: OnLost) -> Self {
-        match on_lost {
-            OnLost::Retry => LostWorkerPolicy::Retry.into(),
-            OnLost::Fail => LostWorkerPolicy::Fail.into(),
-        }
-    }
 }
 
 impl SpecArgs {
@@ -127,133 +110,23 @@ fn put<T>(field: &mut T, given: Option<T>) {
     }
 }
 
-fn put_span<D>(field: &mut Option<D>, given: Option<Duration>)
-where
-    Duration: TryInto<D>,
-{
-    if let Some(span) = given.and_then(|given| given.try_into().ok()) {
-        *field = Some(span);
-    }
-}
-
-/// The definition as a file has it: the field names of the protocol, spans as text, bytes as text, JSON or a file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SpecFile {
-    processor: String,
-    payload: Option<payload::PayloadFile>,
-    retry: Option<RetryFile>,
-    attempt_timeout: Option<Span>,
-    run_timeout: Option<Span>,
-    max_running: i32,
-    priority: i32,
-    lost_worker: Option<OnLost>,
-    labels: BTreeMap<String, String>,
-    description: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RetryFile {
-    max_attempts: i32,
-    initial_backoff: Option<Span>,
-    multiplier: f64,
-    max_backoff: Option<Span>,
-}
-
-/// A span of time, as text.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Span(Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        parse::duration(&text).map(Self)
-    }
-}
-
 fn read(path: &Path) -> Result<JobSpec, Failure> {
     let text = files::read_text(path)?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let parsed: Result<SpecFile, String> = if is_json {
-        serde_json::from_str(&text).map_err(|error| error.to_string())
-    } else {
-        toml::from_str(&text).map_err(|error| error.to_string())
-    };
-    let file = parsed.map_err(|problem| Failure::usage(format!("{}: {problem}", path.display())))?;
-    file.into_spec(path.parent().unwrap_or(Path::new("")))
-}
-
-impl SpecFile {
-    /// Files that it names are looked for beside it.
-    fn into_spec(self, folder: &Path) -> Result<JobSpec, Failure> {
-        let retry = self.retry.map(|retry| {
-            let mut policy =
-                RetryPolicy { max_attempts: retry.max_attempts, multiplier: retry.multiplier, ..Default::default() };
-            put_span(&mut policy.initial_backoff, retry.initial_backoff.map(|span| span.0));
-            put_span(&mut policy.max_backoff, retry.max_backoff.map(|span| span.0));
-            policy
-        });
-        let mut spec = JobSpec {
-            processor: self.processor,
-            payload: self.payload.map(|payload| payload.read(folder)).transpose()?,
-            retry,
-            max_running: self.max_running,
-            priority: self.priority,
-            lost_worker: self.lost_worker.map(i32::from).unwrap_or_default(),
-            labels: self.labels,
-            description: self.description,
-            ..Default::default()
-        };
-        put_span(&mut spec.attempt_timeout, self.attempt_timeout.map(|span| span.0));
-        put_span(&mut spec.run_timeout, self.run_timeout.map(|span| span.0));
-        Ok(spec)
-    }
+    let form = if is_json { Form::Json } else { Form::Toml };
+    let parsed = job_file::parse(&text, form, path.parent().unwrap_or(Path::new("")));
+    parsed.map_err(|problem| Failure::usage(format!("{}: {problem}", path.display())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TOML: &str = r#"
-        processor = "exec"
-        attempt_timeout = "5m"
-        max_running = 2
-        priority = -3
-        lost_worker = "fail"
-        description = "checksums"
-        labels = { team = "pay" }
-        [payload]
-        json = { argv = ["sha256sum", "a"] }
-        [retry]
-        max_attempts = 3
-        initial_backoff = "500ms"
-    "#;
-
     fn spec(name: &str, text: &str, args: SpecArgs) -> Result<JobSpec, Failure> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(name);
         std::fs::write(&path, text).expect("written");
         SpecArgs { file: Some(path), ..args }.build(None)
-    }
-
-    #[test]
-    fn a_file_holds_all_of_a_definition() {
-        let spec = spec("job.toml", TOML, SpecArgs::default()).expect("a good file");
-        assert_eq!((spec.processor.as_str(), spec.max_running, spec.priority), ("exec", 2, -3));
-        assert_eq!(spec.lost_worker(), LostWorkerPolicy::Fail);
-        assert_eq!(spec.attempt_timeout.map(|span| span.to_string()), Some("300s".to_owned()));
-        assert_eq!(spec.labels["team"], "pay");
-        let payload = spec.payload.expect("a payload");
-        assert_eq!(payload.content_type, "application/json");
-        assert_eq!(&payload.data[..], br#"{"argv":["sha256sum","a"]}"#);
-        let retry = spec.retry.expect("a policy");
-        assert_eq!(
-            (retry.max_attempts, retry.initial_backoff.map(|span| span.to_string())),
-            (3, Some("0.500s".to_owned()))
-        );
     }
 
     #[test]

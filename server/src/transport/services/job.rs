@@ -19,6 +19,8 @@ use crate::transport::{
 };
 
 const PAGE_KIND: u8 = b'j';
+/// Jobs that are read at a time.
+const CHUNK: usize = 16;
 
 fn key(fields: &mut Fields, app: AppName, job: &str) -> Option<JobKey> {
     fields.take("job", JobName::parse(job)).map(|job| JobKey { app, job })
@@ -76,12 +78,16 @@ impl JobService for Services {
             };
             let size = page::size(message.page.as_ref());
             let mut jobs = Vec::new();
-            while jobs.len() <= size {
-                let chunk = self.0.engine()?.reader().jobs(&app, after.as_ref(), 500);
+            let mut bytes = 0;
+            // Jobs may carry an input of up to 1 MiB: no more are held than one answer takes, and a few.
+            while jobs.len() <= size && bytes <= page::BYTES_MAX {
+                let chunk = self.0.engine()?.reader().jobs(&app, after.as_ref(), CHUNK);
                 let chunk = chunk.map_err(|error| Refusal::internal(&error))?;
                 let Some(last) = chunk.last() else { break };
                 after = Some(last.key.job.clone());
-                jobs.extend(chunk.into_iter().filter(wanted));
+                let chunk: Vec<Job> = chunk.into_iter().filter(wanted).collect();
+                bytes += chunk.iter().filter_map(|job| Some(job.spec.payload.as_ref()?.data.len())).sum::<usize>();
+                jobs.extend(chunk);
             }
             jobs.truncate(size + 1);
             let jobs = self.with_counts(jobs).await?;

@@ -50,6 +50,8 @@ pub(super) struct Work {
     pub(super) verdict: Verdict,
     pub(super) authorization: Authorization,
     pub(super) address: Option<IpAddr>,
+    /// Whether the worker was told that its credentials end soon.
+    pub(super) warned: bool,
 }
 
 /// A report whose answer is awaited.
@@ -114,7 +116,6 @@ impl Work {
         let mut going = self.gate.settings.going.clone();
         let mut recheck = time::interval(RECHECK);
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        let mut warned = false;
         loop {
             let turn = tokio::select! {
                 message = inbox.message(), if awaited.len() < PENDING_MAX => match message {
@@ -129,7 +130,7 @@ impl Work {
                     Some(order) => self.obey(outbox, order).await,
                     None => Err(End::Refused(Box::new(gate::refused(Refused::NoOwner)))),
                 },
-                _ = recheck.tick() => self.recheck(outbox, &mut warned).await,
+                _ = recheck.tick() => self.recheck(outbox).await,
                 () = is_going(&mut going) => Err(End::GoingAway),
             };
             if let Err(end) = turn {
@@ -186,7 +187,7 @@ impl Work {
             Some(work_request::Kind::Reauthenticate(fresh)) => {
                 let authorization: Arc<[u8]> = format!("Bearer {}", fresh.token).into_bytes().into();
                 self.authorization = Authorization(Some(authorization));
-                self.recheck(outbox, &mut false).await
+                self.recheck(outbox).await
             }
             Some(work_request::Kind::Hello(_)) => {
                 let problem = vec![("hello".to_owned(), "must be said only once".to_owned())];
@@ -299,7 +300,7 @@ impl Work {
     }
 
     /// Judges the credentials again: they may have ended, or been taken back, and fresh ones may have come.
-    async fn recheck(&mut self, outbox: &Outbox, warned: &mut bool) -> Result<(), End> {
+    async fn recheck(&mut self, outbox: &Outbox) -> Result<(), End> {
         self.verdict = self.gate.judge(self.authorization.0.as_deref(), self.address);
         if let Some(refusal) = Refusal::of_verdict(&self.verdict) {
             self.say(outbox, "", Kind::AuthNotice(self.notice(None))).await?;
@@ -315,10 +316,10 @@ impl Work {
             return Err(End::Refused(Box::new(gate::rejected(rejection))));
         }
         let soon = self.verdict.expire_time.is_some_and(|end| end <= self.gate.now().plus(EXPIRING_AHEAD));
-        if soon && !*warned {
+        if soon && !self.warned {
             self.say(outbox, "", Kind::AuthNotice(self.notice(Some(v1::AuthStatus::Expiring)))).await?;
         }
-        *warned = soon;
+        self.warned = soon;
         Ok(())
     }
 

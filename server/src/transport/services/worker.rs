@@ -93,7 +93,15 @@ impl Services {
             lease_duration: Some(times::duration(lease)),
             stale: stale.into_iter().map(convert::attempt_ref).collect(),
         };
-        let work = Work { gate: self.0.clone(), stream, speaker, verdict: verdict.clone(), authorization, address };
+        let work = Work {
+            gate: self.0.clone(),
+            stream,
+            speaker,
+            verdict: verdict.clone(),
+            authorization,
+            address,
+            warned: false,
+        };
         Ok((work, opened))
     }
 }

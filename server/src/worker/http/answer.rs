@@ -133,10 +133,9 @@ mod tests {
     fn a_server_may_say_when_to_come_again() {
         let wait = |status, headers: &[(&'static str, &'static str)]| {
             let error = answer(status, headers, "").into_outcome(false).unwrap_err();
-            let seconds = [0, 7, 90, 24 * 3600]
+            [0, 7, 90, 24 * 3600]
                 .into_iter()
-                .find(|seconds| error == ProcessError::retry_after(error.to_string(), Duration::from_secs(*seconds)));
-            seconds
+                .find(|seconds| error == ProcessError::retry_after(error.to_string(), Duration::from_secs(*seconds)))
         };
         assert_eq!(wait(429, &[("retry-after", "7")]), Some(7));
         assert_eq!(wait(503, &[("retry-after", "9999999")]), Some(24 * 3600));
