@@ -30,6 +30,11 @@ pub(crate) async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     in_time(looking).await
 }
 
+/// Lets other processes go on for so long: where they are by then is what a crash test leaves open.
+pub(crate) async fn some_moment(later: Duration) {
+    tokio::time::sleep(later).await;
+}
+
 /// The path of the binary, as new as this test.
 pub(crate) fn semel() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();

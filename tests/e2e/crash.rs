@@ -7,13 +7,10 @@ use semel_client::{
     Client, RequestId,
     v1::{self, AttemptState, Disposition, RequestState, RunState},
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    binary::{ServerProcess, signal, until},
+    binary::{ServerProcess, signal, some_moment, until},
     crew::{RawWorker, fresh_id, hello, in_time, reason, succeeded},
     harness::{job, run_job, spec},
 };
@@ -99,7 +96,7 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
             callers.spawn(submit_until_cut(server.blunt("pay")));
         }
         // Any moment will do; these spread over the first calls and the middle of the load.
-        sleep(Duration::from_millis(1 + round * round % 97)).await;
+        some_moment(Duration::from_millis(1 + round * round % 97)).await;
         server.kill().await;
         let told: Vec<Told> = in_time(callers.join_all()).await.into_iter().flatten().collect();
         server.start_again().await;
@@ -126,7 +123,7 @@ async fn a_crash_in_the_first_start_locks_nobody_out() {
         // Some of these files are there for a moment only.
         let seen = [folder.path().join(mark), folder.path().join("ready")];
         until(async || seen.iter().any(|file| file.exists()).then_some(())).await;
-        sleep(Duration::from_micros(500 * u64::try_from(moment / 4).expect("small"))).await;
+        some_moment(Duration::from_micros(500 * u64::try_from(moment / 4).expect("small"))).await;
         server.kill().await;
         server.start_again().await;
         let listed = server.blunt("system").list_apps(v1::ListAppsRequest::default()).await;

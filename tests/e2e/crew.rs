@@ -221,10 +221,10 @@ impl RawWorker {
     }
 
     /// The next acknowledgement with its header.
-    pub(crate) async fn ack(&mut self) -> (v1::ResponseHeader, Result<(), Refusal>) {
+    pub(crate) async fn ack(&mut self) -> (v1::ResponseHeader, Result<(), Box<Refusal>>) {
         let message = self.wait_for(|kind| matches!(kind, work_response::Kind::Ack(_))).await;
         let Some(work_response::Kind::Ack(ack)) = message.kind else { panic!("no acknowledgement") };
-        let refused = ack.refused.map_or(Ok(()), |status| Err(Refusal::from_status(status)));
+        let refused = ack.refused.map_or(Ok(()), |status| Err(Box::new(Refusal::from_status(status))));
         (message.header.expect("a header"), refused)
     }
 
@@ -233,7 +233,7 @@ impl RawWorker {
         &mut self,
         id: &str,
         report: v1::Report,
-    ) -> (v1::ResponseHeader, Result<(), Refusal>) {
+    ) -> (v1::ResponseHeader, Result<(), Box<Refusal>>) {
         self.say_as(id, work_request::Kind::Report(report)).await;
         self.ack().await
     }
