@@ -25,6 +25,8 @@ use crate::{
 
 /// The file that the first admin's secret is written to, in the data directory.
 pub const ADMIN_SECRET_FILE: &str = "admin-secret";
+/// The same before it is known whether it becomes the admin's.
+const ADMIN_SECRET_PENDING_FILE: &str = "admin-secret.pending";
 /// The file of the key ring, in the data directory.
 pub const KEYS_FILE: &str = "keys.json";
 
@@ -179,12 +181,13 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     }));
     let door = transport::Door::open(gate.clone(), listener).await;
 
-    let secret = random_secret()?;
+    let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
     let loaded = engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash())).await;
-    let (engine, first_start) = loaded?;
-    let first_admin =
-        if first_start { Some((secret.clone(), write_admin_secret(&settings.data, &secret)?)) } else { None };
+    let (engine, _) = loaded?;
+    let is_admins = engine.directory().app_of_secret(&secret.hash()).is_some();
+    let file = settle_admin_secret(&settings.data, is_admins)?;
+    let first_admin = is_admins.then_some((secret, file));
     gate.open(engine.clone());
     door.set_serving(true).await;
     if settings.auth_mode != Mode::Enforce {
@@ -286,17 +289,27 @@ fn open_keyring(data: &Data) -> Result<Keyring, Error> {
     })
 }
 
-fn write_admin_secret(data: &Data, secret: &AppSecret) -> Result<Option<PathBuf>, Error> {
-    let Data::Directory { path, .. } = data else { return Ok(None) };
-    let path = path.join(ADMIN_SECRET_FILE);
-    let line = format!("{}\n", secret.reveal());
-    crate::auth::write_owner_only(&path, line.as_bytes())
-        .map_err(|source| Error::File { path: path.clone(), source })?;
-    Ok(Some(path))
+/// The secret that the first admin gets if this is the first start. It is on disk before the admin is made: a crash
+/// between the two must not leave an admin whose secret nobody knows. What a crashed start left is taken up again.
+fn pending_admin_secret(data: &Data) -> Result<AppSecret, Error> {
+    let fresh = AppSecret::new(random_bytes()?);
+    let Data::Directory { path, .. } = data else { return Ok(fresh) };
+    let path = path.join(ADMIN_SECRET_PENDING_FILE);
+    if let Some(left) = fs::read_to_string(&path).ok().and_then(|line| AppSecret::parse(line.trim_end())) {
+        return Ok(left);
+    }
+    let line = format!("{}\n", fresh.reveal());
+    crate::auth::write_owner_only(&path, line.as_bytes()).map_err(|source| Error::File { path, source })?;
+    Ok(fresh)
 }
 
-fn random_secret() -> Result<AppSecret, Error> {
-    Ok(AppSecret::new(random_bytes()?))
+/// Gives the secret its name if it has become the first admin's, and forgets it otherwise.
+fn settle_admin_secret(data: &Data, is_admins: bool) -> Result<Option<PathBuf>, Error> {
+    let Data::Directory { path: folder, .. } = data else { return Ok(None) };
+    let (pending, path) = (folder.join(ADMIN_SECRET_PENDING_FILE), folder.join(ADMIN_SECRET_FILE));
+    let settled = if is_admins { fs::rename(&pending, &path) } else { fs::remove_file(&pending) };
+    settled.map_err(|source| Error::File { path: path.clone(), source })?;
+    Ok(is_admins.then_some(path))
 }
 
 fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {

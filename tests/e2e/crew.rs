@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, future::Future};
 
-use semel_client::{Client, Refusal, RequestId, v1};
+use semel_client::{Client, Refusal, v1};
 use semel_proto::v1::{
     WorkRequest, WorkResponse, work_request, work_response, worker_service_client::WorkerServiceClient,
 };
@@ -138,11 +138,11 @@ pub(crate) struct RawWorker {
 impl RawWorker {
     /// Opens a stream with these messages, whatever they are, and gives what comes back first.
     pub(crate) async fn dial(
-        server: &TestServer,
+        endpoint: &str,
         bearer: &str,
         first: Vec<WorkRequest>,
     ) -> Result<(mpsc::Sender<WorkRequest>, Streaming<WorkResponse>), Status> {
-        let channel = tonic::transport::Endpoint::from_shared(server.endpoint()).expect("an address").connect_lazy();
+        let channel = tonic::transport::Endpoint::from_shared(endpoint.to_owned()).expect("an address").connect_lazy();
         let (up, messages) = mpsc::channel(64);
         for message in first {
             up.send(message).await.expect("there is room");
@@ -156,8 +156,12 @@ impl RawWorker {
     }
 
     pub(crate) async fn open(server: &TestServer, bearer: &str, hello: v1::Hello) -> Result<Self, Status> {
+        Self::open_at(&server.endpoint(), bearer, hello).await
+    }
+
+    pub(crate) async fn open_at(endpoint: &str, bearer: &str, hello: v1::Hello) -> Result<Self, Status> {
         let id = hello.worker_id.clone();
-        let (up, mut down) = Self::dial(server, bearer, vec![message("", work_request::Kind::Hello(hello))]).await?;
+        let (up, mut down) = Self::dial(endpoint, bearer, vec![message("", work_request::Kind::Hello(hello))]).await?;
         let first = in_time(down.message()).await?.expect("a first message");
         let Some(work_response::Kind::Opened(opened)) = first.kind else { panic!("not opened: {first:?}") };
         Ok(Self { id, opened, opened_header: first.header.expect("a header"), up, down, kept: VecDeque::new() })
@@ -305,11 +309,6 @@ pub(crate) fn given_back(assignment: &v1::Assignment) -> v1::Report {
 
 pub(crate) fn refers_to(assignment: &v1::Assignment) -> v1::AttemptRef {
     v1::AttemptRef { run_id: assignment.run_id.clone(), attempt: assignment.attempt }
-}
-
-/// Mints an id as the client does.
-pub(crate) fn minted(client: &Client) -> RequestId {
-    client.mint_request_id()
 }
 
 pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {

@@ -1,5 +1,7 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
+mod binary;
+mod crash;
 mod crew;
 mod crowd;
 mod dedup;
@@ -12,6 +14,7 @@ mod lifecycle;
 mod modes;
 mod pages;
 mod powerjob;
+mod process;
 mod raw_worker;
 mod refusals;
 mod runs;

@@ -12,7 +12,7 @@ use crate::e2e::{
 };
 
 async fn refusal_of(server: &TestServer, bearer: &str, first: v1::WorkRequest) -> tonic::Status {
-    match RawWorker::dial(server, bearer, vec![first]).await {
+    match RawWorker::dial(&server.endpoint(), bearer, vec![first]).await {
         Err(status) => status,
         Ok((_, mut down)) => in_time(down.message()).await.expect_err("the stream is refused"),
     }
