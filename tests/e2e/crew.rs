@@ -224,7 +224,10 @@ impl RawWorker {
     pub(crate) async fn ack(&mut self) -> (v1::ResponseHeader, Result<(), Refusal>) {
         let message = self.wait_for(|kind| matches!(kind, work_response::Kind::Ack(_))).await;
         let Some(work_response::Kind::Ack(ack)) = message.kind else { panic!("no acknowledgement") };
-        let refused = ack.refused.map_or(Ok(()), |status| Err(Refusal::from_status(status)));
+        let refused = match ack.refused {
+            Some(status) => Err(Refusal::from_status(status)),
+            None => Ok(()),
+        };
         (message.header.expect("a header"), refused)
     }
 

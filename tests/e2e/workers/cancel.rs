@@ -96,7 +96,7 @@ async fn a_worker_that_was_away_is_told_to_stop_when_it_comes_back() {
     let mut back = pay.worker_again(v1::Hello { held: vec![refers_to(&work)], ..hello(&id, "p", 2) }).await;
     let again = back.assignment().await;
     assert_eq!((again.run_id.as_str(), again.attempt), (unknown.as_str(), 1));
-    let mut told = vec![back.cancel_order().await, back.cancel_order().await];
+    let mut told = [back.cancel_order().await, back.cancel_order().await];
     told.sort_by(|left, right| left.run_id.cmp(&right.run_id));
     let mut wanted = [known, unknown];
     wanted.sort();
