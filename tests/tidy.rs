@@ -34,22 +34,24 @@ const SLEEPERS: &[(&str, &str)] = &[(
 )];
 
 /// Folders that must hold sources, so that no rule passes because it found nothing to read.
-const PRESENT: &[&str] = &["server/core/src", "server/src", "client/rust/src", "proto", "tests"];
-
-/// Folders and files that the walls name and that are still to come. Move each to `PRESENT` when it is there.
-const COMING: &[&str] = &[
-    "benches",
+const PRESENT: &[&str] = &[
+    "client/rust/src",
     "client/rust/tests",
+    "proto",
+    "server/core/src",
+    "server/src",
     "server/src/cli",
-    "server/src/clock",
-    "server/src/cluster",
     "server/src/dev",
     "server/src/engine",
     "server/src/store",
     "server/src/transport",
     "server/src/worker",
     "server/tests",
+    "tests",
 ];
+
+/// Folders and files that the walls name and that are still to come. Move each to `PRESENT` when it is there.
+const COMING: &[&str] = &["benches", "server/src/cluster"];
 
 /// What is wrong, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
