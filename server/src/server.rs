@@ -12,7 +12,7 @@ use std::{
 };
 
 use semel_core::{app::Grant, limits};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time};
 use tracing::{info, warn};
 
 use crate::{
@@ -20,13 +20,16 @@ use crate::{
     clock::Clock,
     engine::{self, Handle, Stopped},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, Gate},
+    transport::{self, Gate, Stage},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
 pub const ADMIN_SECRET_FILE: &str = "admin-secret";
 /// The same before it is known whether it becomes the admin's.
 const ADMIN_SECRET_PENDING_FILE: &str = "admin-secret.pending";
+/// How long a server that has ended waits for its tasks to let go of the store, and how often it looks.
+const LET_GO_MAX: Duration = Duration::from_secs(2);
+const LET_GO_LOOK: Duration = Duration::from_millis(1);
 /// The file of the key ring, in the data directory.
 pub const KEYS_FILE: &str = "keys.json";
 
@@ -141,7 +144,8 @@ pub struct Running {
     address: SocketAddr,
     engine: Handle,
     first_admin: Option<(AppSecret, Option<PathBuf>)>,
-    going: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+    gate: Arc<Gate>,
     door: transport::Door,
     drain_timeout: Duration,
 }
@@ -166,7 +170,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         Some(keyring) => keyring.clone(),
         None => Arc::new(open_keyring(&settings.data)?),
     };
-    let (going, going_seen) = watch::channel(false);
+    let (stage, stage_seen) = watch::channel(Stage::Serving);
     let gate = Arc::new(Gate::new(transport::Settings {
         authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring),
         clock: settings.clock.clone(),
@@ -177,7 +181,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
             Data::Directory { .. } => "embedded",
             Data::Memory(_) => "memory",
         },
-        going: going_seen,
+        stage: stage_seen,
     }));
     let door = transport::Door::open(gate.clone(), listener).await;
 
@@ -195,7 +199,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     }
     info!(%address, "serving");
     let drain_timeout = settings.drain_timeout;
-    Ok(Running { address, engine, first_admin, going, door, drain_timeout })
+    Ok(Running { address, engine, first_admin, stage, gate, door, drain_timeout })
 }
 
 impl Running {
@@ -232,7 +236,7 @@ impl Running {
     pub async fn drain(&self) {
         self.door.set_serving(false).await;
         self.engine.drain();
-        self.going.send_replace(true);
+        self.stage.send_replace(Stage::Going);
     }
 
     /// Ends the server: drains, waits for what is under way (bounded), and closes the store.
@@ -244,7 +248,17 @@ impl Running {
         if !self.door.close(self.drain_timeout).await? {
             warn!("connections did not end in time, and were cut");
         }
-        match self.engine.stop().await {
+        self.stage.send_replace(Stage::Cut);
+        self.gate.close();
+        let stopped = self.engine.stop().await;
+        // Tasks that were cut let go of the store in their next turn; whoever opens it again should find it free.
+        let let_go = async {
+            while self.engine.is_shared() {
+                time::sleep(LET_GO_LOOK).await;
+            }
+        };
+        let _ = time::timeout(LET_GO_MAX, let_go).await;
+        match stopped {
             Stopped::Asked => Ok(()),
             Stopped::Failed(why) => Err(Error::Engine(why)),
         }

@@ -354,3 +354,23 @@ async fn a_business_key_makes_one_run_of_many_requests() {
     pay.tick().await;
     assert!(!pay.client.run_job(keyed(None)).await.expect("made").existing);
 }
+
+/// The machine's clock is set back by an hour while a run waits for its start time. The server's clock does not go back,
+/// but it does not stand still for that hour either.
+#[tokio::test]
+async fn a_wait_goes_on_while_the_machines_clock_lies_behind() {
+    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    job(&pay.client, "settle", spec("p")).await;
+    let now = pay.server.running().engine().time();
+    let start_time = after(server_time(&pay).await, 300);
+    let run_id = pay.submit_with(v1::RunJobRequest { start_time, ..run_job("settle") }).await;
+    assert_eq!(pay.run(&run_id).await.state(), RunState::Scheduled);
+    clock.set_wall(now.minus(Millis::from_secs(3600)));
+    pay.tick().await;
+    clock.advance(Millis::from_secs(290));
+    pay.tick().await;
+    assert_eq!(pay.run(&run_id).await.state(), RunState::Scheduled);
+    clock.advance(Millis::from_secs(60));
+    pay.tick().await;
+    assert_eq!(pay.run(&run_id).await.state(), RunState::Queued);
+}

@@ -257,6 +257,11 @@ impl Handle {
         }
     }
 
+    /// Whether others hold the engine too: its reading half keeps the store open.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Follows the position of the last commit.
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.0.revision.subscribe()

@@ -71,6 +71,8 @@ pub struct Engine {
     revision: Revision,
     /// The time of the last batch. The clock never goes back behind it.
     high_water: Timestamp,
+    /// When that was, by the clock that only grows.
+    high_water_at: Millis,
     /// The time of the last commit: where the clock begins after a crash at the least.
     durable_time: Timestamp,
     expire_at: Millis,
@@ -125,6 +127,7 @@ impl Engine {
             epoch: loaded.epoch,
             revision: loaded.revision,
             high_water: loaded.high_water,
+            high_water_at: now.steady,
             durable_time: loaded.high_water,
             expire_at: now.steady,
             random: seed,
@@ -165,9 +168,14 @@ impl Engine {
         &self.state
     }
 
-    /// The time by the server's clock, which never goes back.
+    /// The time by the server's clock, which never goes back. While the machine's clock lies behind it, because it was
+    /// set back, time passes a little slower than it should, until the two meet: waits and time-outs go on meanwhile.
     pub fn time(&self, now: Now) -> Timestamp {
-        self.high_water.max(now.wall)
+        if now.wall >= self.high_water {
+            return now.wall;
+        }
+        let passed = now.steady.0 - self.high_water_at.0;
+        self.high_water.plus(Millis(passed.max(0) / 10 * 9))
     }
 
     pub(super) fn reader(&self) -> Arc<dyn crate::store::Reader> {
@@ -183,9 +191,13 @@ impl Engine {
     }
 
     fn begin(&mut self, now: Now) -> Work {
-        let now = self.time(now);
-        self.high_water = now;
-        Work { now, ..Work::default() }
+        let time = self.time(now);
+        // Less than a whole step is not counted away: many short batches must not make time stand still.
+        if time > self.high_water {
+            self.high_water = time;
+            self.high_water_at = now.steady;
+        }
+        Work { now: time, ..Work::default() }
     }
 
     fn prefetch(&mut self, work: &mut Work, envelopes: &[Envelope]) -> Result<(), Error> {

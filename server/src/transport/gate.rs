@@ -3,11 +3,12 @@
 use std::{
     net::IpAddr,
     sync::{
-        OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use arc_swap::ArcSwapOption;
 use semel_core::{
     app::Role,
     command::Command,
@@ -43,32 +44,53 @@ pub(crate) struct Settings {
     pub(crate) message_bytes_max: usize,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
-    /// Turns true when the server is about to stop.
-    pub(crate) going: watch::Receiver<bool>,
+    /// How far the server is on its way out.
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+/// How far a server is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Not at all.
+    Serving,
+    /// About to stop: streams are told so, and waits end.
+    Going,
+    /// Whoever has not ended by now is left: a peer that reads nothing must not keep the store open.
+    Cut,
+}
+
+/// Comes back once a server is so far on its way out.
+pub(super) async fn reached(stage: &watch::Receiver<Stage>, awaited: Stage) {
+    let _ = stage.clone().wait_for(|stage| *stage >= awaited).await;
 }
 
 /// See the module.
 pub(crate) struct Gate {
     pub(super) settings: Settings,
     pub(super) start_time: Timestamp,
-    engine: OnceLock<Handle>,
+    engine: ArcSwapOption<Handle>,
     anonymous_calls: AtomicU64,
 }
 
 impl Gate {
     pub(crate) fn new(settings: Settings) -> Self {
         let start_time = settings.clock.now().wall;
-        Self { settings, start_time, engine: OnceLock::new(), anonymous_calls: AtomicU64::new(0) }
+        Self { settings, start_time, engine: ArcSwapOption::empty(), anonymous_calls: AtomicU64::new(0) }
     }
 
     /// The store is loaded: from now on calls are served.
     pub(crate) fn open(&self, engine: Handle) {
-        let _ = self.engine.set(engine);
+        self.engine.store(Some(Arc::new(engine)));
+    }
+
+    /// The server has ended: whoever still holds the gate no longer holds the store.
+    pub(crate) fn close(&self) {
+        self.engine.store(None);
     }
 
     /// The engine, for reads and for the streams of workers. Not for services: they go through the methods below.
-    pub(super) fn engine(&self) -> Result<&Handle, Refusal> {
-        self.engine.get().ok_or_else(|| refused(Refused::NoOwner))
+    pub(super) fn engine(&self) -> Result<Arc<Handle>, Refusal> {
+        self.engine.load_full().ok_or_else(|| refused(Refused::NoOwner))
     }
 
     pub(super) fn anonymous_calls(&self) -> u64 {
@@ -76,7 +98,7 @@ impl Gate {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.engine.get().map_or_else(|| self.settings.clock.now().wall, Handle::time)
+        self.engine.load().as_ref().map_or_else(|| self.settings.clock.now().wall, |engine| engine.time())
     }
 
     pub(super) fn moment(&self, address: Option<IpAddr>) -> Moment {
@@ -84,7 +106,7 @@ impl Gate {
     }
 
     pub(super) fn judge(&self, authorization: Option<&[u8]>, address: Option<IpAddr>) -> Verdict {
-        let directory = self.engine.get().map(Handle::directory);
+        let directory = self.engine.load().as_ref().map(|engine| engine.directory());
         self.settings.authenticator.judge(directory.as_deref(), authorization, self.moment(address))
     }
 
@@ -108,7 +130,7 @@ impl Gate {
             request_id,
             parsed_id,
             verdict,
-            window: self.engine.get().map(Handle::window),
+            window: self.engine.load().as_ref().map(|engine| *engine.window()),
             now: self.now(),
             server_id: &self.settings.server_id,
         }

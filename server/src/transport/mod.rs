@@ -20,6 +20,6 @@ mod status;
 
 pub use self::router::Error;
 pub(crate) use self::{
-    gate::{Gate, Settings},
+    gate::{Gate, Settings, Stage},
     router::Door,
 };

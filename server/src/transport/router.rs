@@ -109,10 +109,14 @@ async fn serve(
             $server::new(services.clone()).max_decoding_message_size(bytes).max_encoding_message_size(bytes)
         };
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(semel_proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    let reflection = reflection.build_v1().expect("our own descriptors are whole");
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(semel_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection_v1 = reflection().build_v1().expect("our own descriptors are whole");
+    // Tools of some years ago ask for this one.
+    let reflection_v1alpha = reflection().build_v1alpha().expect("our own descriptors are whole");
     Server::builder()
         .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
@@ -129,7 +133,8 @@ async fn serve(
         .add_service(sized!(WorkerServiceServer))
         .add_service(sized!(ServerServiceServer))
         .add_service(health_service)
-        .add_service(InterceptedService::new(reflection, Bar(gate)))
+        .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
+        .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate)))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
         .await
 }

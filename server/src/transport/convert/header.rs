@@ -59,7 +59,7 @@ pub(crate) struct Basis<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) parsed_id: Option<RequestId>,
     pub(crate) verdict: &'a Verdict,
-    pub(crate) window: Option<&'a Window>,
+    pub(crate) window: Option<Window>,
     pub(crate) now: Timestamp,
     pub(crate) server_id: &'a str,
 }

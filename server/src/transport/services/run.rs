@@ -19,7 +19,8 @@ use crate::{
     transport::{
         call::Call,
         convert::{fields::Fields, run as convert, time as times},
-        gate, page,
+        gate::{self, Stage},
+        page,
         status::Refusal,
     },
 };
@@ -74,7 +75,7 @@ impl Services {
         mut look: impl FnMut() -> Result<(T, bool), Refusal>,
     ) -> Result<(T, bool), Refusal> {
         let waiters = self.0.engine()?.waiters().clone();
-        let mut going = self.0.settings.going.clone();
+        let stage = &self.0.settings.stage;
         let mut until = clock::timer_now() + std::time::Duration::from_millis(u64::try_from(wait.0).unwrap_or(0));
         if let Some(deadline) = call.deadline() {
             // Leaves time for the answer: a wait that ends is no failure.
@@ -87,12 +88,12 @@ impl Services {
             tokio::pin!(rung);
             rung.as_mut().enable();
             let (found, is_there) = look()?;
-            if is_there || *going.borrow_and_update() || clock::timer_now() >= until {
+            if is_there || *stage.borrow() >= Stage::Going || clock::timer_now() >= until {
                 return Ok((found, is_there));
             }
             tokio::select! {
                 () = rung => {}
-                _ = going.changed() => {}
+                () = gate::reached(stage, Stage::Going) => {}
                 () = time::sleep_until(until) => {}
             }
         }

@@ -26,7 +26,7 @@ use crate::{
             header, time as times,
             worker::{self as convert, Speaker},
         },
-        gate::{self, Gate},
+        gate::{self, Gate, Stage},
         status::Refusal,
     },
 };
@@ -72,11 +72,6 @@ enum End {
     GoingAway,
 }
 
-/// Comes back when the server is about to stop.
-async fn is_going(going: &mut tokio::sync::watch::Receiver<bool>) {
-    let _ = going.wait_for(|going| *going).await;
-}
-
 impl Work {
     /// Runs until one side ends it.
     pub(super) async fn live(mut self, opened: v1::Opened, mut inbox: Streaming<v1::WorkRequest>, outbox: Outbox) {
@@ -97,7 +92,7 @@ impl Work {
             End::Gone => {}
             End::Refused(refusal) => {
                 let status = refusal.into_status(self.gate.basis("", None, &self.verdict).header());
-                let _ = outbox.send(Err(status)).await;
+                let _ = self.deliver(&outbox, Err(status)).await;
             }
             End::GoingAway => {
                 let going = v1::GoingAway { reconnect_after: Some(times::duration(RECONNECT_AFTER)) };
@@ -113,7 +108,7 @@ impl Work {
         outbox: &Outbox,
         awaited: &mut JoinSet<Awaited>,
     ) -> End {
-        let mut going = self.gate.settings.going.clone();
+        let stage = self.gate.settings.stage.clone();
         let mut recheck = time::interval(RECHECK);
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -131,7 +126,7 @@ impl Work {
                     None => Err(End::Refused(Box::new(gate::refused(Refused::NoOwner)))),
                 },
                 _ = recheck.tick() => self.recheck(outbox).await,
-                () = is_going(&mut going) => Err(End::GoingAway),
+                () = gate::reached(&stage, Stage::Going) => Err(End::GoingAway),
             };
             if let Err(end) = turn {
                 return end;
@@ -249,7 +244,7 @@ impl Work {
                     header: Some(basis.answered(&answer)),
                     kind: Some(Kind::Ack(v1::Ack { refused: None })),
                 };
-                outbox.send(Ok(ack)).await.map_err(|_| End::Gone)
+                self.deliver(outbox, Ok(ack)).await
             }
             Err(refused) => {
                 let refusal = Refusal::of_refused(refused, awaited.leaf_name);
@@ -264,7 +259,7 @@ impl Work {
         let refused = refusal.into_rpc(header.clone());
         let ack = v1::Ack { refused: Some(refused) };
         let message = v1::WorkResponse { header: Some(header), kind: Some(Kind::Ack(ack)) };
-        outbox.send(Ok(message)).await.map_err(|_| End::Gone)
+        self.deliver(outbox, Ok(message)).await
     }
 
     /// Something that the engine orders.
@@ -334,6 +329,14 @@ impl Work {
     async fn say(&self, outbox: &Outbox, request_id: &str, kind: Kind) -> Result<(), End> {
         let header = self.gate.basis(request_id, None, &self.verdict).read();
         let message = v1::WorkResponse { header: Some(header), kind: Some(kind) };
-        outbox.send(Ok(message)).await.map_err(|_| End::Gone)
+        self.deliver(outbox, Ok(message)).await
+    }
+
+    /// Waits for the worker to read, but not beyond the server's own end.
+    async fn deliver(&self, outbox: &Outbox, message: Result<v1::WorkResponse, Status>) -> Result<(), End> {
+        tokio::select! {
+            sent = outbox.send(message) => sent.map_err(|_| End::Gone),
+            () = gate::reached(&self.gate.settings.stage, Stage::Cut) => Err(End::Gone),
+        }
     }
 }
