@@ -313,8 +313,14 @@ impl Engine {
     fn hand_out(&mut self, work: &mut Work) {
         let mut closed = BTreeSet::new();
         while let Some((command, session_id)) = self.next_start(&mut closed) {
+            let before = self.revision;
             self.apply_system(work, &command);
             let SystemCommand::StartAttempt { run_id, .. } = command else { return };
+            if self.revision == before {
+                // What stands as ready may start, so this cannot be; but asking again would ask for ever.
+                tracing::error!(%run_id, "a run that stood as ready could not start; report this");
+                return;
+            }
             if let Some(run) = self.state.run(run_id) {
                 work.output.orders.push((session_id, Order::Assign(Box::new(Assignment::of(run)))));
             }
