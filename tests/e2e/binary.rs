@@ -12,7 +12,7 @@ use std::{
 use semel_client::{Client, Credentials, Options, RetryOptions};
 use tokio::process::{Child, Command};
 
-use super::crew::in_time;
+use super::harness::in_time;
 
 /// How often a condition is looked at that tells nobody when it comes true.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

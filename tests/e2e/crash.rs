@@ -11,8 +11,9 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     binary::{ServerProcess, signal, some_moment, until},
-    crew::{RawWorker, fresh_id, hello, in_time, reason, succeeded},
-    harness::{job, run_job, spec},
+    harness::{in_time, job, run_job, spec},
+    raw_worker::{RawWorker, hello_again, succeeded},
+    wire::{Wire, fresh},
 };
 
 /// How often the server is killed, and for how long altogether at most.
@@ -213,11 +214,11 @@ async fn a_worker_that_wakes_after_its_lease_has_no_say_any_more() {
 
     // The late report, word for word, from the worker that held the attempt.
     let secret = std::fs::read_to_string(server.secret_file()).expect("the secret");
-    let hello = v1::Hello { app: "pay".to_owned(), ..hello(&before.attempts[0].worker_id, "exec", 0) };
-    let mut late = RawWorker::open_at(&format!("http://{}", server.address), secret.trim_end(), hello).await;
-    let late = late.as_mut().unwrap_or_else(|status| panic!("{}", reason(status)));
+    let wire = Wire::to(&format!("http://{}", server.address)).await.bearer(secret.trim_end());
+    let hello = hello_again(&before.attempts[0].worker_id, "exec", 0);
+    let mut late = RawWorker::open(&wire, hello).await.expect("the stream opens");
     let assignment = v1::Assignment { run_id: run_id.clone(), attempt: 1, ..Default::default() };
-    let (_, outcome) = late.report_as(&fresh_id(), succeeded(&assignment, "late")).await;
-    assert_eq!(outcome.expect_err("refused").reason(), Some("LEASE_STALE"));
+    let refused = late.submit(&fresh(), succeeded(&assignment, "late")).await.expect_err("refused");
+    assert_eq!(refused.reason, "LEASE_STALE");
     assert_eq!(run_of(&client, &run_id).await, before);
 }

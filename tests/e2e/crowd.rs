@@ -9,13 +9,13 @@ use tokio::task::JoinSet;
 
 use super::{
     harness::{TestServer, run_job},
-    wire::{Pay, Wire, arrival, essence, fresh, payload, settle},
+    wire::{PayByWire, Wire, arrival, essence, fresh, payload, settle},
 };
 
 const COPIES: usize = 1000;
 const CONNECTIONS: usize = 8;
 
-async fn connections(pay: &Pay) -> Vec<Wire> {
+async fn connections(pay: &PayByWire) -> Vec<Wire> {
     let mut wires = Vec::new();
     for _ in 0..CONNECTIONS {
         wires.push(pay.connect_again().await);
@@ -31,7 +31,7 @@ async fn a_thousand_copies_of_one_call_over_eight_connections_make_one_run() {
         settings.data = Data::Directory { path: folder.path().join("data"), map_size: 64 << 20 };
         settings.keyring = None;
     });
-    let pay = Pay::on(server.await).await;
+    let pay = PayByWire::on(server.await).await;
     let (wires, id) = (connections(&pay).await, fresh());
     let mut calls = JoinSet::new();
     for number in 0..COPIES {
@@ -57,7 +57,7 @@ async fn a_thousand_copies_of_one_call_over_eight_connections_make_one_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_calls_each_sent_several_times_make_one_run_each() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let (wires, ids) = (connections(&pay).await, (0..40).map(|_| fresh()).collect::<Vec<_>>());
     let mut calls = JoinSet::new();
     for (number, wire) in wires.iter().cycle().take(400).enumerate() {

@@ -16,9 +16,9 @@ use tonic_reflection::pb::v1::{
 use super::{
     dynamic::{self, body, call, header, methods, mutations, path, under},
     harness::{MODES, TestServer, run_job},
-    raw_worker::{RawWorker, hello},
+    raw_worker::{RawWorker, hello, log, succeeded},
     samples::Stage,
-    wire::{Pay, Refused, Wire, auth_status, fresh, id_at, settle},
+    wire::{PayByWire, Refused, Wire, auth_status, fresh, id_at, settle},
 };
 
 async fn stage() -> (TestServer, Wire, Stage) {
@@ -242,7 +242,7 @@ async fn every_method_refuses_an_anonymous_caller() {
 
 #[tokio::test]
 async fn reflection_refuses_an_anonymous_caller_and_health_answers_everybody() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let list = || {
         let message = MessageRequest::ListServices(String::new());
         ServerReflectionRequest { host: String::new(), message_request: Some(message) }
@@ -299,18 +299,18 @@ async fn every_message_of_a_stream(server: &TestServer, wire: &Wire, expected: A
     wire.served(&fresh(), create).await;
     let run = || v1::RunJobRequest { app: "pay".to_owned(), ..run_job("settle") };
     let run_id = wire.served(&fresh(), run()).await.run_id;
-    let (mut worker, _) = RawWorker::open_as(wire, hello("echo", 1), expected).await.expect("opens");
+    let mut worker = RawWorker::open_as(wire, hello("echo", 1), expected).await.expect("opens");
     let assignment = worker.assignment().await;
     assert_eq!(assignment.run_id, run_id);
-    worker.submit(&fresh(), RawWorker::log(&assignment, "a line")).await.expect("it is taken");
+    worker.report(log(&assignment, "a line")).await;
     wire.served(&fresh(), v1::CancelRunRequest { app: "pay".to_owned(), run_id, ..Default::default() }).await;
-    worker.cancel().await;
-    worker.submit(&fresh(), RawWorker::succeeded(&assignment)).await.expect("it is taken");
-    let late = worker.submit(&fresh(), RawWorker::succeeded(&assignment)).await.expect_err("it has ended");
+    worker.cancel_order().await;
+    worker.report(succeeded(&assignment, "")).await;
+    let late = worker.submit(&fresh(), succeeded(&assignment, "")).await.expect_err("it has ended");
     assert_eq!((late.reason.as_str(), late.auth()), ("LEASE_STALE", expected));
-    assert!(!worker.has_assignment().await);
+    assert!(worker.unasked().await.is_empty());
     server.running().drain().await;
-    worker.find(|message| matches!(message.kind, Some(v1::work_response::Kind::GoingAway(_))).then_some(())).await;
+    worker.going_away().await;
     let refused = Refused::of(&settle(&wire.clone(), &fresh()).await.expect_err("it drains"));
     assert_ne!(refused.auth(), AuthStatus::Unspecified);
 }

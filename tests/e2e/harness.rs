@@ -1,7 +1,7 @@
 //! A server in this process on a free port, clients for it, and what most tests begin with. Holds no assertion about
 //! behaviour.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use semel_client::{Client, Credentials, Options, RetryOptions, v1};
 use semel_server::{
@@ -13,6 +13,11 @@ use semel_server::{
 
 /// What everything below waits at most. Only a bound: nothing waits for its own sake.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bounds whatever is awaited.
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("in time")
+}
 
 /// A server that can be restarted on the same data, and the secret of its admin.
 pub(crate) struct TestServer {

@@ -8,7 +8,7 @@ use semel_server::{
     auth::KeyringError,
     server::{self, ADMIN_SECRET_FILE, Data, Error, KEYS_FILE, Running, Settings},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request};
 use tonic_health::{
@@ -21,8 +21,10 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::{
-    crew::{Pay, hello, in_time, refers_to, seconds, succeeded},
-    harness::{TestServer, job, run_job, spec},
+    crew::PayByClient,
+    harness::{TestServer, in_time, job, run_job, spec},
+    raw_worker::{hello_again, refers_to, succeeded},
+    wire::{Refused, seconds},
 };
 
 fn on_disk(path: &Path) -> Settings {
@@ -57,7 +59,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 #[tokio::test]
 async fn a_restart_keeps_everything_that_was_acknowledged() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut pay = Pay::with(put_on_disk(folder.path())).await;
+    let mut pay = PayByClient::with(put_on_disk(folder.path())).await;
     job(&pay.client, "settle", v1::JobSpec { labels: [("a".to_owned(), "b".to_owned())].into(), ..spec("p") }).await;
     let token = v1::IssueTokenRequest { app: "pay".to_owned(), secret: pay.secret.clone(), ..Default::default() };
     let token = pay.client.issue_token(token).await.expect("a token");
@@ -89,20 +91,21 @@ async fn a_restart_keeps_everything_that_was_acknowledged() {
     assert!(pay.server.admin().await.list_apps(v1::ListAppsRequest::default()).await.is_ok(), "and the admin's secret");
     assert_eq!(pay.run(&done).await.state(), RunState::Succeeded);
 
-    let mut back = pay.worker_again(v1::Hello { held: vec![refers_to(&held_work)], ..hello(&worker.id, "p", 2) }).await;
+    let mut back =
+        pay.worker_again(v1::Hello { held: vec![refers_to(&held_work)], ..hello_again(&worker.id, "p", 2) }).await;
     assert!(back.opened.stale.is_empty(), "the lease outlived the restart");
     back.report(succeeded(&held_work, "")).await;
     assert_eq!(pay.run(&held).await.attempts.len(), 1);
 }
 
-async fn far_ahead(pay: &Pay) -> Option<prost_types::Timestamp> {
+async fn far_ahead(pay: &PayByClient) -> Option<prost_types::Timestamp> {
     let info = pay.client.get_server_info(v1::GetServerInfoRequest::default()).await.expect("an answer");
     let now = info.header.expect("a header").server_time.expect("a time");
     Some(prost_types::Timestamp { seconds: now.seconds + 86_400, nanos: 0 })
 }
 
 /// All that the app has, as the server shows it.
-async fn everything(pay: &Pay) -> (v1::App, Vec<v1::Job>, Vec<v1::Run>, Vec<v1::RequestRecord>) {
+async fn everything(pay: &PayByClient) -> (v1::App, Vec<v1::Job>, Vec<v1::Run>, Vec<v1::RequestRecord>) {
     let app = pay.client.get_app(v1::GetAppRequest::default()).await.expect("the app").app.expect("an app");
     let jobs = pay.client.list_jobs(v1::ListJobsRequest::default()).await.expect("jobs").jobs;
     let mut runs = Vec::new();
@@ -126,7 +129,7 @@ async fn health(server: &TestServer) -> Result<ServingStatus, tonic::Status> {
 
 #[tokio::test]
 async fn health_needs_no_credentials_and_says_when_the_server_drains() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     assert!(matches!(health(&pay.server).await, Ok(ServingStatus::Serving)));
     pay.server.running().drain().await;
     assert!(matches!(health(&pay.server).await, Ok(ServingStatus::NotServing)));
@@ -159,15 +162,14 @@ async fn reflect(server: &TestServer, bearer: &str) -> Result<Vec<String>, tonic
 
 #[tokio::test]
 async fn reflection_lists_the_services_to_whoever_has_credentials() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let names = reflect(&pay.server, &pay.secret).await.expect("a list");
     for name in ["App", "Auth", "Job", "Run", "Request", "Worker", "Server"] {
         assert!(names.contains(&format!("semel.v1.{name}Service")), "{name}: {names:?}");
     }
     assert!(names.contains(&"grpc.health.v1.Health".to_owned()), "{names:?}");
     let refused = reflect(&pay.server, "").await.expect_err("nobody");
-    assert_eq!(refused.code(), Code::Unauthenticated);
-    assert_eq!(super::crew::reason(&refused), "CREDENTIALS_MISSING");
+    Refused::of(&refused).expect_with(Code::Unauthenticated, "CREDENTIALS_MISSING", v1::AuthStatus::Missing);
 }
 
 /// Ends a server; gives how long that took.
@@ -179,7 +181,7 @@ async fn end(running: Running) -> Duration {
 
 #[tokio::test]
 async fn an_idle_worker_and_a_waiting_caller_hold_no_shutdown_up() {
-    let mut pay = Pay::start().await;
+    let mut pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let run_id = pay.submit("settle").await;
     let mut worker = pay.worker("q", 1).await;
@@ -201,7 +203,7 @@ async fn an_idle_worker_and_a_waiting_caller_hold_no_shutdown_up() {
 async fn a_caller_that_reads_nothing_is_not_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let change = put_on_disk(folder.path());
-    let mut pay = Pay::with(|settings| {
+    let mut pay = PayByClient::with(|settings| {
         change(settings);
         settings.drain_timeout = Duration::from_millis(300);
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use semel_client::v1::{self, AuthMethod, AuthStatus, Role, work_request, work_response::Kind};
+use semel_client::v1::{self, AuthMethod, AuthStatus, Role, work_request};
 use semel_core::{
     app::{AppPattern, Grant, Role as CoreRole},
     id::{AppName, Millis},
@@ -15,16 +15,16 @@ use super::{
     harness::{TestServer, run_job, spec},
     raw_worker::{RawWorker, hello},
     samples::Stage,
-    wire::{Pay, Refused, Wire, auth_status, fresh, millis, seconds, settle, wall},
+    wire::{PayByWire, Refused, Wire, auth_status, fresh, millis, seconds, settle, wall},
 };
 
 async fn check(wire: &Wire) -> v1::AuthResult {
     wire.served("", v1::CheckAuthRequest::default()).await.auth.expect("a verdict")
 }
 
-async fn still() -> (Pay, ManualClock) {
+async fn still() -> (PayByWire, ManualClock) {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    (Pay::on(server).await, clock)
+    (PayByWire::on(server).await, clock)
 }
 
 async fn is_barred(wire: &Wire, reason: &str, status: AuthStatus) {
@@ -37,13 +37,13 @@ fn for_pay() -> v1::RunJobRequest {
     v1::RunJobRequest { app: "pay".to_owned(), ..run_job("settle") }
 }
 
-async fn permissive() -> Pay {
+async fn permissive() -> PayByWire {
     let server = TestServer::with(|settings| {
         let pay = AppName::parse("pay").expect("a name");
         settings.auth_mode = Mode::Permissive;
         settings.anonymous = vec![Grant { role: CoreRole::Submitter, apps: AppPattern::One(pay) }];
     });
-    Pay::on(server.await).await
+    PayByWire::on(server.await).await
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn permissive_refuses_bad_credentials_and_knows_good_ones() {
 #[tokio::test]
 async fn off_serves_everybody_and_says_so() {
     let server = TestServer::with(|settings| settings.auth_mode = Mode::Off).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     for wire in [&pay.nobody, &pay.pay, &pay.nobody.bearer("rubbish"), &pay.nobody.authorization("Basic x")] {
         let answer = wire.served(&fresh(), for_pay()).await;
         assert_eq!(auth_status(answer.header.as_ref()), AuthStatus::NotRequired);
@@ -176,7 +176,7 @@ async fn each_role_may_call_what_it_may_and_nothing_else() {
 
 #[tokio::test]
 async fn a_grant_on_a_prefix_holds_what_lies_below_it_and_not_its_neighbours() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let grants = vec![v1::Grant { role: Role::Admin.into(), apps: "pay/*".to_owned() }];
     let create = v1::CreateAppRequest { app: "lead".to_owned(), grants, ..Default::default() };
     let lead = pay.nobody.bearer(&pay.admin.served(&fresh(), create).await.secret);
@@ -221,7 +221,7 @@ async fn a_token_lives_as_long_as_it_was_issued_for() {
 
 #[tokio::test]
 async fn a_token_can_be_narrowed_and_never_widened() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let token = pay.pay.served("", lifetime(60, &[Role::Viewer])).await.token;
     let viewer = pay.nobody.bearer(&token);
     let refused = viewer.refused(&fresh(), run_job("settle")).await;
@@ -267,7 +267,7 @@ async fn tokens_are_taken_back_one_by_one_or_all_at_once() {
 
 #[tokio::test]
 async fn what_was_taken_back_stays_so_over_a_restart() {
-    let mut pay = Pay::start().await;
+    let mut pay = PayByWire::start().await;
     let issued = pay.pay.served("", lifetime(3600, &[])).await;
     let target = Some(v1::revoke_token_request::Target::TokenId(issued.token_id));
     pay.pay.served(&fresh(), v1::RevokeTokenRequest { target, ..Default::default() }).await;
@@ -356,23 +356,19 @@ async fn guesses_at_an_apps_secret_back_off_and_the_right_one_passes() {
 async fn a_stream_is_told_before_its_credentials_end_and_when_they_do() {
     let (pay, clock) = still().await;
     let short = pay.pay.served("", lifetime(50, &[])).await.token;
-    let (mut worker, _) = RawWorker::open(&pay.nobody.bearer(&short), hello("echo", 1)).await.expect("opens");
-    let notice = |message: &v1::WorkResponse| match &message.kind {
-        Some(Kind::AuthNotice(notice)) => notice.auth.as_ref().map(v1::AuthResult::status),
-        _ => None,
-    };
-    assert_eq!(worker.find(notice).await, AuthStatus::Expiring);
+    let mut worker = RawWorker::open(&pay.nobody.bearer(&short), hello("echo", 1)).await.expect("opens");
+    assert_eq!(worker.notice().await.status(), AuthStatus::Expiring);
     let longer = pay.pay.served("", lifetime(100, &[])).await.token;
     let fresh_ones = work_request::Kind::Reauthenticate(v1::Reauthenticate { token: longer });
-    worker.say("", fresh_ones.clone()).await;
-    assert!(!worker.has_assignment().await, "nothing ended");
+    worker.say(fresh_ones.clone()).await;
+    assert!(worker.unasked().await.is_empty(), "nothing ended");
     clock.advance(Millis::from_secs(50));
     // The first ones have ended by now. Fresh ones are judged when they come.
-    worker.say("", fresh_ones).await;
-    assert_eq!(worker.find(notice).await, AuthStatus::Expiring, "the fresh ones are good, and end soon as well");
+    worker.say(fresh_ones).await;
+    assert_eq!(worker.notice().await.status(), AuthStatus::Expiring, "the fresh ones are good, and end soon as well");
     worker.expect(AuthStatus::Expired);
     clock.advance(Millis::from_secs(50));
-    assert_eq!(worker.find(notice).await, AuthStatus::Expired);
-    let status = worker.next().await.expect_err("the stream ends");
+    assert_eq!(worker.notice().await.status(), AuthStatus::Expired);
+    let status = worker.end().await.1.expect_err("the stream ends");
     Refused::of(&status).expect_with(Code::Unauthenticated, "CREDENTIALS_EXPIRED", AuthStatus::Expired);
 }

@@ -14,8 +14,8 @@ use tonic::Code;
 
 use super::{
     harness::{TestServer, run_job, spec},
-    raw_worker::{RawWorker, hello},
-    wire::{Pay, fresh, id_at, settle, wall},
+    raw_worker::{RawWorker, hello, log, succeeded},
+    wire::{PayByWire, fresh, id_at, settle, wall},
 };
 
 /// gRPC clients take no larger message by default.
@@ -81,9 +81,9 @@ async fn all<L: List>(wire: &super::wire::Wire, list: &L) -> Vec<String> {
     whole
 }
 
-async fn still() -> (Pay, ManualClock) {
+async fn still() -> (PayByWire, ManualClock) {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    (Pay::on(server).await, clock)
+    (PayByWire::on(server).await, clock)
 }
 
 fn labels(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
@@ -153,7 +153,7 @@ async fn runs_are_listed_the_newest_first_by_job_state_label_and_time() {
 
 #[tokio::test]
 async fn jobs_are_listed_by_name_prefix_label_and_pause() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let names = ["alpha", "alpha-two", "beta", "gamma"];
     for (number, name) in names.iter().enumerate() {
         let labels = labels(&[("even", if number % 2 == 0 { "yes" } else { "no" })]);
@@ -176,7 +176,7 @@ async fn jobs_are_listed_by_name_prefix_label_and_pause() {
 
 #[tokio::test]
 async fn apps_are_listed_by_name_and_prefix_to_those_who_may_see_them() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     for app in ["pay/eu", "pay/us", "payroll", "shop"] {
         let create = v1::CreateAppRequest { app: app.to_owned(), ..Default::default() };
         pay.admin.served(&fresh(), create).await;
@@ -225,12 +225,12 @@ async fn requests_are_listed_the_newest_first_by_method_caller_and_time() {
 
 #[tokio::test]
 async fn a_log_is_read_on_from_where_its_page_ended() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let run_id = settle(&pay.pay, &fresh()).await.expect("a run").run_id;
-    let (mut worker, _) = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
+    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
     let assignment = worker.assignment().await;
     for line in ["a", "b", "c", "d", "e"] {
-        worker.submit(&fresh(), RawWorker::log(&assignment, line)).await.expect("it is taken");
+        worker.report(log(&assignment, line)).await;
     }
     let request = |size, token: &str| v1::GetRunLogsRequest {
         run_id: run_id.clone(),
@@ -245,8 +245,8 @@ async fn a_log_is_read_on_from_where_its_page_ended() {
         token = answer.page.expect("a page").next_page_token;
     }
     assert_eq!(text, b"abcde");
-    worker.submit(&fresh(), RawWorker::log(&assignment, "f")).await.expect("it is taken");
-    worker.submit(&fresh(), RawWorker::succeeded(&assignment)).await.expect("it is taken");
+    worker.report(log(&assignment, "f")).await;
+    worker.report(succeeded(&assignment, "")).await;
     let last = pay.pay.served("", request(2, &token)).await;
     assert_eq!(last.chunks.iter().map(|chunk| &chunk.data[..]).collect::<Vec<_>>(), [b"f"]);
     assert!(last.complete && last.page.expect("a page").next_page_token.is_empty());
@@ -275,7 +275,7 @@ async fn takes_only_its_own<L: List>(wire: &super::wire::Wire, list: &L, tokens:
 
 #[tokio::test]
 async fn a_page_token_of_another_list_or_none_at_all_is_refused() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let create = v1::CreateJobRequest {
         app: "pay".to_owned(),
         job: "close".to_owned(),
@@ -328,7 +328,7 @@ async fn a_page_token_of_another_list_or_none_at_all_is_refused() {
 
 #[tokio::test]
 async fn a_page_is_bounded_in_bytes() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let data = Bytes::from(vec![7; 1 << 20]);
     let mut names = vec!["settle".to_owned()];
     for number in 0..7 {
@@ -346,7 +346,7 @@ async fn a_page_is_bounded_in_bytes() {
 
 #[tokio::test]
 async fn a_page_has_fifty_items_if_nothing_is_said_and_a_thousand_at_most() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let mut calls = JoinSet::new();
     for _ in 0..1001 {
         let wire = pay.pay.clone();

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{
     binary::{ServerProcess, semel, signal, until},
-    crew::in_time,
+    harness::in_time,
+    wire::fresh,
 };
 
 /// A server with the app `pay`.
@@ -49,7 +50,7 @@ async fn a_run_by_hand_from_its_app_to_its_log() {
     exec_job(&server, "broken", "exit 3").await;
     let mut worker = server.worker("pay", "w1");
 
-    let id = uuid::Uuid::now_v7().to_string();
+    let id = fresh();
     let mut runs = Vec::new();
     for disposition in ["EXECUTED", "REPLAYED"] {
         let command = ["run", "submit", "hello", "--app", "pay", "--wait", "--request-id", &id];

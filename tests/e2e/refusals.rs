@@ -20,9 +20,9 @@ use tonic::{Code, Status};
 
 use super::{
     harness::{TestServer, run_job, spec},
-    raw_worker::{RawWorker, hello},
+    raw_worker::{RawWorker, failed_plainly, hello, log, succeeded},
     valve::{Valve, Which},
-    wire::{DETAILS_BYTES_MAX, Pay, Refused, Wire, fresh, id_at, millis, payload, seconds, settle, wall},
+    wire::{DETAILS_BYTES_MAX, PayByWire, Refused, Wire, fresh, id_at, millis, payload, seconds, settle, wall},
 };
 
 async fn rejected<M: Method>(wire: &Wire, message: M, code: Code, reason: &str) -> Refused {
@@ -40,7 +40,7 @@ async fn barred(wire: &Wire, reason: &str, auth: AuthStatus) {
 
 #[tokio::test]
 async fn credentials_that_are_missing_malformed_or_invalid() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     barred(&pay.nobody, "CREDENTIALS_MISSING", AuthStatus::Missing).await;
     barred(&pay.nobody.authorization(""), "CREDENTIALS_MISSING", AuthStatus::Missing).await;
     for rubbish in ["Basic dXNlcjpwYXNz", "Bearer", "Bearer rubbish", "Bearer sk_short"] {
@@ -57,7 +57,7 @@ async fn credentials_that_are_missing_malformed_or_invalid() {
 #[tokio::test]
 async fn credentials_that_have_expired_or_were_revoked() {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let issue = v1::IssueTokenRequest { lifetime: seconds(60), ..Default::default() };
     let (short, long) = (pay.pay.served("", issue).await, pay.pay.served("", v1::IssueTokenRequest::default()).await);
     clock.advance(Millis::from_secs(60));
@@ -96,7 +96,7 @@ async fn the_authority_cannot_be_asked_while_the_store_is_being_loaded() {
 
 #[tokio::test]
 async fn what_is_not_allowed() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let refused =
         pay.pay.refused(&fresh(), v1::CreateAppRequest { app: "pay/x".to_owned(), ..Default::default() }).await;
     refused.expect_with(Code::PermissionDenied, "FORBIDDEN", AuthStatus::Forbidden);
@@ -112,7 +112,7 @@ async fn what_is_not_allowed() {
 #[tokio::test]
 async fn too_many_failed_attempts() {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let guesser = pay.nobody.bearer("rubbish");
     for _ in 0..11 {
         barred(&guesser, "CREDENTIALS_MALFORMED", AuthStatus::Malformed).await;
@@ -127,7 +127,7 @@ async fn too_many_failed_attempts() {
 #[tokio::test]
 async fn ids_that_cannot_be_taken() {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let now = wall(&clock);
     let refuse = async |id: &str, code, reason: &str| {
         let refused = pay.pay.refused(id, run_job("settle")).await;
@@ -155,7 +155,7 @@ async fn ids_that_cannot_be_taken() {
 #[tokio::test]
 async fn the_server_is_overloaded() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     valve.shut(Which::Requests);
     let (wire, held) = (pay.pay.clone(), fresh());
     let (first, first_id) = (wire.clone(), held.clone());
@@ -178,7 +178,7 @@ async fn the_server_is_overloaded() {
 }
 
 /// Waits until the engine takes messages again.
-async fn engine_is_idle(pay: &Pay) {
+async fn engine_is_idle(pay: &PayByWire) {
     while pay.server.running().engine().read(|_| ()).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -187,7 +187,7 @@ async fn engine_is_idle(pay: &Pay) {
 #[tokio::test]
 async fn the_app_has_reached_its_quota() {
     let server = TestServer::with(|settings| settings.engine.limits.live_runs_per_app_max = 2).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     for _ in 0..2 {
         settle(&pay.pay, &fresh()).await.expect("within the bound");
     }
@@ -201,12 +201,12 @@ async fn the_app_has_reached_its_quota() {
 
 #[tokio::test]
 async fn the_server_drains() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let done = fresh();
     settle(&pay.pay, &done).await.expect("a run");
-    let (mut worker, _) = RawWorker::open(&pay.pay, hello("other", 1)).await.expect("opens");
+    let mut worker = RawWorker::open(&pay.pay, hello("other", 1)).await.expect("opens");
     pay.server.running().drain().await;
-    worker.find(|message| matches!(message.kind, Some(v1::work_response::Kind::GoingAway(_))).then_some(())).await;
+    worker.going_away().await;
     let id = fresh();
     pay.pay.refused(&id, run_job("settle")).await.expect(Code::Unavailable, "DRAINING");
     assert_eq!(pay.pay.look_up(&id).await.request.expect("a record").state(), v1::RequestState::Unknown);
@@ -217,7 +217,7 @@ async fn the_server_drains() {
 #[tokio::test]
 async fn nobody_owns_the_shard() {
     let (server, _) = TestServer::with_manual_clock(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     pay.server.memory().inject(Fault::FailNextCommit { applied: false });
     for _ in 0..3 {
         pay.pay.refused(&fresh(), run_job("settle")).await.expect(Code::Unavailable, "NO_OWNER");
@@ -229,7 +229,7 @@ async fn nobody_owns_the_shard() {
 #[tokio::test]
 async fn the_deadline_passes_while_the_call_is_under_way() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     valve.shut(Which::Requests);
     let id = fresh();
     let refused = Refused::of(&timed_out(&pay.pay, &id).await);
@@ -256,26 +256,26 @@ async fn timed_out(wire: &Wire, id: &str) -> Status {
 
 #[tokio::test]
 async fn an_attempt_that_is_no_longer_the_workers() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     settle(&pay.pay, &fresh()).await.expect("a run");
-    let (mut worker, _) = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
+    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
     let assignment = worker.assignment().await;
     let (id, late) = (fresh(), fresh());
-    worker.submit(&id, RawWorker::succeeded(&assignment)).await.expect("the first report is taken");
-    let refused = worker.submit(&late, RawWorker::failed(&assignment)).await.expect_err("the state binds");
+    worker.submit(&id, succeeded(&assignment, "")).await.expect("the first report is taken");
+    let refused = worker.submit(&late, failed_plainly(&assignment)).await.expect_err("the state binds");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
     assert_eq!(refused.header.request_id, late);
-    let refused = worker.submit(&fresh(), RawWorker::log(&assignment, "late")).await.expect_err("so does the log");
+    let refused = worker.submit(&fresh(), log(&assignment, "late")).await.expect_err("so does the log");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
     let other = v1::Assignment { run_id: fresh(), ..assignment };
-    let refused = worker.submit(&fresh(), RawWorker::succeeded(&other)).await.expect_err("no such run");
+    let refused = worker.submit(&fresh(), succeeded(&other, "")).await.expect_err("no such run");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
     assert_eq!(pay.pay.runs().await[0].state(), v1::RunState::Succeeded);
 }
 
 #[tokio::test]
 async fn invalid_fields_are_told_all_at_once() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let spec = v1::JobSpec {
         processor: String::new(),
         max_running: -1,
@@ -317,7 +317,7 @@ async fn invalid_fields_are_told_all_at_once() {
 
 #[tokio::test]
 async fn details_stay_small_whatever_the_caller_sends() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let labels = (0..500).map(|number| (format!("{number:0>200}"), "v".repeat(500))).collect();
     let request = v1::RunJobRequest { labels, ..run_job(&"j".repeat(3000)) };
     let Err(status) = pay.pay.send(&fresh(), request).await else { panic!("it was served") };
@@ -334,7 +334,7 @@ async fn details_stay_small_whatever_the_caller_sends() {
 
 #[tokio::test]
 async fn wrong_state_no_such_thing_etag_lost() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let job = |job: &str| v1::GetJobRequest { job: job.to_owned(), ..Default::default() };
     rejected(&pay.pay, job("none"), Code::NotFound, "NOT_FOUND").await.says("what", "job").says("name", "pay/none");
     let run_id = fresh();
@@ -371,7 +371,7 @@ async fn wrong_state_no_such_thing_etag_lost() {
 
 #[tokio::test]
 async fn a_refused_stream_is_refused_like_a_call() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let refuse =
         async |wire: &Wire, hello| Refused::of(&RawWorker::open(wire, hello).await.err().expect("it is refused"));
     let missing = refuse(&pay.nobody, hello("echo", 1)).await;
@@ -388,7 +388,7 @@ async fn a_refused_stream_is_refused_like_a_call() {
 
 #[tokio::test]
 async fn a_refusal_answers_the_request_that_it_refuses() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let mut calls = JoinSet::new();
     for _ in 0..100 {
         let wire = pay.pay.clone();

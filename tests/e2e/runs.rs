@@ -10,8 +10,10 @@ use semel_client::{
 use semel_core::id::Millis;
 
 use super::{
-    crew::{Pay, failed, failed_plainly, seconds, succeeded},
-    harness::{job, run_job, spec},
+    crew::PayByClient,
+    harness::{in_time, job, run_job, spec},
+    raw_worker::{failed, failed_plainly, let_go, succeeded},
+    wire::{fresh, seconds},
 };
 
 fn after(time: Option<prost_types::Timestamp>, seconds: i64) -> Option<prost_types::Timestamp> {
@@ -19,12 +21,12 @@ fn after(time: Option<prost_types::Timestamp>, seconds: i64) -> Option<prost_typ
 }
 
 /// The time by the server's clock.
-async fn server_time(pay: &Pay) -> Option<prost_types::Timestamp> {
+async fn server_time(pay: &PayByClient) -> Option<prost_types::Timestamp> {
     let info = pay.client.get_server_info(v1::GetServerInfoRequest::default()).await.expect("an answer");
     info.header.expect("a header").server_time
 }
 
-async fn kinds(pay: &Pay, run_id: &str) -> Vec<Why> {
+async fn kinds(pay: &PayByClient, run_id: &str) -> Vec<Why> {
     pay.explain(run_id).await.iter().map(v1::RunExplanation::kind).collect()
 }
 
@@ -36,7 +38,7 @@ fn retrying(max_attempts: i32) -> v1::JobSpec {
 
 #[tokio::test]
 async fn a_run_waits_for_its_start_time() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 1).await;
     let start_time = after(server_time(&pay).await, 20);
@@ -60,7 +62,7 @@ async fn a_run_waits_for_its_start_time() {
 
 #[tokio::test]
 async fn a_higher_priority_goes_first_and_equals_keep_their_order() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", v1::JobSpec { priority: 5, ..spec("p") }).await;
     job(&pay.client, "other", spec("p")).await;
     let with = |name: &str, priority| v1::RunJobRequest { priority, ..run_job(name) };
@@ -85,7 +87,7 @@ async fn a_higher_priority_goes_first_and_equals_keep_their_order() {
 
 #[tokio::test]
 async fn a_job_has_no_more_runs_going_than_it_may_and_the_others_wait() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", v1::JobSpec { max_running: 2, ..spec("p") }).await;
     job(&pay.client, "other", spec("p")).await;
     let mut worker = pay.worker("p", 9).await;
@@ -112,7 +114,7 @@ async fn a_job_has_no_more_runs_going_than_it_may_and_the_others_wait() {
 
 #[tokio::test]
 async fn a_paused_job_takes_runs_and_starts_none() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 2).await;
     let before = pay.submit("settle").await;
@@ -135,7 +137,7 @@ async fn a_paused_job_takes_runs_and_starts_none() {
 
 #[tokio::test]
 async fn failures_are_tried_again_after_a_growing_wait_until_no_attempt_is_left() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", retrying(4)).await;
     let mut worker = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
@@ -166,7 +168,7 @@ async fn failures_are_tried_again_after_a_growing_wait_until_no_attempt_is_left(
 
 #[tokio::test]
 async fn a_worker_says_that_trying_again_is_of_no_use_or_when() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", retrying(5)).await;
     let mut worker = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
@@ -185,7 +187,7 @@ async fn a_worker_says_that_trying_again_is_of_no_use_or_when() {
 
 #[tokio::test]
 async fn a_waiting_retry_can_be_hurried_and_a_finished_run_is_repeated_by_a_new_one() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", retrying(2)).await;
     let mut worker = pay.worker("p", 1).await;
     let payload = Some(v1::Payload { data: "in".into(), content_type: "text/plain".to_owned() });
@@ -220,7 +222,7 @@ async fn a_waiting_retry_can_be_hurried_and_a_finished_run_is_repeated_by_a_new_
 
 #[tokio::test]
 async fn a_run_says_why_it_is_where_it_is() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let first = pay.submit("settle").await;
     let second = pay.submit("settle").await;
@@ -237,17 +239,17 @@ async fn a_run_says_why_it_is_where_it_is() {
     let cancelling = pay.explain(&first).await;
     assert_eq!(cancelling[0].kind(), Why::Cancelling);
     assert!(cancelling[0].until.is_some(), "the grace has an end");
-    worker.report(super::crew::let_go(&work)).await;
+    worker.report(let_go(&work)).await;
     let ended = pay.explain(&first).await;
     assert_eq!((ended.len(), ended[0].kind()), (1, Why::Finished));
     assert!(ended[0].message.contains("CANCELLED") || ended[0].message.contains("cancelled"), "{}", ended[0].message);
-    let nothing = v1::ExplainRunRequest { run_id: uuid::Uuid::now_v7().to_string(), ..Default::default() };
+    let nothing = v1::ExplainRunRequest { run_id: fresh(), ..Default::default() };
     assert_eq!(pay.client.explain_run(nothing).await.expect_err("no such run").reason(), Some("NOT_FOUND"));
 }
 
 #[tokio::test]
 async fn waiting_ends_with_the_run_or_with_the_time() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let run_id = pay.submit("settle").await;
     let wait = |timeout| v1::WaitRunRequest { run_id: run_id.clone(), timeout, ..Default::default() };
@@ -271,7 +273,7 @@ async fn waiting_ends_with_the_run_or_with_the_time() {
     let mut worker = pay.worker("p", 1).await;
     let work = worker.assignment().await;
     worker.report(succeeded(&work, "42")).await;
-    let answer = super::crew::in_time(waiting).await.expect("no panic").expect("an answer");
+    let answer = in_time(waiting).await.expect("no panic").expect("an answer");
     assert!(answer.finished);
     assert_eq!(answer.run.expect("a run").result.expect("a result").data, "42");
     assert!(pay.client.wait_run(wait(None)).await.expect("an answer").finished, "at once when it has ended");
@@ -279,7 +281,7 @@ async fn waiting_ends_with_the_run_or_with_the_time() {
 
 #[tokio::test]
 async fn payloads_and_results_go_up_to_their_bound_and_no_further() {
-    let pay = Pay::with(|settings| settings.payload_bytes_max = 1000).await;
+    let pay = PayByClient::with(|settings| settings.payload_bytes_max = 1000).await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 1).await;
     let request = |bytes: usize| {
@@ -293,9 +295,8 @@ async fn payloads_and_results_go_up_to_their_bound_and_no_further() {
     let work = worker.assignment().await;
     assert_eq!(work.payload, request(1000).payload);
 
-    let (_, outcome) = worker.report_as(&super::crew::fresh_id(), succeeded(&work, &"x".repeat(1001))).await;
-    let refused = outcome.expect_err("too large");
-    assert_eq!(refused.reason(), Some("INVALID"));
+    let refused = worker.submit(&fresh(), succeeded(&work, &"x".repeat(1001))).await.expect_err("too large");
+    assert_eq!(refused.reason, "INVALID");
     assert_eq!(pay.run(&run_id).await.state(), RunState::Running);
     worker.report(succeeded(&work, &"x".repeat(1000))).await;
     let run = pay.run(&run_id).await;
@@ -304,7 +305,7 @@ async fn payloads_and_results_go_up_to_their_bound_and_no_further() {
 
 #[tokio::test]
 async fn labels_of_job_and_run_are_joined_and_found() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     job(&pay.client, "settle", v1::JobSpec { labels: [label("team", "a"), label("env", "test")].into(), ..spec("p") })
         .await;
@@ -326,7 +327,7 @@ async fn labels_of_job_and_run_are_joined_and_found() {
 
 #[tokio::test]
 async fn a_business_key_makes_one_run_of_many_requests() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 1).await;
     let keyed = |hold| {
@@ -359,7 +360,7 @@ async fn a_business_key_makes_one_run_of_many_requests() {
 /// but it does not stand still for that hour either.
 #[tokio::test]
 async fn a_wait_goes_on_while_the_machines_clock_lies_behind() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", spec("p")).await;
     let now = pay.server.running().engine().time();
     let start_time = after(server_time(&pay).await, 300);

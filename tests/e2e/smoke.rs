@@ -6,7 +6,7 @@ use semel_client::{
 };
 use tokio::sync::oneshot;
 
-use super::harness::{self, PATIENCE, TestServer};
+use super::harness::{self, TestServer, in_time};
 
 #[tokio::test]
 async fn a_run_goes_from_its_submission_to_its_result() {
@@ -28,8 +28,7 @@ async fn a_run_goes_from_its_submission_to_its_result() {
     let answer = client.run_job(request).await.expect("the run is made");
     assert_eq!(answer.header.as_ref().map(v1::ResponseHeader::disposition), Some(Disposition::Executed));
 
-    let waited = tokio::time::timeout(PATIENCE, client.wait_until_finished("pay", &answer.run_id)).await;
-    let run = waited.expect("in time").expect("the run is there");
+    let run = in_time(client.wait_until_finished("pay", &answer.run_id)).await.expect("the run is there");
     assert_eq!((run.state(), run.result), (RunState::Succeeded, Some(payload)));
 
     let logs = v1::GetRunLogsRequest { run_id: answer.run_id, ..Default::default() };

@@ -9,7 +9,7 @@ use semel_server::{
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use super::harness::{PATIENCE, TestServer};
+use super::harness::{TestServer, in_time};
 
 /// Holds back what the engine wants of its store. Open at first.
 #[derive(Clone)]
@@ -75,8 +75,7 @@ impl Valve {
     /// Waits until something is held back.
     pub(crate) async fn holds(&self) {
         let mut held = self.0.held.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, held.wait_for(|held| *held)).await;
-        waited.expect("something is held back in time").expect("the valve is there");
+        in_time(held.wait_for(|held| *held)).await.expect("the valve is there");
     }
 
     fn pass(&self, is_held: impl Fn(&Shut) -> bool) {

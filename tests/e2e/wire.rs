@@ -256,8 +256,8 @@ pub(crate) fn payload(data: &'static str) -> Option<v1::Payload> {
     Some(v1::Payload { data: Bytes::from_static(data.as_bytes()), content_type: String::new() })
 }
 
-/// A server with an app `pay`, which has a job `settle` that nobody works on.
-pub(crate) struct Pay {
+/// A server with an app `pay`, which is called without the client library and has a job `settle` that nobody works on.
+pub(crate) struct PayByWire {
     pub(crate) server: TestServer,
     /// Without credentials.
     pub(crate) nobody: Wire,
@@ -268,7 +268,7 @@ pub(crate) struct Pay {
     pub(crate) secret: String,
 }
 
-impl Pay {
+impl PayByWire {
     pub(crate) async fn start() -> Self {
         Self::on(TestServer::start().await).await
     }

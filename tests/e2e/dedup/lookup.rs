@@ -8,7 +8,7 @@ use super::{WINDOW, still};
 use crate::e2e::{
     harness::run_job,
     valve::{Valve, Which},
-    wire::{Pay, fresh, id_at, settle, wall},
+    wire::{PayByWire, fresh, id_at, settle, wall},
 };
 
 fn state(answer: &v1::GetRequestResponse) -> RequestState {
@@ -18,7 +18,7 @@ fn state(answer: &v1::GetRequestResponse) -> RequestState {
 #[tokio::test]
 async fn d10_a_request_is_unknown_then_under_way_then_done() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let id = fresh();
     let unknown = pay.pay.look_up(&id).await;
     assert_eq!((state(&unknown), unknown.response), (RequestState::Unknown, None));
@@ -60,7 +60,7 @@ async fn d10_what_is_older_than_the_window_is_expired() {
 
 #[tokio::test]
 async fn d10_the_answer_is_shown_only_to_whoever_got_it() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let id = fresh();
     settle(&pay.pay, &id).await.expect("a run");
     let by_admin = pay.admin.look_up(&id).await;
@@ -78,7 +78,7 @@ async fn d10_the_answer_is_shown_only_to_whoever_got_it() {
 
 #[tokio::test]
 async fn d10_a_look_up_shows_no_secret() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let id = fresh();
     let create = v1::CreateAppRequest { app: "shop".to_owned(), ..Default::default() };
     let secret = pay.admin.served(&id, create).await.secret;
@@ -93,7 +93,7 @@ async fn d10_a_look_up_shows_no_secret() {
 
 #[tokio::test]
 async fn d10_a_target_that_is_no_id_is_refused() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let request = v1::GetRequestRequest { target_request_id: "x".to_owned(), ..Default::default() };
     let refused = pay.pay.refused("", request).await;
     assert_eq!(refused.expect(Code::InvalidArgument, "INVALID").violations[0].0, "target_request_id");

@@ -10,20 +10,20 @@ use semel_client::v1;
 use semel_core::id::Millis;
 use semel_server::clock::ManualClock;
 
-use super::{harness::TestServer, wire::Pay};
+use super::{harness::TestServer, wire::PayByWire};
 
 const HOUR: Millis = Millis::from_secs(3600);
 /// The default window.
 const WINDOW: Millis = Millis::from_secs(24 * 3600);
 
 /// A server whose clock stands still: then nothing commits but what the test does.
-async fn still() -> (Pay, ManualClock) {
+async fn still() -> (PayByWire, ManualClock) {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    (Pay::on(server).await, clock)
+    (PayByWire::on(server).await, clock)
 }
 
 /// Lets time pass, and the server do what is due.
-async fn pass(pay: &Pay, clock: &ManualClock, by: Millis) {
+async fn pass(pay: &PayByWire, clock: &ManualClock, by: Millis) {
     clock.advance(by);
     let engine = pay.server.running().engine();
     engine.poke();
@@ -31,6 +31,6 @@ async fn pass(pay: &Pay, clock: &ManualClock, by: Millis) {
 }
 
 /// The position of the last effect.
-async fn revision(pay: &Pay) -> i64 {
+async fn revision(pay: &PayByWire) -> i64 {
     pay.pay.served("", v1::GetServerInfoRequest::default()).await.revision
 }

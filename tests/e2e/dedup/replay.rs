@@ -10,14 +10,14 @@ use tonic::Code;
 use super::{revision, still};
 use crate::e2e::{
     harness::{TestServer, run_job, spec},
-    raw_worker::{RawWorker, hello},
+    raw_worker::{RawWorker, hello, log, succeeded},
     valve::{Valve, Which},
-    wire::{Pay, Refused, arrival, essence, fresh, payload, seconds, settle},
+    wire::{PayByWire, Refused, arrival, essence, fresh, payload, seconds, settle},
 };
 
 #[tokio::test]
 async fn d1_a_mutation_without_an_id_is_refused_and_none_is_invented() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let before = revision(&pay).await;
     pay.pay.refused("", run_job("settle")).await.expect(Code::InvalidArgument, "REQUEST_ID_MISSING");
     let empty = v1::RunJobRequest { header: Some(v1::RequestHeader::default()), ..run_job("settle") };
@@ -31,14 +31,14 @@ async fn d1_a_mutation_without_an_id_is_refused_and_none_is_invented() {
 
 #[tokio::test]
 async fn d1_a_report_of_a_worker_needs_an_id_as_well() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let run_id = settle(&pay.pay, &fresh()).await.expect("a run").run_id;
-    let (mut worker, _) = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
+    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
     let assignment = worker.assignment().await;
     for (id, reason) in [("", "REQUEST_ID_MISSING"), ("x", "REQUEST_ID_MALFORMED")] {
-        let refused = worker.submit(id, RawWorker::succeeded(&assignment)).await.expect_err("refused");
+        let refused = worker.submit(id, succeeded(&assignment, "")).await.expect_err("refused");
         refused.expect(Code::InvalidArgument, reason);
-        let refused = worker.submit(id, RawWorker::log(&assignment, "a line")).await.expect_err("refused");
+        let refused = worker.submit(id, log(&assignment, "a line")).await.expect_err("refused");
         refused.expect(Code::InvalidArgument, reason);
     }
     let run = pay.pay.served("", v1::GetRunRequest { run_id, ..Default::default() }).await.run.expect("a run");
@@ -76,7 +76,7 @@ async fn d2_a_crash_after_the_commit_leaves_both_effect_and_record() {
 
 #[tokio::test]
 async fn d3_the_same_request_again_gets_the_first_answer() {
-    let mut pay = Pay::start().await;
+    let mut pay = PayByWire::start().await;
     let request = || v1::RunJobRequest {
         payload: payload("42"),
         labels: [("a", "1"), ("b", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
@@ -104,7 +104,7 @@ async fn d3_the_same_request_again_gets_the_first_answer() {
 
 #[tokio::test]
 async fn d3_a_replay_shows_what_was_answered_and_not_what_is() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let id = fresh();
     let first = settle(&pay.pay, &id).await.expect("a run");
     let cancel = v1::CancelRunRequest { run_id: first.run_id.clone(), ..Default::default() };
@@ -117,7 +117,7 @@ async fn d3_a_replay_shows_what_was_answered_and_not_what_is() {
 #[tokio::test]
 async fn d4_a_second_arrival_while_the_first_is_under_way_waits_for_it() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     valve.shut(Which::Requests);
     let id = fresh();
     let (wire, first_id) = (pay.pay.clone(), id.clone());
@@ -143,7 +143,7 @@ async fn d4_a_second_arrival_while_the_first_is_under_way_waits_for_it() {
 
 #[tokio::test]
 async fn d5_the_same_id_for_another_request_is_refused_and_names_what_differs() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let id = fresh();
     let first = settle(&pay.pay, &id).await.expect("a run");
     let reused = |refused: Refused, field: &str| {
@@ -168,7 +168,7 @@ async fn d5_the_same_id_for_another_request_is_refused_and_names_what_differs() 
 
 #[tokio::test]
 async fn d5_an_id_belongs_to_its_app() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let create = v1::CreateAppRequest { app: "shop".to_owned(), ..Default::default() };
     let shop = pay.nobody.bearer(&pay.admin.served(&fresh(), create).await.secret);
     let job = v1::CreateJobRequest { job: "settle".to_owned(), spec: Some(spec("echo")), ..Default::default() };
@@ -182,7 +182,7 @@ async fn d5_an_id_belongs_to_its_app() {
 
 #[tokio::test]
 async fn d7_a_refusal_records_nothing() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let id = fresh();
     let refused = pay.pay.refused(&id, run_job("later")).await;
     refused.expect(Code::NotFound, "NOT_FOUND");
@@ -195,7 +195,7 @@ async fn d7_a_refusal_records_nothing() {
 
 #[tokio::test]
 async fn d7_even_another_content_may_follow_a_refusal() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let id = fresh();
     let bad = v1::RunJobRequest { priority: Some(1000), ..run_job("settle") };
     pay.pay.refused(&id, bad).await.expect(Code::InvalidArgument, "INVALID");
@@ -206,7 +206,7 @@ async fn d7_even_another_content_may_follow_a_refusal() {
 
 #[tokio::test]
 async fn d8_a_caller_that_lost_its_right_is_refused_and_shown_no_replay() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let grant = v1::Grant { role: v1::Role::Submitter.into(), apps: "pay".to_owned() };
     let create = v1::CreateAppRequest { app: "ops".to_owned(), grants: vec![grant.clone()], ..Default::default() };
     let ops = pay.nobody.bearer(&pay.admin.served(&fresh(), create).await.secret);
@@ -227,7 +227,7 @@ async fn d8_a_caller_that_lost_its_right_is_refused_and_shown_no_replay() {
 #[tokio::test]
 async fn d9_a_cancelled_call_still_takes_effect_once() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     valve.shut(Which::Requests);
     let id = fresh();
     let (wire, cancelled) = (pay.pay.clone(), id.clone());
@@ -244,7 +244,7 @@ async fn d9_a_cancelled_call_still_takes_effect_once() {
 
 #[tokio::test]
 async fn d9_deadlines_of_a_millisecond_neither_lose_nor_double_anything() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let ids: Vec<String> = (0..50).map(|_| fresh()).collect();
     let mut calls = JoinSet::new();
     for id in &ids {
@@ -264,13 +264,13 @@ async fn d9_deadlines_of_a_millisecond_neither_lose_nor_double_anything() {
 #[tokio::test]
 async fn d9_the_death_of_a_worker_does_not_take_its_report_back() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let run_id = settle(&pay.pay, &fresh()).await.expect("a run").run_id;
-    let (mut worker, _) = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
+    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
     let assignment = worker.assignment().await;
     valve.shut(Which::Requests);
-    let report = RawWorker::succeeded(&assignment);
-    worker.say(&fresh(), work_request::Kind::Report(report)).await;
+    let report = succeeded(&assignment, "");
+    worker.say_as(&fresh(), work_request::Kind::Report(report)).await;
     valve.holds().await;
     drop(worker);
     valve.open();
@@ -310,7 +310,7 @@ async fn d13_a_business_key_keeps_two_requests_from_making_two_runs() {
 
 #[tokio::test]
 async fn d13_many_requests_at_once_with_one_key_make_one_run() {
-    let pay = Pay::on(TestServer::start().await).await;
+    let pay = PayByWire::on(TestServer::start().await).await;
     let mut calls = JoinSet::new();
     for _ in 0..64 {
         let wire = pay.pay.clone();

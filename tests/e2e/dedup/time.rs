@@ -7,8 +7,8 @@ use tonic::Code;
 use super::{HOUR, WINDOW, pass, still};
 use crate::e2e::{
     harness::{TestServer, run_job},
-    raw_worker::{RawWorker, hello},
-    wire::{Pay, arrival, fresh, id_at, millis, settle, wall},
+    raw_worker::{RawWorker, hello, succeeded},
+    wire::{PayByWire, arrival, fresh, id_at, millis, settle, wall},
 };
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn d11_past_its_bound_the_window_takes_nothing_new_and_forgets_nothing_ear
         settings.engine.window.records_per_app_max = 4;
     })
     .await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     // The job is the first record.
     let ids: Vec<String> = (0..3).map(|_| fresh()).collect();
     for id in &ids {
@@ -127,11 +127,11 @@ async fn d11_past_its_bound_the_window_takes_nothing_new_and_forgets_nothing_ear
 #[tokio::test]
 async fn d11_workers_can_end_runs_when_their_app_has_reached_its_bound() {
     let server = TestServer::with(|settings| settings.engine.window.records_per_app_max = 2).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     settle(&pay.pay, &fresh()).await.expect("within the bound");
     pay.pay.refused(&fresh(), run_job("settle")).await.expect(Code::ResourceExhausted, "QUOTA_EXCEEDED");
-    let (mut worker, _) = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
+    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("opens");
     let assignment = worker.assignment().await;
-    worker.submit(&fresh(), RawWorker::succeeded(&assignment)).await.expect("the report is taken");
+    worker.report(succeeded(&assignment, "")).await;
     assert_eq!(pay.pay.runs().await[0].state(), v1::RunState::Succeeded);
 }

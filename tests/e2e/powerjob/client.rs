@@ -15,11 +15,11 @@ use crate::e2e::{
     gateway::{Gateway, Mischief},
     harness::{PATIENCE, TestServer, run_job, spec},
     valve::{Valve, Which},
-    wire::{Pay, Refused, Wire, arrival, auth_status, essence, fresh, seconds, settle},
+    wire::{PayByWire, Refused, Wire, arrival, auth_status, essence, fresh, seconds, settle},
 };
 
 /// A client of `pay` at this endpoint. It gives up an attempt after this time, and goes on for as long as tests do.
-async fn client(pay: &Pay, endpoint: &str, request_timeout: Duration) -> Client {
+async fn client(pay: &PayByWire, endpoint: &str, request_timeout: Duration) -> Client {
     let options = Options::new(endpoint)
         .app("pay")
         .credentials(Credentials::Bearer(pay.secret.clone()))
@@ -33,7 +33,7 @@ async fn client(pay: &Pay, endpoint: &str, request_timeout: Duration) -> Client 
 #[tokio::test]
 async fn row_1_the_header_is_absent_and_the_call_is_sent_again() {
     let server = TestServer::with(|settings| settings.auth_mode = Mode::Off).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let gateway = Gateway::to(&pay.server.endpoint(), &[], None).await;
     let credentials = Credentials::Secret { app: "pay".to_owned(), secret: pay.secret.clone() };
     let options = Options::new(&gateway.endpoint).app("pay").credentials(credentials);
@@ -50,7 +50,7 @@ async fn row_1_the_header_is_absent_and_the_call_is_sent_again() {
 /// nothing is read from a header. This is HTTP/2, where all names are lower case, and the answer bears none of ours.
 #[tokio::test]
 async fn row_2_the_case_of_a_header_name() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let answer = pay.pay.exchange(&fresh(), run_job("settle"), PATIENCE).await.expect("a run");
     let known = ["content-type", "date", "grpc-status", "grpc-encoding", "grpc-accept-encoding"];
     let names: Vec<_> = answer.metadata().clone().into_headers().keys().cloned().collect();
@@ -62,7 +62,7 @@ async fn row_2_the_case_of_a_header_name() {
 /// There: a gateway that strips the header doubles every call. Here: it may strip all that it can.
 #[tokio::test]
 async fn row_3_a_gateway_strips_the_headers() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let gateway = Gateway::to(&pay.server.endpoint(), &[], Some(Mischief::Strip)).await;
     let client = client(&pay, &gateway.endpoint, PATIENCE).await;
     let before = gateway.passed_on();
@@ -81,7 +81,7 @@ async fn row_3_a_gateway_strips_the_headers() {
 /// lead to the server; the first takes the call and never answers; the second is sent the same call, with the same id.
 #[tokio::test]
 async fn row_4_after_a_time_out_the_call_goes_to_the_next_address() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let mute = Gateway::to(&pay.server.endpoint(), &[], Some(Mischief::Swallow)).await;
     let good = Gateway::to(&pay.server.endpoint(), &[], None).await;
     let id = fresh();
@@ -96,7 +96,7 @@ async fn row_4_after_a_time_out_the_call_goes_to_the_next_address() {
 /// The same at once: as a client does that hedges, or a mesh.
 #[tokio::test]
 async fn row_4_the_call_goes_to_all_addresses_at_once() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let id = fresh();
     let mut calls = JoinSet::new();
     for _ in 0..4 {
@@ -114,7 +114,7 @@ async fn row_4_the_call_goes_to_all_addresses_at_once() {
 /// program tries again. Here: the program has the id, from before the call or from the error, and tries again under it.
 #[tokio::test]
 async fn row_5_the_program_tries_again_after_a_time_out() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let gateway = Gateway::to(&pay.server.endpoint(), &[Mischief::Swallow], None).await;
     let options = Options::new(&gateway.endpoint).app("pay").request_timeout(Duration::from_millis(500));
     let options = options.credentials(Credentials::Bearer(pay.secret.clone())).retry(RetryOptions::none());
@@ -131,7 +131,7 @@ async fn row_5_the_program_tries_again_after_a_time_out() {
 /// is in the message. The client's own retries, after answers that got lost, are of that kind too.
 #[tokio::test]
 async fn row_6_the_transport_sends_the_call_again_by_itself() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let lost = [Mischief::Swallow, Mischief::Answer(503), Mischief::Swallow];
     let gateway = Gateway::to(&pay.server.endpoint(), &lost, None).await;
     let client = client(&pay, &gateway.endpoint, Duration::from_secs(1)).await;
@@ -147,7 +147,7 @@ async fn row_6_the_transport_sends_the_call_again_by_itself() {
 #[tokio::test]
 async fn row_7_the_caller_gives_up_before_the_owner_is_done() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let gateway = Gateway::to(&pay.server.endpoint(), &[], None).await;
     let wire = Wire::to(&gateway.endpoint).await.bearer(&pay.secret);
     valve.shut(Which::Requests);
@@ -166,7 +166,7 @@ async fn row_7_the_caller_gives_up_before_the_owner_is_done() {
 /// the same id, and knows that no Semel server spoke.
 #[tokio::test]
 async fn row_8_a_gateway_answers_in_the_servers_stead() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let gateway = Gateway::to(&pay.server.endpoint(), &[Mischief::Answer(502), Mischief::Answer(504)], None).await;
     let patient = client(&pay, &gateway.endpoint, PATIENCE).await;
     let answer = patient.run_job(run_job("settle")).await.expect("a run in the end");
@@ -189,7 +189,7 @@ async fn row_8_a_gateway_answers_in_the_servers_stead() {
 #[tokio::test]
 async fn row_9_the_login_is_sent_several_times() {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let info = || async { pay.admin.served("", v1::GetServerInfoRequest::default()).await };
     let before = info().await;
     let issue = v1::IssueTokenRequest {
@@ -220,7 +220,7 @@ async fn row_9_the_login_is_sent_several_times() {
 /// replay; and another request for the same name is told that there is such a job.
 #[tokio::test]
 async fn row_10_a_job_is_saved_twice() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let create = || v1::CreateJobRequest { job: "close".to_owned(), spec: Some(spec("echo")), ..Default::default() };
     let id = fresh();
     let first = pay.pay.served(&id, create()).await;
@@ -236,7 +236,7 @@ async fn row_10_a_job_is_saved_twice() {
 /// What no id can help against: a program that forgot its id and mints another. For this there are business keys.
 #[tokio::test]
 async fn beyond_the_rows_a_program_that_lost_its_id() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let gateway = Gateway::to(&pay.server.endpoint(), &[Mischief::Swallow], None).await;
     let wire = Wire::to(&gateway.endpoint).await.bearer(&pay.secret);
     let keyed = || {
@@ -253,7 +253,7 @@ async fn beyond_the_rows_a_program_that_lost_its_id() {
 /// A refusal that reaches the caller is a refusal: nothing was executed, whatever the gateway did to it.
 #[tokio::test]
 async fn beyond_the_rows_a_refusal_executes_nothing() {
-    let pay = Pay::start().await;
+    let pay = PayByWire::start().await;
     let gateway = Gateway::to(&pay.server.endpoint(), &[], None).await;
     let wire = Wire::to(&gateway.endpoint).await.nobody();
     let refused = Refused::of(&settle(&wire, &fresh()).await.expect_err("no credentials"));

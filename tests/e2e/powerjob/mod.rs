@@ -9,12 +9,13 @@ use semel_client::v1;
 
 use super::{
     harness::run_job,
-    wire::{Pay, arrival, fresh},
+    raw_worker::refers_to,
+    wire::{PayByWire, arrival, fresh},
 };
 
 /// How often the one run of `pay` was asked for; fails if there is another number of runs. Asks for it once more, for
 /// that is the count that is always fresh: a look-up shows the one that was written last.
-async fn arrivals_of_the_one_run(pay: &Pay) -> i64 {
+async fn arrivals_of_the_one_run(pay: &PayByWire) -> i64 {
     let runs = pay.pay.runs().await;
     assert_eq!(runs.len(), 1, "one call, one run");
     let request = v1::RunJobRequest { app: "pay".to_owned(), ..run_job("settle") };
@@ -25,15 +26,14 @@ async fn arrivals_of_the_one_run(pay: &Pay) -> i64 {
 
 /// A worker process that comes back: the same id, holding what it holds.
 fn again(hello: &v1::Hello, held: &[&v1::Assignment]) -> v1::Hello {
-    let held = held.iter().map(|one| v1::AttemptRef { run_id: one.run_id.clone(), attempt: one.attempt });
-    v1::Hello { held: held.collect(), ..hello.clone() }
+    v1::Hello { held: held.iter().map(|one| refers_to(one)).collect(), ..hello.clone() }
 }
 
-async fn queue(pay: &Pay) -> String {
+async fn queue(pay: &PayByWire) -> String {
     pay.pay.served(&fresh(), run_job("settle")).await.run_id
 }
 
-async fn run(pay: &Pay, run_id: &str) -> v1::Run {
+async fn run(pay: &PayByWire, run_id: &str) -> v1::Run {
     let request = v1::GetRunRequest { run_id: run_id.to_owned(), ..Default::default() };
     pay.pay.served("", request).await.run.expect("a run")
 }

@@ -1,6 +1,6 @@
 //! Rows (a) to (i): between the server and its workers.
 
-use semel_client::v1::{self, AttemptState, Disposition, RunState, report::Outcome};
+use semel_client::v1::{self, AttemptState, Disposition, RunState};
 use semel_core::id::Millis;
 use semel_server::{
     clock::ManualClock,
@@ -13,28 +13,28 @@ use tonic::Code;
 use super::{again, arrivals_of_the_one_run, queue, run};
 use crate::e2e::{
     harness::{TestServer, run_job, spec},
-    raw_worker::{RawWorker, hello},
+    raw_worker::{RawWorker, failed_plainly, given_back, hello, log, refers_to, succeeded},
     valve::{Valve, Which},
-    wire::{Pay, Wire, arrival, auth_status, fresh, id_at, seconds, settle, wall},
+    wire::{PayByWire, Wire, arrival, auth_status, fresh, id_at, seconds, settle, wall},
 };
 
 /// After this long a silent worker counts as lost.
 const LEASE: Millis = Millis::from_secs(30);
 
-async fn still() -> (Pay, ManualClock) {
+async fn still() -> (PayByWire, ManualClock) {
     let (server, clock) = TestServer::with_manual_clock(|_| {}).await;
-    (Pay::on(server).await, clock)
+    (PayByWire::on(server).await, clock)
 }
 
 /// Lets time pass, and the server do what is due.
-async fn pass(pay: &Pay, clock: &ManualClock, by: Millis) {
+async fn pass(pay: &PayByWire, clock: &ManualClock, by: Millis) {
     clock.advance(by);
     let engine = pay.server.running().engine();
     engine.poke();
     engine.read(|_| ()).await.expect("the engine runs");
 }
 
-async fn open(pay: &Pay, hello: &v1::Hello) -> (RawWorker, v1::Opened) {
+async fn open(pay: &PayByWire, hello: &v1::Hello) -> RawWorker {
     RawWorker::open(&pay.pay, hello.clone()).await.expect("opens")
 }
 
@@ -47,9 +47,9 @@ fn attempts(run: &v1::Run) -> Vec<(i64, AttemptState)> {
 #[tokio::test]
 async fn row_a_the_worker_is_told_before_the_run_is_marked() {
     let (server, valve) = Valve::server(|_| {}).await;
-    let pay = Pay::on(server).await;
+    let pay = PayByWire::on(server).await;
     let introduced = hello("echo", 1);
-    let (mut worker, _) = open(&pay, &introduced).await;
+    let mut worker = open(&pay, &introduced).await;
     valve.shut(Which::Runs);
     let (wire, id) = (pay.pay.clone(), fresh());
     let first = id.clone();
@@ -73,22 +73,22 @@ async fn row_a_the_server_dies_between_the_commit_and_the_worker() {
     for applied in [false, true] {
         let (mut pay, _) = still().await;
         let introduced = hello("echo", 1);
-        let (worker, _) = open(&pay, &introduced).await;
+        let worker = open(&pay, &introduced).await;
         pay.server.memory().inject(Fault::FailNextCommit { applied });
         let id = fresh();
         settle(&pay.pay, &id).await.expect_err("the engine fails");
         drop(worker);
         pay.revive().await;
         // The worker process lives, and comes back with empty hands.
-        let (mut worker, opened) = open(&pay, &again(&introduced, &[])).await;
-        assert!(opened.stale.is_empty());
+        let mut worker = open(&pay, &again(&introduced, &[])).await;
+        assert!(worker.opened.stale.is_empty());
         let answer = settle(&pay.pay, &id).await.expect("the retry is served");
         let expected = if applied { Disposition::Replayed } else { Disposition::Executed };
         assert_eq!(answer.header.as_ref().map(v1::ResponseHeader::disposition), Some(expected));
         let assignment = worker.assignment().await;
         assert_eq!(assignment.attempt, 1);
-        worker.submit(&fresh(), RawWorker::succeeded(&assignment)).await.expect("it is its own");
-        assert!(!worker.has_assignment().await, "told once");
+        worker.report(succeeded(&assignment, "")).await;
+        assert!(worker.unasked().await.is_empty(), "told once");
         let found = run(&pay, &assignment.run_id).await;
         assert_eq!(attempts(&found), [(1, AttemptState::Succeeded)]);
         assert_eq!(pay.pay.runs().await.len(), 1);
@@ -101,17 +101,17 @@ async fn row_a_the_server_dies_between_the_commit_and_the_worker() {
 async fn row_b_what_was_not_received_is_handed_out_again() {
     let (pay, clock) = still().await;
     let introduced = hello("echo", 1);
-    let (worker, _) = open(&pay, &introduced).await;
+    let worker = open(&pay, &introduced).await;
     let run_id = queue(&pay).await;
     drop(worker);
-    let (mut other, _) = open(&pay, &hello("echo", 1)).await;
+    let mut other = open(&pay, &hello("echo", 1)).await;
     pass(&pay, &clock, Millis(LEASE.0 - 1)).await;
-    assert!(!other.has_assignment().await, "the lease still runs");
+    assert!(other.unasked().await.is_empty(), "the lease still runs");
     assert_eq!(attempts(&run(&pay, &run_id).await), [(1, AttemptState::Running)]);
     pass(&pay, &clock, Millis(1)).await;
     let second = other.assignment().await;
     assert_eq!((second.run_id.as_str(), second.attempt), (run_id.as_str(), 2));
-    other.submit(&fresh(), RawWorker::succeeded(&second)).await.expect("it is its own");
+    other.report(succeeded(&second, "")).await;
     assert_eq!(attempts(&run(&pay, &run_id).await), [(1, AttemptState::Lost), (2, AttemptState::Succeeded)]);
 }
 
@@ -121,27 +121,27 @@ async fn row_b_what_was_not_received_is_handed_out_again() {
 async fn row_c_the_silent_worker_lives() {
     let (pay, clock) = still().await;
     let introduced = hello("echo", 1);
-    let (mut paused, _) = open(&pay, &introduced).await;
+    let mut paused = open(&pay, &introduced).await;
     let run_id = queue(&pay).await;
     let first = paused.assignment().await;
-    let (mut other, _) = open(&pay, &hello("echo", 1)).await;
+    let mut other = open(&pay, &hello("echo", 1)).await;
     pass(&pay, &clock, Millis(LEASE.0 - 1)).await;
-    assert!(!other.has_assignment().await);
+    assert!(other.unasked().await.is_empty());
     pass(&pay, &clock, Millis(1)).await;
     let second = other.assignment().await;
-    assert_eq!(paused.cancel().await.reason(), v1::cancel_attempt::Reason::LeaseStale, "it is told to stop");
-    let refused = paused.submit(&fresh(), RawWorker::succeeded(&first)).await.expect_err("it is fenced");
+    assert_eq!(paused.cancel_order().await.reason(), v1::cancel_attempt::Reason::LeaseStale, "it is told to stop");
+    let refused = paused.submit(&fresh(), succeeded(&first, "")).await.expect_err("it is fenced");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
-    let refused = paused.submit(&fresh(), RawWorker::log(&first, "late")).await.expect_err("its log as well");
+    let refused = paused.submit(&fresh(), log(&first, "late")).await.expect_err("its log as well");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
     // Nor can it speak for the attempt that took its place.
-    let refused = paused.submit(&fresh(), RawWorker::succeeded(&second)).await.expect_err("that is not its own");
+    let refused = paused.submit(&fresh(), succeeded(&second, "")).await.expect_err("that is not its own");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
     assert_eq!(run(&pay, &run_id).await.state(), RunState::Running);
-    let (_paused, opened) = open(&pay, &again(&introduced, &[&first])).await;
-    assert_eq!(opened.stale, [v1::AttemptRef { run_id: run_id.clone(), attempt: 1 }], "and told when it comes back");
-    other.submit(&fresh(), RawWorker::succeeded(&second)).await.expect("it is its own");
-    let refused = other.submit(&fresh(), RawWorker::failed(&second)).await.expect_err("a terminal state binds");
+    let paused = open(&pay, &again(&introduced, &[&first])).await;
+    assert_eq!(paused.opened.stale, [refers_to(&first)], "and told when it comes back");
+    other.report(succeeded(&second, "")).await;
+    let refused = other.submit(&fresh(), failed_plainly(&second)).await.expect_err("a terminal state binds");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
     assert_eq!(attempts(&run(&pay, &run_id).await), [(1, AttemptState::Lost), (2, AttemptState::Succeeded)]);
 }
@@ -164,12 +164,12 @@ async fn row_d_the_trigger_fires_and_the_server_dies() {
         engine.poke();
         engine.stopped().await;
         pay.revive().await;
-        let (mut worker, _) = open(&pay, &hello("echo", 4)).await;
+        let mut worker = open(&pay, &hello("echo", 4)).await;
         let assignment = worker.assignment().await;
         assert_eq!((assignment.run_id.as_str(), assignment.attempt), (answer.run_id.as_str(), 1));
         pass(&pay, &clock, Millis(1000)).await;
-        assert!(!worker.has_assignment().await, "it fires once");
-        worker.submit(&fresh(), RawWorker::succeeded(&assignment)).await.expect("it is its own");
+        assert!(worker.unasked().await.is_empty(), "it fires once");
+        worker.report(succeeded(&assignment, "")).await;
         assert_eq!(pay.pay.runs().await.len(), 1);
     }
 }
@@ -200,7 +200,7 @@ async fn row_e_two_servers_own_the_same_work() {
     // Nor does the former owner hand out any work.
     let former = RawWorker::open(&pay.pay, introduced.clone()).await.err().expect("nobody is there");
     assert_eq!(former.code(), Code::Unavailable);
-    let (mut worker, _) = RawWorker::open(&to_second, introduced).await.expect("opens");
+    let mut worker = RawWorker::open(&to_second, introduced).await.expect("opens");
     worker.assignment().await;
     second.shutdown().await.expect("a clean end");
 }
@@ -210,17 +210,17 @@ async fn row_e_two_servers_own_the_same_work() {
 #[tokio::test]
 async fn row_f_another_worker_does_not_know_that_the_run_is_taken() {
     let (pay, _) = still().await;
-    let (mut owner, _) = open(&pay, &hello("echo", 1)).await;
+    let mut owner = open(&pay, &hello("echo", 1)).await;
     let run_id = queue(&pay).await;
     let assignment = owner.assignment().await;
-    let (mut other, opened) = open(&pay, &again(&hello("echo", 1), &[&assignment])).await;
-    assert_eq!(opened.stale, [v1::AttemptRef { run_id: run_id.clone(), attempt: 1 }]);
-    let refused = other.submit(&fresh(), RawWorker::succeeded(&assignment)).await.expect_err("it is not its own");
+    let mut other = open(&pay, &again(&hello("echo", 1), &[&assignment])).await;
+    assert_eq!(other.opened.stale, [refers_to(&assignment)]);
+    let refused = other.submit(&fresh(), succeeded(&assignment, "")).await.expect_err("it is not its own");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
-    assert!(!other.has_assignment().await);
+    assert!(other.unasked().await.is_empty());
     let id = fresh();
-    let first = owner.submit(&id, RawWorker::succeeded(&assignment)).await.expect("it is its own");
-    let again = owner.submit(&id, RawWorker::succeeded(&assignment)).await.expect("a report may be sent again");
+    let first = owner.submit(&id, succeeded(&assignment, "")).await.expect("it is its own");
+    let again = owner.submit(&id, succeeded(&assignment, "")).await.expect("a report may be sent again");
     assert_eq!((first.disposition(), again.disposition()), (Disposition::Executed, Disposition::Replayed));
     assert_eq!(attempts(&run(&pay, &run_id).await), [(1, AttemptState::Succeeded)]);
 }
@@ -231,23 +231,19 @@ async fn row_f_another_worker_does_not_know_that_the_run_is_taken() {
 async fn row_g_a_part_is_handed_out_again() {
     let (pay, _) = still().await;
     let introduced = hello("echo", 1);
-    let (mut worker, _) = open(&pay, &introduced).await;
+    let mut worker = open(&pay, &introduced).await;
     let run_id = queue(&pay).await;
     let first = worker.assignment().await;
     let id = fresh();
-    let released = || {
-        let reason = "moving house".to_owned();
-        RawWorker::report(&first, Outcome::Released(v1::report::Released { reason }))
-    };
-    worker.submit(&id, released()).await.expect("it is taken");
+    worker.submit(&id, given_back(&first)).await.expect("it is taken");
     let second = worker.assignment().await;
     assert_eq!(second.attempt, 2);
-    let again = worker.submit(&id, released()).await.expect("a replay");
+    let again = worker.submit(&id, given_back(&first)).await.expect("a replay");
     assert_eq!(again.disposition(), Disposition::Replayed);
-    let refused = worker.submit(&fresh(), released()).await.expect_err("the first attempt is closed");
+    let refused = worker.submit(&fresh(), given_back(&first)).await.expect_err("the first attempt is closed");
     refused.expect(Code::FailedPrecondition, "LEASE_STALE");
-    assert!(!worker.has_assignment().await);
-    worker.submit(&fresh(), RawWorker::succeeded(&second)).await.expect("it is its own");
+    assert!(worker.unasked().await.is_empty());
+    worker.report(succeeded(&second, "")).await;
     assert_eq!(attempts(&run(&pay, &run_id).await), [(1, AttemptState::Released), (2, AttemptState::Succeeded)]);
 }
 
@@ -264,9 +260,9 @@ async fn row_h_a_run_is_repeated_by_two_at_once() {
     };
     pay.pay.served(&fresh(), create).await;
     let run_id = pay.pay.served(&fresh(), run_job("patient")).await.run_id;
-    let (mut worker, _) = open(&pay, &hello("slow", 4)).await;
+    let mut worker = open(&pay, &hello("slow", 4)).await;
     let first = worker.assignment().await;
-    worker.submit(&fresh(), RawWorker::failed(&first)).await.expect("it is its own");
+    worker.report(failed_plainly(&first)).await;
     assert_eq!(run(&pay, &run_id).await.state(), RunState::Retrying);
     let request = || v1::RetryRunRequest { run_id: run_id.clone(), ..Default::default() };
     let mut calls = JoinSet::new();
@@ -278,8 +274,8 @@ async fn row_h_a_run_is_repeated_by_two_at_once() {
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "one starts it, all others come too late");
     let second = worker.assignment().await;
     assert_eq!((second.run_id.as_str(), second.attempt), (run_id.as_str(), 2));
-    assert!(!worker.has_assignment().await);
-    worker.submit(&fresh(), RawWorker::succeeded(&second)).await.expect("it is its own");
+    assert!(worker.unasked().await.is_empty());
+    worker.report(succeeded(&second, "")).await;
 
     // What has ended stays what it is. One call, sent by two at once, makes one run that names it.
     let id = fresh();
@@ -299,8 +295,8 @@ async fn row_h_a_run_is_repeated_by_two_at_once() {
 /// will be. Here: the worker learns of an attempt after its commit, so a report finds it however early it comes.
 #[tokio::test]
 async fn row_i_the_report_comes_before_the_run_is_marked() {
-    let pay = Pay::start().await;
-    let (mut worker, _) = open(&pay, &hello("echo", 1000)).await;
+    let pay = PayByWire::start().await;
+    let mut worker = open(&pay, &hello("echo", 1000)).await;
     let mut calls = JoinSet::new();
     for _ in 0..200 {
         let wire = pay.pay.clone();
@@ -310,7 +306,7 @@ async fn row_i_the_report_comes_before_the_run_is_marked() {
     for _ in 0..200 {
         let assignment = worker.assignment().await;
         let id = fresh();
-        worker.say(&id, v1::work_request::Kind::Report(RawWorker::succeeded(&assignment))).await;
+        worker.say_as(&id, v1::work_request::Kind::Report(succeeded(&assignment, ""))).await;
         ids.push(id);
     }
     for id in &ids {
@@ -337,7 +333,7 @@ async fn beyond_the_rows_an_id_is_remembered_by_its_store() {
     assert_eq!(again.header.as_ref().map(v1::ResponseHeader::disposition), Some(Disposition::Replayed));
     arrivals_of_the_one_run(&pay).await;
     let elsewhere =
-        Pay::on(TestServer::with(|settings| settings.data = server::Data::Memory(Memory::new())).await).await;
+        PayByWire::on(TestServer::with(|settings| settings.data = server::Data::Memory(Memory::new())).await).await;
     let other = settle(&elsewhere.pay, &id).await.expect("another server");
     assert_eq!(arrival(other.header.as_ref()), (Disposition::Executed, 1));
 }

@@ -4,12 +4,14 @@ use semel_client::v1::{self, AttemptState, RunState, cancel_attempt::Reason};
 use semel_core::id::Millis;
 
 use crate::e2e::{
-    crew::{Pay, RawWorker, failed_plainly, fresh_id, given_back, hello, let_go, refers_to, succeeded},
+    crew::PayByClient,
     harness::{job, spec},
+    raw_worker::{RawWorker, failed_plainly, given_back, hello_again, let_go, refers_to, succeeded},
+    wire::fresh,
 };
 
 /// A run that a worker holds and that was asked to stop.
-async fn cancelling(pay: &Pay) -> (RawWorker, v1::Assignment) {
+async fn cancelling(pay: &PayByClient) -> (RawWorker, v1::Assignment) {
     let retry = v1::RetryPolicy { max_attempts: 3, ..Default::default() };
     job(&pay.client, "settle", v1::JobSpec { retry: Some(retry), ..spec("p") }).await;
     let mut worker = pay.worker("p", 1).await;
@@ -19,14 +21,14 @@ async fn cancelling(pay: &Pay) -> (RawWorker, v1::Assignment) {
     (worker, work)
 }
 
-async fn assert_ended(pay: &Pay, run_id: &str, state: RunState, attempt: AttemptState) {
+async fn assert_ended(pay: &PayByClient, run_id: &str, state: RunState, attempt: AttemptState) {
     let run = pay.run(run_id).await;
     assert_eq!((run.state(), run.attempts.len(), run.attempts[0].state()), (state, 1, attempt));
 }
 
 #[tokio::test]
 async fn a_worker_that_lets_go_ends_the_run_as_cancelled() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let (mut worker, work) = cancelling(&pay).await;
     let order = worker.cancel_order().await;
     assert_eq!((order.run_id.as_str(), order.attempt, order.reason()), (work.run_id.as_str(), 1, Reason::Cancelled));
@@ -46,7 +48,7 @@ async fn a_failure_or_a_return_of_a_cancelled_attempt_ends_the_run_without_anoth
         (failed_plainly as fn(&v1::Assignment) -> v1::Report, AttemptState::Failed),
         (given_back, AttemptState::Released),
     ] {
-        let pay = Pay::start().await;
+        let pay = PayByClient::start().await;
         let (mut worker, work) = cancelling(&pay).await;
         worker.report(report(&work)).await;
         assert_ended(&pay, &work.run_id, RunState::Cancelled, attempt).await;
@@ -55,7 +57,7 @@ async fn a_failure_or_a_return_of_a_cancelled_attempt_ends_the_run_without_anoth
 
 #[tokio::test]
 async fn a_worker_that_succeeds_all_the_same_is_believed() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let (mut worker, work) = cancelling(&pay).await;
     worker.report(succeeded(&work, "done")).await;
     assert_ended(&pay, &work.run_id, RunState::Succeeded, AttemptState::Succeeded).await;
@@ -63,7 +65,7 @@ async fn a_worker_that_succeeds_all_the_same_is_believed() {
 
 #[tokio::test]
 async fn a_worker_that_ignores_it_is_not_waited_for() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     let (mut worker, work) = cancelling(&pay).await;
     clock.advance(Millis::from_secs(29));
     worker.beat().await;
@@ -72,8 +74,8 @@ async fn a_worker_that_ignores_it_is_not_waited_for() {
     clock.advance(Millis::from_secs(1));
     pay.tick().await;
     assert_ended(&pay, &work.run_id, RunState::Cancelled, AttemptState::Cancelled).await;
-    let (_, outcome) = worker.report_as(&fresh_id(), succeeded(&work, "late")).await;
-    assert_eq!(outcome.expect_err("refused").reason(), Some("LEASE_STALE"));
+    let refused = worker.submit(&fresh(), succeeded(&work, "late")).await.expect_err("refused");
+    assert_eq!(refused.reason, "LEASE_STALE");
     assert_ended(&pay, &work.run_id, RunState::Cancelled, AttemptState::Cancelled).await;
     assert_eq!(worker.cancel_order().await.reason(), Reason::Cancelled);
     assert_eq!(worker.cancel_order().await.reason(), Reason::LeaseStale, "it is told that it is over");
@@ -81,7 +83,7 @@ async fn a_worker_that_ignores_it_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_worker_that_was_away_is_told_to_stop_when_it_comes_back() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut gone = pay.worker("p", 2).await;
     let (known, unknown) = (pay.submit("settle").await, pay.submit("settle").await);
@@ -93,7 +95,7 @@ async fn a_worker_that_was_away_is_told_to_stop_when_it_comes_back() {
     }
 
     // It holds one of them, and never heard of the other.
-    let mut back = pay.worker_again(v1::Hello { held: vec![refers_to(&work)], ..hello(&id, "p", 2) }).await;
+    let mut back = pay.worker_again(v1::Hello { held: vec![refers_to(&work)], ..hello_again(&id, "p", 2) }).await;
     let again = back.assignment().await;
     assert_eq!((again.run_id.as_str(), again.attempt), (unknown.as_str(), 1));
     let mut told = [back.cancel_order().await, back.cancel_order().await];

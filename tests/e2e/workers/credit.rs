@@ -3,18 +3,20 @@
 use semel_client::v1::{self, RunState, work_request::Kind};
 
 use crate::e2e::{
-    crew::{Pay, given_back, hello, seconds, succeeded},
+    crew::PayByClient,
     harness::{job, spec},
+    raw_worker::{given_back, hello_again, succeeded},
+    wire::{Refused, seconds},
 };
 
-async fn running_count(pay: &Pay) -> i32 {
+async fn running_count(pay: &PayByClient) -> i32 {
     let request = v1::GetJobRequest { job: "settle".to_owned(), ..Default::default() };
     pay.client.get_job(request).await.expect("the job is there").job.expect("a job").running_count
 }
 
 #[tokio::test]
 async fn a_worker_never_holds_more_than_its_credit() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 2).await;
     for _ in 0..6 {
@@ -43,7 +45,7 @@ async fn a_worker_never_holds_more_than_its_credit() {
 
 #[tokio::test]
 async fn a_worker_without_slots_gets_nothing_until_it_gives_credit() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 0).await;
     let run_id = pay.submit("settle").await;
@@ -55,19 +57,16 @@ async fn a_worker_without_slots_gets_nothing_until_it_gives_credit() {
 
 #[tokio::test]
 async fn credit_that_is_out_of_bounds_ends_the_stream() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let mut worker = pay.worker("p", 1).await;
     worker.say(Kind::Credit(v1::Credit { slots: 10_001 })).await;
     let refused = worker.end().await.1.expect_err("refused");
-    assert_eq!(
-        (refused.code(), crate::e2e::crew::reason(&refused).as_str()),
-        (tonic::Code::InvalidArgument, "INVALID")
-    );
+    Refused::of(&refused).expect(tonic::Code::InvalidArgument, "INVALID");
 }
 
 #[tokio::test]
 async fn a_draining_worker_finishes_what_it_holds_and_gets_nothing_more() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 2).await;
     let first = pay.submit("settle").await;
@@ -89,7 +88,7 @@ async fn a_draining_worker_finishes_what_it_holds_and_gets_nothing_more() {
 
 #[tokio::test]
 async fn an_attempt_that_is_given_back_goes_to_another_worker_and_does_not_count() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
@@ -109,7 +108,7 @@ async fn an_attempt_that_is_given_back_goes_to_another_worker_and_does_not_count
 
 #[tokio::test]
 async fn work_goes_to_the_worker_with_most_free_slots_and_only_to_its_processors() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     job(&pay.client, "other", spec("q")).await;
     let mut small = pay.worker("p", 1).await;
@@ -129,7 +128,7 @@ async fn work_goes_to_the_worker_with_most_free_slots_and_only_to_its_processors
 
 #[tokio::test]
 async fn an_assignment_carries_all_that_the_work_needs() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let labels = |key: &str| [(key.to_owned(), "x".to_owned())].into();
     let payload = v1::Payload { data: "in".into(), content_type: "text/plain".to_owned() };
     let retry = v1::RetryPolicy { max_attempts: 4, ..Default::default() };
@@ -141,7 +140,7 @@ async fn an_assignment_carries_all_that_the_work_needs() {
         ..spec("p")
     };
     job(&pay.client, "settle", definition).await;
-    let mut worker = pay.worker_again(hello("01890f3e-7b8a-7cc0-9e6f-000000000001", "p", 1)).await;
+    let mut worker = pay.worker_again(hello_again("01890f3e-7b8a-7cc0-9e6f-000000000001", "p", 1)).await;
     let request = v1::RunJobRequest { labels: labels("of-run"), ..crate::e2e::harness::run_job("settle") };
     let run_id = pay.submit_with(request).await;
     let work = worker.assignment().await;

@@ -5,12 +5,14 @@ use semel_core::id::Millis;
 use semel_server::clock::ManualClock;
 
 use crate::e2e::{
-    crew::{Pay, RawWorker, fresh_id, hello, refers_to, succeeded},
+    crew::PayByClient,
     harness::{job, run_job, spec},
+    raw_worker::{RawWorker, hello_again, refers_to, succeeded},
+    wire::{fresh, seconds},
 };
 
 /// Longer than the default lease, in a row of steps after each of which some workers are heard of.
-async fn outlive_lease(pay: &Pay, clock: &ManualClock, alive: &mut [&mut RawWorker]) {
+async fn outlive_lease(pay: &PayByClient, clock: &ManualClock, alive: &mut [&mut RawWorker]) {
     for _ in 0..4 {
         clock.advance(Millis::from_secs(10));
         for worker in alive.iter_mut() {
@@ -22,7 +24,7 @@ async fn outlive_lease(pay: &Pay, clock: &ManualClock, alive: &mut [&mut RawWork
 
 #[tokio::test]
 async fn a_silent_worker_loses_its_attempt_to_another_and_the_run_ends_once() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", spec("p")).await;
     let mut silent = pay.worker("p", 1).await;
     assert_eq!(silent.opened.lease_duration.expect("a lease").seconds, 30);
@@ -43,8 +45,8 @@ async fn a_silent_worker_loses_its_attempt_to_another_and_the_run_ends_once() {
 
     // The late report comes before and after the end: refused both times, and nothing changes.
     for _ in 0..2 {
-        let (_, outcome) = silent.report_as(&fresh_id(), succeeded(&first, "late")).await;
-        assert_eq!(outcome.expect_err("refused").reason(), Some("LEASE_STALE"));
+        let refused = silent.submit(&fresh(), succeeded(&first, "late")).await.expect_err("refused");
+        assert_eq!(refused.reason, "LEASE_STALE");
         let run = pay.run(&run_id).await;
         if run.state() == RunState::Running {
             other.report(succeeded(&second, "right")).await;
@@ -60,7 +62,7 @@ async fn a_silent_worker_loses_its_attempt_to_another_and_the_run_ends_once() {
 
 #[tokio::test]
 async fn a_lease_outlives_the_stream_and_ends_when_nobody_comes_back() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", spec("p")).await;
     let mut gone = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
@@ -72,7 +74,7 @@ async fn a_lease_outlives_the_stream_and_ends_when_nobody_comes_back() {
     assert_eq!(pay.run(&run_id).await.state(), RunState::Running);
 
     // It comes back in time, still holds the attempt, and has a whole lease again.
-    let mut back = pay.worker_again(v1::Hello { held: vec![refers_to(&first)], ..hello(&id, "p", 1) }).await;
+    let mut back = pay.worker_again(v1::Hello { held: vec![refers_to(&first)], ..hello_again(&id, "p", 1) }).await;
     assert!(back.opened.stale.is_empty());
     assert!(back.unasked().await.is_empty(), "what it holds is not sent again");
     clock.advance(Millis::from_secs(29));
@@ -83,14 +85,14 @@ async fn a_lease_outlives_the_stream_and_ends_when_nobody_comes_back() {
 
 #[tokio::test]
 async fn an_assignment_that_was_lost_with_the_stream_is_sent_again() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
     let first = worker.assignment().await;
 
     // It says that it holds nothing: the assignment never arrived.
-    let mut worker = pay.worker_again(hello(&worker.id, "p", 1)).await;
+    let mut worker = pay.worker_again(hello_again(&worker.id, "p", 1)).await;
     assert_eq!(worker.assignment().await, first, "the same attempt, word for word");
     worker.report(succeeded(&first, "")).await;
     let run = pay.run(&run_id).await;
@@ -99,7 +101,7 @@ async fn an_assignment_that_was_lost_with_the_stream_is_sent_again() {
 
 #[tokio::test]
 async fn what_a_worker_holds_and_no_longer_owns_is_told_when_it_comes_back() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     job(&pay.client, "settle", spec("p")).await;
     let mut lost = pay.worker("p", 2).await;
     let (stale, own) = (pay.submit("settle").await, pay.submit("settle").await);
@@ -112,9 +114,9 @@ async fn what_a_worker_holds_and_no_longer_owns_is_told_when_it_comes_back() {
     pay.tick().await;
     assert_eq!(pay.run(&stale).await.state(), RunState::Cancelled, "the grace is over");
 
-    let unknown = v1::AttemptRef { run_id: uuid::Uuid::now_v7().to_string(), attempt: 7 };
+    let unknown = v1::AttemptRef { run_id: fresh(), attempt: 7 };
     let held = vec![refers_to(&stale_work), refers_to(&own_work), unknown.clone()];
-    let back = pay.worker_again(v1::Hello { held, ..hello(&lost.id, "p", 2) }).await;
+    let back = pay.worker_again(v1::Hello { held, ..hello_again(&lost.id, "p", 2) }).await;
     let mut told = back.opened.stale.clone();
     told.sort_by_key(|attempt| attempt.attempt);
     assert_eq!(told, [refers_to(&stale_work), unknown]);
@@ -123,7 +125,7 @@ async fn what_a_worker_holds_and_no_longer_owns_is_told_when_it_comes_back() {
 
 #[tokio::test]
 async fn a_run_that_must_not_run_twice_fails_with_its_worker() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     let once = v1::JobSpec {
         lost_worker: LostWorkerPolicy::Fail.into(),
         retry: Some(v1::RetryPolicy { max_attempts: 5, ..Default::default() }),
@@ -140,16 +142,16 @@ async fn a_run_that_must_not_run_twice_fails_with_its_worker() {
     assert_eq!((run.state(), run.attempts.len()), (RunState::Failed, 1));
     assert_eq!(run.attempts[0].state(), AttemptState::Lost);
     assert!(other.unasked().await.is_empty());
-    let (_, outcome) = silent.report_as(&fresh_id(), succeeded(&work, "late")).await;
-    assert_eq!(outcome.expect_err("refused").reason(), Some("LEASE_STALE"));
+    let refused = silent.submit(&fresh(), succeeded(&work, "late")).await.expect_err("refused");
+    assert_eq!(refused.reason, "LEASE_STALE");
     assert_eq!(pay.run(&run_id).await.state(), RunState::Failed, "a terminal state binds");
 }
 
 #[tokio::test]
 async fn an_attempt_that_takes_too_long_is_over_by_the_servers_clock() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
     let retry = v1::RetryPolicy { max_attempts: 2, ..Default::default() };
-    let timeout = crate::e2e::crew::seconds(20);
+    let timeout = seconds(20);
     job(&pay.client, "settle", v1::JobSpec { attempt_timeout: timeout, retry: Some(retry), ..spec("p") }).await;
     let mut worker = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
@@ -163,8 +165,8 @@ async fn an_attempt_that_takes_too_long_is_over_by_the_servers_clock() {
     assert_eq!(pay.run(&run_id).await.state(), RunState::Retrying);
     let cancel = worker.cancel_order().await;
     assert_eq!((cancel.attempt, cancel.reason()), (1, Reason::TimedOut));
-    let (_, outcome) = worker.report_as(&fresh_id(), succeeded(&first, "late")).await;
-    assert_eq!(outcome.expect_err("refused").reason(), Some("LEASE_STALE"));
+    let refused = worker.submit(&fresh(), succeeded(&first, "late")).await.expect_err("refused");
+    assert_eq!(refused.reason, "LEASE_STALE");
 
     // The second attempt times out as well, and none is left.
     clock.advance(Millis::from_secs(2));
@@ -180,8 +182,8 @@ async fn an_attempt_that_takes_too_long_is_over_by_the_servers_clock() {
 
 #[tokio::test]
 async fn a_run_expires_at_its_deadline_wherever_it_stands() {
-    let (pay, clock) = Pay::with_manual_clock(|_| {}).await;
-    job(&pay.client, "settle", v1::JobSpec { run_timeout: crate::e2e::crew::seconds(60), ..spec("p") }).await;
+    let (pay, clock) = PayByClient::with_manual_clock(|_| {}).await;
+    job(&pay.client, "settle", v1::JobSpec { run_timeout: seconds(60), ..spec("p") }).await;
     let mut worker = pay.worker("p", 1).await;
     let held = pay.submit("settle").await;
     let work = worker.assignment().await;
@@ -209,7 +211,7 @@ async fn a_run_expires_at_its_deadline_wherever_it_stands() {
     assert_eq!(states(ids).await, [RunState::Expired; 3]);
     let cancel = worker.cancel_order().await;
     assert_eq!((cancel.run_id.as_str(), cancel.reason()), (held.as_str(), Reason::TimedOut));
-    let (_, outcome) = worker.report_as(&fresh_id(), succeeded(&work, "late")).await;
-    assert_eq!(outcome.expect_err("refused").reason(), Some("LEASE_STALE"));
+    let refused = worker.submit(&fresh(), succeeded(&work, "late")).await.expect_err("refused");
+    assert_eq!(refused.reason, "LEASE_STALE");
     assert_eq!(pay.run(&held).await.attempts[0].state(), AttemptState::TimedOut);
 }

@@ -3,21 +3,21 @@
 use semel_client::v1::{self, LogStream, work_request::Kind};
 
 use crate::e2e::{
-    crew::{Pay, RawWorker, failed_plainly, fresh_id, hello, in_time, refers_to, seconds, succeeded},
-    harness::{job, spec},
+    crew::PayByClient,
+    harness::{in_time, job, spec},
+    raw_worker::{RawWorker, failed_plainly, hello_again, log, refers_to, succeeded},
+    wire::{fresh, seconds},
 };
 
-fn log(work: &v1::Assignment, stream: LogStream, data: impl Into<bytes::Bytes>) -> Kind {
-    let (run_id, attempt) = (work.run_id.clone(), work.attempt);
-    Kind::Log(v1::Log { run_id, attempt, stream: stream.into(), data: data.into() })
+fn piece(work: &v1::Assignment, stream: LogStream, data: impl Into<bytes::Bytes>) -> v1::Log {
+    v1::Log { stream: stream.into(), ..log(work, data) }
 }
 
 async fn write(worker: &mut RawWorker, work: &v1::Assignment, stream: LogStream, data: impl Into<bytes::Bytes>) {
-    worker.say_as(&fresh_id(), log(work, stream, data)).await;
-    worker.ack().await.1.expect("it is taken");
+    worker.report(piece(work, stream, data)).await;
 }
 
-async fn page(pay: &Pay, run_id: &str, page_token: &str, size: i32, wait: i64) -> v1::GetRunLogsResponse {
+async fn page(pay: &PayByClient, run_id: &str, page_token: &str, size: i32, wait: i64) -> v1::GetRunLogsResponse {
     let page = Some(v1::PageRequest { page_size: size, page_token: page_token.to_owned() });
     let request = v1::GetRunLogsRequest { run_id: run_id.to_owned(), page, wait: seconds(wait), ..Default::default() };
     in_time(pay.client.get_run_logs(request)).await.expect("the log is there")
@@ -31,7 +31,7 @@ fn next(answer: &v1::GetRunLogsResponse) -> String {
     answer.page.as_ref().map(|page| page.next_page_token.clone()).unwrap_or_default()
 }
 
-async fn held(pay: &Pay, definition: v1::JobSpec) -> (RawWorker, v1::Assignment) {
+async fn held(pay: &PayByClient, definition: v1::JobSpec) -> (RawWorker, v1::Assignment) {
     job(&pay.client, "settle", definition).await;
     let mut worker = pay.worker("p", 1).await;
     pay.submit("settle").await;
@@ -41,7 +41,7 @@ async fn held(pay: &Pay, definition: v1::JobSpec) -> (RawWorker, v1::Assignment)
 
 #[tokio::test]
 async fn a_log_keeps_its_order_over_pages_and_attempts() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let retry = v1::RetryPolicy { max_attempts: 2, initial_backoff: seconds(0), ..Default::default() };
     let (mut worker, work) = held(&pay, v1::JobSpec { retry: Some(retry), ..spec("p") }).await;
     for number in 0..5 {
@@ -71,7 +71,7 @@ async fn a_log_keeps_its_order_over_pages_and_attempts() {
 
 #[tokio::test]
 async fn a_log_can_be_followed_to_its_end() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let (mut worker, work) = held(&pay, spec("p")).await;
     let follow = async {
         let (mut seen, mut token) = (String::new(), String::new());
@@ -96,7 +96,7 @@ async fn a_log_can_be_followed_to_its_end() {
 
 #[tokio::test]
 async fn a_reader_that_waits_is_woken_by_the_next_line_and_by_the_end() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let (mut worker, work) = held(&pay, spec("p")).await;
     let reader = tokio::spawn({
         let (client, run_id) = (pay.client.clone(), work.run_id.clone());
@@ -116,7 +116,7 @@ async fn a_reader_that_waits_is_woken_by_the_next_line_and_by_the_end() {
 
 #[tokio::test]
 async fn a_log_over_its_bound_is_cut_and_says_so() {
-    let pay = Pay::with(|settings| settings.engine.limits.log_bytes_max = 1000).await;
+    let pay = PayByClient::with(|settings| settings.engine.limits.log_bytes_max = 1000).await;
     let (mut worker, work) = held(&pay, spec("p")).await;
     for _ in 0..9 {
         write(&mut worker, &work, LogStream::Stdout, vec![b'x'; 100]).await;
@@ -136,32 +136,31 @@ async fn a_log_over_its_bound_is_cut_and_says_so() {
 
 #[tokio::test]
 async fn a_piece_of_a_log_is_a_mutation_like_any_other() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let (mut worker, work) = held(&pay, spec("p")).await;
-    let id = fresh_id();
+    let id = fresh();
     for disposition in [v1::Disposition::Executed, v1::Disposition::Replayed] {
-        worker.say_as(&id, log(&work, LogStream::Stdout, "once")).await;
-        let (header, outcome) = worker.ack().await;
-        outcome.expect("taken");
+        let header = worker.submit(&id, piece(&work, LogStream::Stdout, "once")).await.expect("taken");
         assert_eq!(header.disposition(), disposition);
     }
-    worker.say_as(&id, log(&work, LogStream::Stdout, "twice")).await;
-    assert_eq!(worker.ack().await.1.expect_err("refused").reason(), Some("REQUEST_ID_REUSED"));
-    worker.say(log(&work, LogStream::Stdout, "x")).await;
-    assert_eq!(worker.ack().await.1.expect_err("refused").reason(), Some("REQUEST_ID_MISSING"));
-    worker.say_as(&fresh_id(), log(&work, LogStream::Stdout, vec![0; (64 << 10) + 1])).await;
-    assert_eq!(worker.ack().await.1.expect_err("refused").reason(), Some("INVALID"));
-    worker.say_as(&fresh_id(), log(&work, LogStream::Unspecified, "x")).await;
-    assert_eq!(worker.ack().await.1.expect_err("refused").reason(), Some("INVALID"));
+    let refused = worker.submit(&id, piece(&work, LogStream::Stdout, "twice")).await.expect_err("refused");
+    assert_eq!(refused.reason, "REQUEST_ID_REUSED");
+    let refused = worker.submit("", piece(&work, LogStream::Stdout, "x")).await.expect_err("refused");
+    assert_eq!(refused.reason, "REQUEST_ID_MISSING");
+    let refused =
+        worker.submit(&fresh(), piece(&work, LogStream::Stdout, vec![0; (64 << 10) + 1])).await.expect_err("refused");
+    assert_eq!(refused.reason, "INVALID");
+    let refused = worker.submit(&fresh(), piece(&work, LogStream::Unspecified, "x")).await.expect_err("refused");
+    assert_eq!(refused.reason, "INVALID");
     let stale = v1::Assignment { attempt: 2, ..work.clone() };
-    worker.say_as(&fresh_id(), log(&stale, LogStream::Stdout, "x")).await;
-    assert_eq!(worker.ack().await.1.expect_err("refused").reason(), Some("LEASE_STALE"));
+    let refused = worker.submit(&fresh(), piece(&stale, LogStream::Stdout, "x")).await.expect_err("refused");
+    assert_eq!(refused.reason, "LEASE_STALE");
     assert_eq!(pay.log(&work.run_id).await, "once");
 }
 
 #[tokio::test]
 async fn progress_is_seen_while_the_attempt_runs_and_forgotten_with_the_server() {
-    let mut pay = Pay::start().await;
+    let mut pay = PayByClient::start().await;
     let (mut worker, work) = held(&pay, spec("p")).await;
     assert!(pay.run(&work.run_id).await.progress.is_none());
     let progress = |attempt, fraction: f64, message: &str| {
@@ -188,7 +187,8 @@ async fn progress_is_seen_while_the_attempt_runs_and_forgotten_with_the_server()
     pay.client = pay.server.client("pay", &pay.secret).await;
     let run = pay.run(&work.run_id).await;
     assert_eq!((run.state(), run.progress), (v1::RunState::Running, None));
-    let mut back = pay.worker_again(v1::Hello { held: vec![refers_to(&work)], ..hello(&worker.id, "p", 1) }).await;
+    let mut back =
+        pay.worker_again(v1::Hello { held: vec![refers_to(&work)], ..hello_again(&worker.id, "p", 1) }).await;
     assert!(back.opened.stale.is_empty());
     back.report(succeeded(&work, "")).await;
     assert!(pay.run(&work.run_id).await.progress.is_none());

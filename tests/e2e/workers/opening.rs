@@ -1,27 +1,29 @@
 //! How a stream opens and ends: what may be said first, who speaks for a worker, and what a stream answers by itself.
 
-use semel_client::{
-    Refusal,
-    v1::{self, AuthStatus, RunState, work_request::Kind},
-};
+use semel_client::v1::{self, AuthStatus, RunState, work_request::Kind};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::e2e::{
-    crew::{Pay, RawWorker, fresh_id, hello, in_time, message, reason, refers_to, succeeded},
-    harness::{TestServer, job, spec},
+    crew::PayByClient,
+    harness::{in_time, job, spec},
+    raw_worker::{RawWorker, hello, hello_again, refers_to, succeeded},
+    wire::{Refused, Wire},
 };
 
-async fn refusal_of(server: &TestServer, bearer: &str, first: v1::WorkRequest) -> tonic::Status {
-    match RawWorker::dial(&server.endpoint(), bearer, vec![first]).await {
+async fn refusal_of(wire: &Wire, first: Kind) -> Refused {
+    let status = match RawWorker::dial(wire, first).await {
         Err(status) => status,
         Ok((_, mut down)) => in_time(down.message()).await.expect_err("the stream is refused"),
-    }
+    };
+    Refused::of(&status)
 }
 
 #[tokio::test]
 async fn the_first_answer_says_who_was_recognised_and_how_long_a_silence_may_last() {
-    let pay = Pay::with(|settings| settings.engine.lease = semel_core::id::Millis::from_secs(9)).await;
-    let worker = pay.worker("p", 1).await;
+    let pay = PayByClient::with(|settings| settings.engine.lease = semel_core::id::Millis::from_secs(9)).await;
+    // No app is named: it is the one of the credentials.
+    let worker = pay.worker_again(v1::Hello { app: String::new(), ..hello("p", 1) }).await;
     let auth = worker.opened_header.auth.as_ref().expect("a verdict");
     assert_eq!((auth.status(), auth.method()), (AuthStatus::Passed, v1::AuthMethod::AppSecret));
     assert!(auth.principal.contains("pay"), "{}", auth.principal);
@@ -31,7 +33,7 @@ async fn the_first_answer_says_who_was_recognised_and_how_long_a_silence_may_las
 
 #[tokio::test]
 async fn all_faults_of_a_hello_are_told_at_once() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let faulty = v1::Hello {
         app: "No App".to_owned(),
         worker_id: "me".to_owned(),
@@ -47,10 +49,9 @@ async fn all_faults_of_a_hello_are_told_at_once() {
         (none, vec!["hello.worker_id", "hello.processors", "hello.slots"]),
         (faulty, vec!["hello.app", "hello.worker_id", "hello.processors[0]", "hello.slots"]),
     ] {
-        let refused = refusal_of(&pay.server, &pay.secret, message("", Kind::Hello(hello))).await;
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID"));
-        let violations = Refusal::from_grpc(&refused).bad_request.expect("details").field_violations;
-        let told: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        let refused = refusal_of(&pay.wire().await, Kind::Hello(hello)).await;
+        refused.expect(Code::InvalidArgument, "INVALID");
+        let told: Vec<_> = refused.violations.iter().map(|(field, _)| field.as_str()).collect();
         for field in fields {
             assert!(told.contains(&field), "{field} is missing in {told:?}");
         }
@@ -59,42 +60,35 @@ async fn all_faults_of_a_hello_are_told_at_once() {
 
 #[tokio::test]
 async fn a_stream_begins_with_a_hello_and_has_no_second_one() {
-    let pay = Pay::start().await;
-    let refused = refusal_of(&pay.server, &pay.secret, message("", Kind::Heartbeat(v1::Heartbeat {}))).await;
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID"));
-    assert!(refused.message().contains("hello"), "{}", refused.message());
+    let pay = PayByClient::start().await;
+    let refused = refusal_of(&pay.wire().await, Kind::Heartbeat(v1::Heartbeat {})).await;
+    refused.expect(Code::InvalidArgument, "INVALID");
+    assert!(refused.violations.iter().any(|(field, _)| field.contains("hello")), "{refused:?}");
 
     let mut worker = pay.worker("p", 1).await;
-    worker.say(Kind::Hello(hello(&worker.id, "p", 1))).await;
+    worker.say(Kind::Hello(hello_again(&worker.id, "p", 1))).await;
     let refused = worker.end().await.1.expect_err("refused");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID"));
-    let refusal = Refusal::from_grpc(&refused);
-    assert_eq!(refusal.auth_status(), AuthStatus::Passed);
+    Refused::of(&refused).expect(Code::InvalidArgument, "INVALID");
 }
 
 #[tokio::test]
 async fn a_caller_that_ends_before_it_introduced_itself_is_refused() {
-    let pay = Pay::start().await;
-    let dialled = {
-        let (up, down) = tokio::sync::mpsc::channel::<v1::WorkRequest>(1);
-        drop(up);
-        let endpoint = tonic::transport::Endpoint::from_shared(pay.server.endpoint()).expect("an address");
-        let mut client = v1::worker_service_client::WorkerServiceClient::new(endpoint.connect_lazy());
-        let mut request = tonic::Request::new(tokio_stream::wrappers::ReceiverStream::new(down));
-        request.metadata_mut().insert("authorization", format!("Bearer {}", pay.secret).parse().expect("a token"));
-        in_time(client.work(request)).await
-    };
-    let refused = dialled.map(|_| ()).expect_err("refused");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID"));
+    let pay = PayByClient::start().await;
+    let (up, outgoing) = tokio::sync::mpsc::channel::<v1::WorkRequest>(1);
+    drop(up);
+    let wire = pay.wire().await;
+    let mut client = v1::worker_service_client::WorkerServiceClient::new(wire.channel.clone());
+    let refused = in_time(client.work(wire.request(ReceiverStream::new(outgoing)))).await.expect_err("refused");
+    Refused::of(&refused).expect(Code::InvalidArgument, "INVALID");
 }
 
 #[tokio::test]
 async fn nobody_and_whoever_may_not_work_gets_no_stream() {
-    let pay = Pay::start().await;
-    let first = || message("", Kind::Hello(hello(&uuid::Uuid::new_v4().to_string(), "p", 1)));
-    let nobody = refusal_of(&pay.server, "", first()).await;
-    assert_eq!((nobody.code(), reason(&nobody).as_str()), (Code::Unauthenticated, "CREDENTIALS_MISSING"));
-    assert_eq!(Refusal::from_grpc(&nobody).auth_status(), AuthStatus::Missing);
+    let pay = PayByClient::start().await;
+    let wire = pay.wire().await;
+    let first = || Kind::Hello(hello("p", 1));
+    let nobody = refusal_of(&wire.nobody(), first()).await;
+    nobody.expect_with(Code::Unauthenticated, "CREDENTIALS_MISSING", AuthStatus::Missing);
 
     let request = v1::IssueTokenRequest {
         app: "pay".to_owned(),
@@ -104,23 +98,21 @@ async fn nobody_and_whoever_may_not_work_gets_no_stream() {
     };
     let narrow = pay.client.issue_token(request).await.expect("a token").token;
     let other_app = pay.server.app("other").await;
-    let foreign = v1::Hello { app: "pay".to_owned(), ..hello(&uuid::Uuid::new_v4().to_string(), "p", 1) };
-    for (bearer, first) in [(narrow, first()), (other_app, message("", Kind::Hello(foreign)))] {
-        let refused = refusal_of(&pay.server, &bearer, first).await;
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "FORBIDDEN"));
-        assert_eq!(Refusal::from_grpc(&refused).auth_status(), AuthStatus::Forbidden);
+    for bearer in [narrow, other_app] {
+        let refused = refusal_of(&wire.bearer(&bearer), first()).await;
+        refused.expect_with(Code::PermissionDenied, "FORBIDDEN", AuthStatus::Forbidden);
     }
 }
 
 #[tokio::test]
 async fn the_newest_stream_speaks_for_a_worker() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut old = pay.worker("p", 1).await;
     let run_id = pay.submit("settle").await;
     let work = old.assignment().await;
     let held = vec![refers_to(&work)];
-    let mut new = pay.worker_again(v1::Hello { held, ..hello(&old.id, "p", 2) }).await;
+    let mut new = pay.worker_again(v1::Hello { held, ..hello_again(&old.id, "p", 2) }).await;
     assert!(new.opened.stale.is_empty());
     let (_, ended) = old.end().await;
     assert!(ended.is_ok(), "the old one ends, and no fault is told: {ended:?}");
@@ -136,7 +128,7 @@ async fn the_newest_stream_speaks_for_a_worker() {
 
 #[tokio::test]
 async fn heartbeats_are_answered_with_what_waits_for_this_worker() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     job(&pay.client, "other", spec("q")).await;
     let mut worker = pay.worker("p", 0).await;
@@ -149,15 +141,14 @@ async fn heartbeats_are_answered_with_what_waits_for_this_worker() {
 
 #[tokio::test]
 async fn a_stream_is_closed_by_the_worker_and_its_place_is_free_at_once() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let worker = pay.worker("p", 1).await;
     let id = worker.id.clone();
     drop(worker);
     let run_id = pay.submit("settle").await;
-    let mut back = pay.worker_again(hello(&id, "p", 1)).await;
+    let mut back = pay.worker_again(hello_again(&id, "p", 1)).await;
     let work = back.assignment().await;
     assert_eq!(work.run_id, run_id);
-    let (_, outcome) = back.report_as(&fresh_id(), succeeded(&work, "")).await;
-    outcome.expect("taken");
+    back.report(succeeded(&work, "")).await;
 }

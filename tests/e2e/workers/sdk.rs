@@ -20,8 +20,10 @@ use tokio::{
 };
 
 use crate::e2e::{
-    crew::{Pay, in_time, seconds},
-    harness::{TestServer, job, spec},
+    crew::PayByClient,
+    harness::{TestServer, in_time, job, spec},
+    raw_worker::{RawWorker, hello_again},
+    wire::{Refused, seconds},
 };
 
 /// A worker that runs, and how to end it.
@@ -93,7 +95,7 @@ async fn restart_in_place(server: &mut TestServer) {
 
 #[tokio::test]
 async fn a_worker_keeps_its_attempts_over_a_restart_of_the_server() {
-    let mut pay = Pay::start().await;
+    let mut pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let (gate, mut began) = Gate::new();
     let worker = Work::begin(Worker::builder(pay.client.clone()).slots(2).processor("p", gate.clone()));
@@ -123,7 +125,7 @@ async fn a_worker_keeps_its_attempts_over_a_restart_of_the_server() {
 
 #[tokio::test]
 async fn a_server_that_drains_tells_its_streams_to_go_elsewhere() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 1).await;
     pay.submit("settle").await;
@@ -134,15 +136,13 @@ async fn a_server_that_drains_tells_its_streams_to_go_elsewhere() {
     let Some(work_response::Kind::GoingAway(going)) = last.last() else { panic!("not told to go: {last:?}") };
     assert!(going.reconnect_after.is_some());
     // The drain is not the end of the lease, and new streams are told when to come again.
-    let hello = crate::e2e::crew::hello(&worker.id, "p", 1);
-    let refused = crate::e2e::crew::RawWorker::open(&pay.server, &pay.secret, hello).await.map(|_| ());
-    let refused = refused.expect_err("it drains");
-    assert_eq!((refused.code(), crate::e2e::crew::reason(&refused).as_str()), (tonic::Code::Unavailable, "DRAINING"));
+    let refused = RawWorker::open(&pay.wire().await, hello_again(&worker.id, "p", 1)).await.err().expect("it drains");
+    Refused::of(&refused).expect(tonic::Code::Unavailable, "DRAINING");
 }
 
 #[tokio::test]
 async fn outcomes_of_processors_arrive_as_they_are() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let retry = v1::RetryPolicy { max_attempts: 3, initial_backoff: seconds(0), ..Default::default() };
     for name in ["flaky", "hopeless", "panics"] {
         job(&pay.client, name, v1::JobSpec { retry: Some(retry), ..spec(name) }).await;
@@ -176,7 +176,7 @@ async fn outcomes_of_processors_arrive_as_they_are() {
 
 #[tokio::test]
 async fn a_cancelled_run_stops_its_processor() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let (begun, mut began) = mpsc::unbounded_channel();
     let worker = Work::begin(Worker::builder(pay.client.clone()).processor("p", Endless(begun)));
@@ -190,7 +190,7 @@ async fn a_cancelled_run_stops_its_processor() {
 
 #[tokio::test]
 async fn a_worker_that_ends_gives_back_what_it_cannot_finish() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let (begun, mut began) = mpsc::unbounded_channel();
     let builder = Worker::builder(pay.client.clone()).drain_timeout(Duration::ZERO);
@@ -205,7 +205,7 @@ async fn a_worker_that_ends_gives_back_what_it_cannot_finish() {
 
 #[tokio::test]
 async fn a_worker_without_the_right_to_work_ends_with_the_reason() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     let request = v1::IssueTokenRequest {
         app: "pay".to_owned(),
         secret: pay.secret.clone(),
@@ -222,7 +222,7 @@ async fn a_worker_without_the_right_to_work_ends_with_the_reason() {
 
 #[tokio::test]
 async fn a_worker_survives_that_its_token_is_revoked() {
-    let pay = Pay::start().await;
+    let pay = PayByClient::start().await;
     job(&pay.client, "settle", spec("p")).await;
     let (gate, mut began) = Gate::new();
     let worker = Work::begin(Worker::builder(pay.client.clone()).processor("p", gate.clone()));
