@@ -23,8 +23,7 @@ async fn token(pay: &PayByClient, lifetime: i64) -> v1::IssueTokenResponse {
 
 /// The stream ends with these words: first in a message, then in its status.
 async fn assert_ends(worker: &mut RawWorker, code: Code, status: AuthStatus, because: &str) {
-    // Credentials that lack a role are genuine, and headers say so; the notice and the status say what they lack.
-    worker.expect(if status == AuthStatus::Forbidden { AuthStatus::Passed } else { status });
+    worker.expect(status);
     let (last, ended) = worker.end().await;
     Refused::of(&ended.expect_err("it ends with a refusal")).expect_with(code, because, status);
     let Some(work_response::Kind::AuthNotice(notice)) = last.last() else {

@@ -307,7 +307,11 @@ impl Work {
             .as_ref()
             .map(|principal| principal.require(semel_core::app::Role::Worker, &self.speaker.app));
         if let Some(Err(rejection)) = may {
-            self.say(outbox, "", Kind::AuthNotice(self.notice(Some(v1::AuthStatus::Forbidden)))).await?;
+            let notice = self.notice(Some(v1::AuthStatus::Forbidden));
+            let header =
+                v1::ResponseHeader { auth: notice.auth.clone(), ..self.gate.basis("", None, &self.verdict).read() };
+            let message = v1::WorkResponse { header: Some(header), kind: Some(Kind::AuthNotice(notice)) };
+            self.deliver(outbox, Ok(message)).await?;
             return Err(End::Refused(Box::new(gate::rejected(rejection))));
         }
         let soon = self.verdict.expire_time.is_some_and(|end| end <= self.gate.now().plus(EXPIRING_AHEAD));
