@@ -242,10 +242,11 @@ impl Running {
     /// Ends the server: drains, waits for what is under way (bounded), and closes the store.
     ///
     /// # Errors
-    /// If the engine had failed before.
+    /// If the engine or the transport had failed before; the store is closed all the same.
     pub async fn shutdown(self) -> Result<(), Error> {
         self.drain().await;
-        if !self.door.close(self.drain_timeout).await? {
+        let closed = self.door.close(self.drain_timeout).await;
+        if matches!(closed, Ok(false)) {
             warn!("connections did not end in time, and were cut");
         }
         self.stage.send_replace(Stage::Cut);
@@ -259,7 +260,7 @@ impl Running {
         };
         let _ = time::timeout(LET_GO_MAX, let_go).await;
         match stopped {
-            Stopped::Asked => Ok(()),
+            Stopped::Asked => Ok(closed.map(|_| ())?),
             Stopped::Failed(why) => Err(Error::Engine(why)),
         }
     }

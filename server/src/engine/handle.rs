@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use semel_core::{
     command::Command,
-    id::{AttemptNumber, Millis, Revision, RunId, Timestamp},
+    id::{AttemptNumber, Millis, RunId, Timestamp},
     window::Window,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -52,7 +52,6 @@ pub struct Parts {
     pub(super) window: Window,
     pub(super) lease: Millis,
     pub(super) high_water: std::sync::atomic::AtomicI64,
-    pub(super) revision: watch::Sender<Revision>,
     pub(super) stopped: watch::Receiver<Option<Stopped>>,
     pub(super) draining: AtomicBool,
     pub(super) sessions: AtomicU64,
@@ -110,11 +109,6 @@ impl View<'_> {
     /// How many requests are remembered.
     pub fn window_total(&self) -> u64 {
         self.engine.dedup.total()
-    }
-
-    /// How many requests of an app are remembered.
-    pub fn window_count(&self, app: &semel_core::id::AppName) -> u64 {
-        self.engine.dedup.count(app)
     }
 }
 
@@ -224,11 +218,6 @@ impl Handle {
         self.0.in_flight.contains(key)
     }
 
-    /// Whether the server is about to stop.
-    pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Relaxed)
-    }
-
     /// From now on nothing new is taken.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
@@ -260,11 +249,6 @@ impl Handle {
     /// Whether others hold the engine too: its reading half keeps the store open.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
-    }
-
-    /// Follows the position of the last commit.
-    pub fn revisions(&self) -> watch::Receiver<Revision> {
-        self.0.revision.subscribe()
     }
 
     fn send(&self, message: Message) -> Result<(), Refused> {

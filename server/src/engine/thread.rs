@@ -12,7 +12,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use semel_core::id::Revision;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
@@ -66,7 +65,6 @@ pub async fn start(
             window: options.window,
             lease: options.lease,
             high_water: engine.time(clock.now()).0.into(),
-            revision: watch::Sender::new(engine.revision()),
             stopped,
             draining: false.into(),
             sessions: 1.into(),
@@ -198,8 +196,6 @@ impl Thread {
             if let Some(directory) = output.directory {
                 shared.directory.store(directory);
             }
-            let revision: Revision = self.engine.revision();
-            shared.revision.send_if_modified(|last| std::mem::replace(last, revision) != revision);
             shared.waiters.ring(output.changed_runs.iter());
         }
         for (session_id, order) in output.orders {

@@ -118,11 +118,6 @@ impl Dedup {
         self.arrivals.len() >= ARRIVALS_PENDING_MAX
     }
 
-    /// How many requests of an app are remembered.
-    pub(super) fn count(&self, app: &AppName) -> u64 {
-        self.counts.get(app).copied().unwrap_or(0)
-    }
-
     /// How many requests are remembered in all.
     pub(super) fn total(&self) -> u64 {
         self.counts.values().sum()
