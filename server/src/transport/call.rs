@@ -1,18 +1,12 @@
 //! One call: what is known of it from its arrival to its answer.
 
-use semel_core::{
-    id::{AppName, RequestId},
-    policy::Principal,
-};
+use semel_core::{id::RequestId, policy::Principal};
 use semel_proto::{fingerprint, v1};
 use tokio::time::{self, Instant};
 use tonic::{Request, Status};
 
 use super::{
-    convert::{
-        fields::{self, Fields},
-        header::Basis,
-    },
+    convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
     status::Refusal,
@@ -52,26 +46,12 @@ impl<'g> Call<'g> {
 
     /// The id, which a call that changes something must have.
     pub(super) fn required_id(&self) -> Result<RequestId, Refusal> {
-        if self.request_id.is_empty() {
-            return Err(gate::id_missing());
-        }
-        self.parsed_id.ok_or_else(gate::id_malformed)
+        gate::required_id(&self.request_id, self.parsed_id)
     }
 
     /// The id, which a read may have; but one that is there must be one.
     pub(super) fn checked_id(&self) -> Result<(), Refusal> {
         if self.request_id.is_empty() || self.parsed_id.is_some() { Ok(()) } else { Err(gate::id_malformed()) }
-    }
-
-    /// The app that is meant: the one named, or that of the caller.
-    pub(super) fn app(&self, principal: &Principal, named: &str, fields: &mut Fields) -> Option<AppName> {
-        if !named.is_empty() {
-            return fields.take("app", AppName::parse(named));
-        }
-        if principal.app.is_none() {
-            fields.note("app", "must be given: the caller has no app of its own");
-        }
-        principal.app.clone()
     }
 
     pub(super) fn basis(&self) -> Basis<'_> {

@@ -14,7 +14,7 @@ use semel_core::{
     command::Command,
     id::{AppName, RequestId, Timestamp},
     policy::Principal,
-    window::Fingerprint,
+    window::{Fingerprint, Window},
 };
 use semel_proto::fingerprint;
 use tokio::sync::watch;
@@ -33,7 +33,7 @@ use super::{
 use crate::{
     auth::{Authenticator, Moment, Verdict},
     clock::Clock,
-    engine::{Envelope, Handle, Refused},
+    engine::{Directory, Envelope, Handle, Refused},
 };
 
 /// What the gate must know of the server.
@@ -105,8 +105,17 @@ impl Gate {
         Moment { now: self.now(), steady: self.settings.clock.now().steady, address }
     }
 
+    /// All credentials, as of now; none before the store is loaded.
+    pub(super) fn directory(&self) -> Option<Arc<Directory>> {
+        self.engine.load().as_ref().map(|engine| engine.directory())
+    }
+
+    pub(super) fn window(&self) -> Option<Window> {
+        self.engine.load().as_ref().map(|engine| *engine.window())
+    }
+
     pub(super) fn judge(&self, authorization: Option<&[u8]>, address: Option<IpAddr>) -> Verdict {
-        let directory = self.engine.load().as_ref().map(|engine| engine.directory());
+        let directory = self.directory();
         self.settings.authenticator.judge(directory.as_deref(), authorization, self.moment(address))
     }
 
@@ -130,7 +139,7 @@ impl Gate {
             request_id,
             parsed_id,
             verdict,
-            window: self.engine.load().as_ref().map(|engine| *engine.window()),
+            window: self.window(),
             now: self.now(),
             server_id: &self.settings.server_id,
         }
@@ -148,21 +157,9 @@ impl Gate {
     {
         let (call, message) = Call::begin(self, request);
         let result = async {
-            let principal = call.principal()?.clone();
+            let principal = call.principal()?;
             let request_id = call.required_id()?;
-            let mut fields = self.fields();
-            let app = call.app(&principal, message.app(), &mut fields);
-            let command = app.and_then(|app| parse(&message, app, &mut fields));
-            let command = match command {
-                Some(command) if fields.is_clean() => command,
-                _ => return Err(Refusal::invalid(fields.violations())),
-            };
-            let fingerprint = if command.scope() == *command.app() {
-                message.fingerprint()
-            } else {
-                message.fingerprint_with_app(command.app().as_str())
-            };
-            let envelope = Envelope::new(principal, request_id, stored(fingerprint), command);
+            let envelope = self.envelope(principal, request_id, &message, parse)?;
             let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
             let answer = call.in_time(pending.answer()).await?;
             let answer = answer.map_err(|error| Refusal::of_refused(error, R::leaf_name))?;
@@ -176,6 +173,29 @@ impl Gate {
             }
             Err(refusal) => Err(call.refuse(refusal)),
         }
+    }
+
+    /// What goes into the engine for something that changes something, be it a call of its own or an item of a stream.
+    pub(super) fn envelope<R: fingerprint::Request>(
+        &self,
+        principal: &Principal,
+        request_id: RequestId,
+        message: &R,
+        parse: impl FnOnce(&R, AppName, &mut Fields) -> Option<Command>,
+    ) -> Result<Envelope, Refusal> {
+        let mut fields = self.fields();
+        let app = meant_app(principal, message.app(), &mut fields);
+        let command = app.and_then(|app| parse(message, app, &mut fields));
+        let command = match command {
+            Some(command) if fields.is_clean() => command,
+            _ => return Err(Refusal::invalid(fields.violations())),
+        };
+        let fingerprint = if command.scope() == *command.app() {
+            message.fingerprint()
+        } else {
+            message.fingerprint_with_app(command.app().as_str())
+        };
+        Ok(Envelope::new(principal.clone(), request_id, stored(fingerprint), command))
     }
 
     /// The way of every call that only reads what belongs to an app. `look` gets the app, once the caller has proved its
@@ -193,7 +213,7 @@ impl Gate {
             let principal = call.principal()?;
             call.checked_id()?;
             let mut fields = self.fields();
-            let Some(app) = call.app(principal, message.app(), &mut fields) else {
+            let Some(app) = meant_app(principal, message.app(), &mut fields) else {
                 return Err(Refusal::invalid(fields.violations()));
             };
             principal.require(Role::Viewer, &app).map_err(rejected)?;
@@ -251,12 +271,31 @@ pub(super) fn refused(error: Refused) -> Refusal {
     Refusal::of_refused(error, |_| "")
 }
 
+/// The app that is meant: the one named, or that of the caller.
+fn meant_app(principal: &Principal, named: &str, fields: &mut Fields) -> Option<AppName> {
+    if !named.is_empty() {
+        return fields.take("app", AppName::parse(named));
+    }
+    if principal.app.is_none() {
+        fields.note("app", "must be given: the caller has no app of its own");
+    }
+    principal.app.clone()
+}
+
+/// The id, which whatever changes something must have: as it was sent, and as it was read.
+pub(super) fn required_id(text: &str, parsed: Option<RequestId>) -> Result<RequestId, Refusal> {
+    if text.is_empty() {
+        return Err(id_missing());
+    }
+    parsed.ok_or_else(id_malformed)
+}
+
 /// The fingerprint as it is remembered.
 pub(super) fn stored(fingerprint: fingerprint::Fingerprint) -> Fingerprint {
     Fingerprint { version: fingerprint.version, digest: fingerprint.digest, leaves: fingerprint.leaves }
 }
 
-pub(super) fn id_missing() -> Refusal {
+fn id_missing() -> Refusal {
     let message = "the header has no request_id; mint a UUIDv7 once per logical call, and keep it over retries";
     Refusal::new(Code::InvalidArgument, "REQUEST_ID_MISSING", message)
 }

@@ -27,6 +27,10 @@ const STREAMS_MAX: u32 = 4096;
 const PENDING_RESETS_MAX: usize = 64;
 /// Resets by ourselves for faults of the client; tonic's builder removes hyper's own limit of this too.
 const LOCAL_RESETS_MAX: usize = 1024;
+/// What one stream may have sent without being read, and all of a connection together: a stream that is held back must
+/// not hold up its neighbours on the same connection.
+const STREAM_WINDOW_BYTES: u32 = 512 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Bytes of headers of one call.
 const HEADERS_BYTES_MAX: u32 = 16 << 10;
 
@@ -102,7 +106,7 @@ async fn serve(
     + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), transport::Error> {
-    let services = Services(gate.clone());
+    let services = Services::new(gate.clone());
     let bytes = gate.settings.message_bytes_max;
     macro_rules! sized {
         ($server:ident) => {
@@ -121,6 +125,8 @@ async fn serve(
         .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(Some(HEADERS_BYTES_MAX))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

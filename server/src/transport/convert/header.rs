@@ -86,16 +86,25 @@ impl Basis<'_> {
 
     /// The header of a call that took effect.
     pub(crate) fn answered(&self, answer: &Answer) -> v1::ResponseHeader {
-        let disposition = match answer.disposition {
-            Disposition::Executed => v1::Disposition::Executed,
-            Disposition::Replayed => v1::Disposition::Replayed,
-        };
         v1::ResponseHeader {
-            disposition: disposition.into(),
+            disposition: disposition(answer.disposition).into(),
             execute_time: Some(time::timestamp(answer.execute_time)),
-            arrivals: i64::try_from(answer.arrivals).unwrap_or(i64::MAX),
-            revision: i64::try_from(answer.revision.0).unwrap_or(i64::MAX),
+            arrivals: count(answer.arrivals),
+            revision: count(answer.revision.0),
             ..self.header()
         }
     }
+}
+
+/// Whether a call took effect now or earlier, for the wire.
+pub(super) fn disposition(disposition: Disposition) -> v1::Disposition {
+    match disposition {
+        Disposition::Executed => v1::Disposition::Executed,
+        Disposition::Replayed => v1::Disposition::Replayed,
+    }
+}
+
+/// A count for the wire.
+pub(super) fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -2,10 +2,15 @@
 //! which is why both say the same.
 
 use prost::Message as _;
-use semel_core::{command::Method, id::RequestId, reply::Reply, state::JobCounts};
+use semel_core::{
+    command::Method,
+    id::{RequestId, Timestamp},
+    reply::Reply,
+    state::JobCounts,
+};
 use semel_proto::v1;
 
-use super::{app, job, run, time};
+use super::{app, header, job, run, time};
 use crate::{auth::Keyring, engine::Answer};
 
 /// What a response says besides its header.
@@ -82,6 +87,25 @@ impl FromAnswer for v1::RunJobResponse {
         }
         response
     }
+}
+
+/// What `RunJob` and its header would answer, for an item of a stream.
+pub(crate) fn submitted(answer: &Answer, safe_retry_until: Option<Timestamp>) -> v1::SubmittedRun {
+    let mut submitted = v1::SubmittedRun {
+        disposition: header::disposition(answer.disposition).into(),
+        execute_time: Some(time::timestamp(answer.execute_time)),
+        safe_retry_until: safe_retry_until.map(time::timestamp),
+        arrivals: header::count(answer.arrivals),
+        revision: header::count(answer.revision.0),
+        ..v1::SubmittedRun::default()
+    };
+    if let Reply::Run { run_id, phase, existing, create_time } = &answer.reply {
+        submitted.run_id = run_id.to_string();
+        submitted.state = run::phase(*phase).into();
+        submitted.existing = *existing;
+        submitted.create_time = Some(time::timestamp(*create_time));
+    }
+    submitted
 }
 
 impl FromAnswer for v1::CancelRunResponse {

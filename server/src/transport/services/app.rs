@@ -28,7 +28,7 @@ const PAGE_KIND: u8 = b'a';
 impl Services {
     /// The secret that the call with this id makes. Derived, so that a replay can derive it again.
     fn new_secret<R: fingerprint::Request>(&self, message: &R) -> Option<NewSecret> {
-        let keyring = self.0.settings.authenticator.keyring();
+        let keyring = self.gate.settings.authenticator.keyring();
         let request_id = fields::parse_request_id(&message.header()?.request_id)?;
         let key_id = keyring.current_id().to_owned();
         let hash = keyring.derive_secret(&key_id, request_id)?.hash();
@@ -58,31 +58,31 @@ impl AppService for Services {
             let secret = self.new_secret(message)?;
             Some(Command::CreateApp { app: app?, description: description?, grants, secret })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn get_app(&self, request: Request<v1::GetAppRequest>) -> Result<Response<v1::GetAppResponse>, Status> {
         let look = async |call: &crate::transport::call::Call<'_>, _: &_, app: AppName, _| {
-            let found = self.0.engine()?.reader().app(&app).map_err(|error| Refusal::internal(&error))?;
+            let found = self.gate.engine()?.reader().app(&app).map_err(|error| Refusal::internal(&error))?;
             let not_found = || gate::rejected(Rejection::NotFound { what: "app", name: app.to_string() });
             let found = found.ok_or_else(not_found)?;
             Ok(v1::GetAppResponse { header: call.read_header(), app: Some(convert::app(&found)) })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn list_apps(&self, request: Request<v1::ListAppsRequest>) -> Result<Response<v1::ListAppsResponse>, Status> {
         let look = async |call: &crate::transport::call::Call<'_>,
                           message: &v1::ListAppsRequest,
                           principal: &semel_core::policy::Principal| {
-            let mut fields = self.0.fields();
+            let mut fields = self.gate.fields();
             let place = page::place(&mut fields, message.page.as_ref(), PAGE_KIND);
             let after = place.and_then(|place| fields.take("page.page_token", parse_name(&place)));
             if !fields.is_clean() {
                 return Err(Refusal::invalid(fields.violations()));
             }
             // Apps are few and lie in memory-mapped pages: all names are looked at, and the invisible passed over.
-            let all = self.0.engine()?.reader().apps(after.as_ref(), usize::MAX);
+            let all = self.gate.engine()?.reader().apps(after.as_ref(), usize::MAX);
             let all = all.map_err(|error| Refusal::internal(&error))?;
             let visible = all.iter().filter(|app| {
                 app.name.as_str().starts_with(&message.prefix)
@@ -98,7 +98,7 @@ impl AppService for Services {
                 page: page::token(PAGE_KIND, next.as_deref().map(str::as_bytes)),
             })
         };
-        self.0.serve(request, look).await
+        self.gate.serve(request, look).await
     }
 
     async fn update_app(
@@ -115,7 +115,7 @@ impl AppService for Services {
             }
             Some(Command::UpdateApp { app: app?, etag, description: description?, grants })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn delete_app(
@@ -130,7 +130,7 @@ impl AppService for Services {
             }
             Some(Command::DeleteApp { app: app?, etag })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn rotate_app_secret(
@@ -142,7 +142,7 @@ impl AppService for Services {
             let secret = self.new_secret(message)?;
             Some(Command::RotateAppSecret { app, grace: grace.unwrap_or_default(), secret })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 }
 

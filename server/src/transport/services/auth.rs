@@ -29,7 +29,7 @@ impl AuthService for Services {
         &self,
         request: Request<v1::IssueTokenRequest>,
     ) -> Result<Response<v1::IssueTokenResponse>, Status> {
-        let (mut call, message) = Call::begin(&self.0, request);
+        let (mut call, message) = Call::begin(&self.gate, request);
         match self.issue(&mut call, &message) {
             Ok(response) => Ok(Response::new(response)),
             Err(refusal) => Err(call.refuse(refusal)),
@@ -40,7 +40,7 @@ impl AuthService for Services {
         &self,
         request: Request<v1::CheckAuthRequest>,
     ) -> Result<Response<v1::CheckAuthResponse>, Status> {
-        let (call, _) = Call::begin(&self.0, request);
+        let (call, _) = Call::begin(&self.gate, request);
         let grants = call.verdict.principal.iter().flat_map(|principal| &principal.grants);
         Ok(Response::new(v1::CheckAuthResponse {
             header: call.read_header(),
@@ -66,14 +66,14 @@ impl AuthService for Services {
             };
             Some(Command::RevokeToken { app, target: target? })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 }
 
 impl Services {
     fn issue(&self, call: &mut Call<'_>, message: &v1::IssueTokenRequest) -> Result<v1::IssueTokenResponse, Refusal> {
         call.checked_id()?;
-        let mut fields = self.0.fields();
+        let mut fields = self.gate.fields();
         let named = (!message.app.is_empty()).then(|| fields.take("app", AppName::parse(&message.app)));
         let lifetime = fields.span("lifetime", message.lifetime.as_ref(), Millis(1), MAX_LIFETIME);
         let roles = message.roles.iter().enumerate();
@@ -85,10 +85,10 @@ impl Services {
         call.verdict = self.proof(call, named.flatten().as_ref(), &message.secret);
         let principal = call.principal()?;
         let app = principal.app.clone().expect("whoever proved itself by a secret is an app");
-        let now = self.0.now();
+        let now = self.gate.now();
         let token_id = TokenId(uuid::Uuid::new_v4().into_bytes());
         let roles = roles.into_iter().flatten().collect();
-        let authenticator = &self.0.settings.authenticator;
+        let authenticator = &self.gate.settings.authenticator;
         let (token, claims) = authenticator
             .issue(principal, &app, roles, lifetime.unwrap_or(LIFETIME_DEFAULT), now, token_id)
             .map_err(|NarrowingError(needs)| {
@@ -115,9 +115,9 @@ impl Services {
                 (false, _) => Verdict::refused(auth::Status::Missing),
             };
         }
-        let Ok(engine) = self.0.engine() else { return Verdict::refused(auth::Status::Unavailable) };
+        let Ok(engine) = self.gate.engine() else { return Verdict::refused(auth::Status::Unavailable) };
         let Some(app) = app else { return Verdict::refused(auth::Status::Malformed) };
-        self.0.settings.authenticator.judge_secret(&engine.directory(), app, secret, self.0.moment(call.address))
+        self.gate.settings.authenticator.judge_secret(&engine.directory(), app, secret, self.gate.moment(call.address))
     }
 }
 

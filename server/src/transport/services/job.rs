@@ -2,15 +2,15 @@
 
 use semel_core::{
     command::{Command, RunJob, UniqueKey},
-    id::{AppName, JobKey, JobName, Millis},
+    id::{AppName, JobKey, JobName, Millis, Timestamp},
     job::Job,
     limits,
     rejection::Rejection,
 };
 use semel_proto::v1::{self, job_service_server::JobService};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::Services;
+use super::{Services, submit::Answers};
 use crate::transport::{
     call::Call,
     convert::{fields::Fields, job as convert},
@@ -33,7 +33,7 @@ impl Services {
             let state = view.engine.state();
             jobs.iter().map(|job| convert::job(job, state.counts(&job.key))).collect()
         };
-        self.0.engine()?.read(look).await.map_err(gate::refused)
+        self.gate.engine()?.read(look).await.map_err(gate::refused)
     }
 }
 
@@ -48,7 +48,7 @@ impl JobService for Services {
             let spec = convert::parse_spec(fields, message.spec.as_ref());
             Some(Command::CreateJob { key: key?, spec: spec? })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::GetJobResponse>, Status> {
@@ -56,12 +56,12 @@ impl JobService for Services {
             let Some(key) = key(&mut fields, app, &message.job) else {
                 return Err(Refusal::invalid(fields.violations()));
             };
-            let found = self.0.engine()?.reader().job(&key).map_err(|error| Refusal::internal(&error))?;
+            let found = self.gate.engine()?.reader().job(&key).map_err(|error| Refusal::internal(&error))?;
             let not_found = || gate::rejected(Rejection::NotFound { what: "job", name: key.to_string() });
             let job = self.with_counts(vec![found.ok_or_else(not_found)?]).await?.pop();
             Ok(v1::GetJobResponse { header: call.read_header(), job })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
@@ -81,7 +81,7 @@ impl JobService for Services {
             let mut bytes = 0;
             // Jobs may carry an input of up to 1 MiB: no more are held than one answer takes, and a few.
             while jobs.len() <= size && bytes <= page::BYTES_MAX {
-                let chunk = self.0.engine()?.reader().jobs(&app, after.as_ref(), CHUNK);
+                let chunk = self.gate.engine()?.reader().jobs(&app, after.as_ref(), CHUNK);
                 let chunk = chunk.map_err(|error| Refusal::internal(&error))?;
                 let Some(last) = chunk.last() else { break };
                 after = Some(last.key.job.clone());
@@ -99,7 +99,7 @@ impl JobService for Services {
                 page: page::token(PAGE_KIND, next.as_deref().map(str::as_bytes)),
             })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn update_job(
@@ -112,7 +112,7 @@ impl JobService for Services {
             let spec = convert::parse_spec(fields, message.spec.as_ref());
             Some(Command::UpdateJob { key: key?, etag, spec: spec? })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn delete_job(
@@ -124,7 +124,7 @@ impl JobService for Services {
             let etag = fields.etag(&message.etag);
             Some(Command::DeleteJob { key: key?, etag })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn pause_job(&self, request: Request<v1::PauseJobRequest>) -> Result<Response<v1::PauseJobResponse>, Status> {
@@ -133,7 +133,7 @@ impl JobService for Services {
             let note = fields.text("note", &message.note, limits::NOTE_CHARS_MAX);
             Some(Command::PauseJob { key: key?, note: note? })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn resume_job(
@@ -143,26 +143,42 @@ impl JobService for Services {
         let parse = |message: &v1::ResumeJobRequest, app, fields: &mut Fields| {
             key(fields, app, &message.job).map(|key| Command::ResumeJob { key })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn run_job(&self, request: Request<v1::RunJobRequest>) -> Result<Response<v1::RunJobResponse>, Status> {
-        let now = self.0.now();
-        let parse = move |message: &v1::RunJobRequest, app, fields: &mut Fields| {
-            let key = key(fields, app, &message.job);
-            let payload = fields.payload("payload", message.payload.as_ref());
-            let labels = fields.labels("labels", &message.labels);
-            let priority = message.priority.map(|priority| fields.priority("priority", priority));
-            let start_time = fields.time("start_time", message.start_time.as_ref());
-            if start_time.is_some_and(|start_time| start_time > now.plus(limits::START_AHEAD_MAX)) {
-                fields.note("start_time", "must be at most a year ahead");
-            }
-            let deadline = fields.time("deadline", message.deadline.as_ref());
-            let unique_key = message.unique_key.as_ref().and_then(|unique_key| parse_unique_key(fields, unique_key));
-            Some(Command::RunJob(RunJob { key: key?, payload, labels, priority, start_time, deadline, unique_key }))
-        };
-        self.0.mutate(request, parse).await
+        let now = self.gate.now();
+        self.gate.mutate(request, |message, app, fields| parse_run_job(message, app, fields, now)).await
     }
+
+    type SubmitRunsStream = Answers;
+
+    async fn submit_runs(
+        &self,
+        request: Request<Streaming<v1::SubmitRunsRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        self.open_submit(request).map(Response::new)
+    }
+}
+
+/// What `RunJob` wishes, be it a call of its own or an item of a stream.
+pub(super) fn parse_run_job(
+    message: &v1::RunJobRequest,
+    app: AppName,
+    fields: &mut Fields,
+    now: Timestamp,
+) -> Option<Command> {
+    let key = key(fields, app, &message.job);
+    let payload = fields.payload("payload", message.payload.as_ref());
+    let labels = fields.labels("labels", &message.labels);
+    let priority = message.priority.map(|priority| fields.priority("priority", priority));
+    let start_time = fields.time("start_time", message.start_time.as_ref());
+    if start_time.is_some_and(|start_time| start_time > now.plus(limits::START_AHEAD_MAX)) {
+        fields.note("start_time", "must be at most a year ahead");
+    }
+    let deadline = fields.time("deadline", message.deadline.as_ref());
+    let unique_key = message.unique_key.as_ref().and_then(|unique_key| parse_unique_key(fields, unique_key));
+    Some(Command::RunJob(RunJob { key: key?, payload, labels, priority, start_time, deadline, unique_key }))
 }
 
 fn parse_unique_key(fields: &mut Fields, unique_key: &v1::UniqueKey) -> Option<UniqueKey> {

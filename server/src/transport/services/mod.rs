@@ -6,13 +6,27 @@ mod job;
 mod request;
 mod run;
 mod server;
+mod standing;
+mod submit;
+mod submit_queue;
 mod work;
 mod worker;
 
 use std::sync::Arc;
 
 use super::gate::Gate;
+use submit_queue::Shared;
 
 /// Serves all of `semel.v1`.
 #[derive(Clone)]
-pub(super) struct Services(pub(super) Arc<Gate>);
+pub(super) struct Services {
+    gate: Arc<Gate>,
+    /// What all streams of submitters together may have in the engine.
+    shared: Shared,
+}
+
+impl Services {
+    pub(super) fn new(gate: Arc<Gate>) -> Self {
+        Self { gate, shared: Shared::new() }
+    }
+}

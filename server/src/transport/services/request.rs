@@ -42,14 +42,14 @@ impl RequestService for Services {
                 return Err(Refusal::invalid(fields.violations()));
             };
             let key = DedupKey { request_id, app };
-            let engine = self.0.engine()?;
+            let engine = self.gate.engine()?;
             // In this order: a call that ends between the two looks is found by the second.
             let was_under_way = engine.is_under_way(&key);
             let record = engine.reader().request(&key).map_err(unreadable)?;
             let state = match &record {
                 Some(_) => v1::RequestState::Done,
                 None if was_under_way => v1::RequestState::UnderWay,
-                None if request_id.minted_at() < engine.window().oldest(self.0.now()) => v1::RequestState::Expired,
+                None if request_id.minted_at() < engine.window().oldest(self.gate.now()) => v1::RequestState::Expired,
                 None => v1::RequestState::Unknown,
             };
             let own = |record: &&DedupRecord| {
@@ -60,7 +60,7 @@ impl RequestService for Services {
             found.state = state.into();
             Ok(v1::GetRequestResponse { header: call.read_header(), request: Some(found), response })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn list_requests(
@@ -72,7 +72,7 @@ impl RequestService for Services {
             if !fields.is_clean() {
                 return Err(Refusal::invalid(fields.violations()));
             }
-            let reader = self.0.engine()?.reader().clone();
+            let reader = self.gate.engine()?.reader().clone();
             // A list may look at many rows: not on a thread that serves others.
             let listed = tokio::task::spawn_blocking(move || reader.requests(&query)).await;
             let listed = listed.map_err(|error| Refusal::internal(&error))?.map_err(unreadable)?;
@@ -83,7 +83,7 @@ impl RequestService for Services {
                 page: page::token(PAGE_KIND, listed.next.as_ref().map(|id| id.0.as_slice())),
             })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 }
 
@@ -92,7 +92,7 @@ impl Services {
         let mut message = v1::RequestRecord {
             request_id: request_id.to_string(),
             state: v1::RequestState::Done.into(),
-            safe_retry_until: Some(time::timestamp(self.0.engine()?.window().safe_retry_until(request_id))),
+            safe_retry_until: Some(time::timestamp(self.gate.engine()?.window().safe_retry_until(request_id))),
             ..v1::RequestRecord::default()
         };
         if let Some(record) = record {
@@ -109,8 +109,8 @@ impl Services {
     fn recall(&self, call: &Call<'_>, request_id: RequestId, record: &DedupRecord) -> Option<prost_types::Any> {
         let answer = Answer::of(record, Disposition::Replayed);
         let id_text = request_id.to_string();
-        let header = self.0.basis(&id_text, Some(request_id), &call.verdict).answered(&answer);
-        let keyring = self.0.settings.authenticator.keyring();
+        let header = self.gate.basis(&id_text, Some(request_id), &call.verdict).answered(&answer);
+        let keyring = self.gate.settings.authenticator.keyring();
         reply::recalled(record.method, Body { header, answer: &answer, request_id, keyring })
     }
 }

@@ -43,14 +43,14 @@ fn unreadable(error: crate::store::Error) -> Refusal {
 impl Services {
     /// A run of this app; a run of another app is as good as none.
     fn find_run(&self, app: &AppName, run_id: RunId) -> Result<Run, Refusal> {
-        let found = self.0.engine()?.reader().run(run_id).map_err(unreadable)?;
+        let found = self.gate.engine()?.reader().run(run_id).map_err(unreadable)?;
         found.filter(|run| &run.job.app == app).ok_or_else(|| not_found(run_id))
     }
 
     /// A run with its result, and how far it is.
     async fn full_run(&self, run: &Run) -> Result<v1::Run, Refusal> {
         let mut message = convert::run(run);
-        let engine = self.0.engine()?;
+        let engine = self.gate.engine()?;
         if run.has_result {
             let result = engine.reader().blob(run.id, BlobKind::Result).map_err(unreadable)?;
             message.result = result.as_ref().map(convert::payload);
@@ -74,8 +74,8 @@ impl Services {
         wait: Millis,
         mut look: impl FnMut() -> Result<(T, bool), Refusal>,
     ) -> Result<(T, bool), Refusal> {
-        let waiters = self.0.engine()?.waiters().clone();
-        let stage = &self.0.settings.stage;
+        let waiters = self.gate.engine()?.waiters().clone();
+        let stage = &self.gate.settings.stage;
         let mut until = clock::timer_now() + std::time::Duration::from_millis(u64::try_from(wait.0).unwrap_or(0));
         if let Some(deadline) = call.deadline() {
             // Leaves time for the answer: a wait that ends is no failure.
@@ -109,12 +109,12 @@ impl RunService for Services {
             let run = self.find_run(&app, run_id)?;
             let mut message = self.full_run(&run).await?;
             if run.has_payload {
-                let payload = self.0.engine()?.reader().blob(run.id, BlobKind::Payload).map_err(unreadable)?;
+                let payload = self.gate.engine()?.reader().blob(run.id, BlobKind::Payload).map_err(unreadable)?;
                 message.payload = payload.as_ref().map(convert::payload);
             }
             Ok(v1::GetRunResponse { header: call.read_header(), run: Some(message) })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
@@ -123,7 +123,7 @@ impl RunService for Services {
             if !fields.is_clean() {
                 return Err(Refusal::invalid(fields.violations()));
             }
-            let reader = self.0.engine()?.reader().clone();
+            let reader = self.gate.engine()?.reader().clone();
             // A list may look at many rows: not on a thread that serves others.
             let listed = tokio::task::spawn_blocking(move || reader.runs(&query)).await;
             let listed = listed.map_err(|error| Refusal::internal(&error))?.map_err(unreadable)?;
@@ -136,7 +136,7 @@ impl RunService for Services {
                 page: page::token(PAGE_KIND_RUNS, next.as_ref().map(|id| id.0.as_slice())),
             })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn cancel_run(
@@ -148,14 +148,14 @@ impl RunService for Services {
             let reason = fields.text("reason", &message.reason, limits::NOTE_CHARS_MAX);
             Some(Command::CancelRun { app, run_id: run_id?, reason: reason? })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {
         let parse = |message: &v1::RetryRunRequest, app, fields: &mut Fields| {
             fields.run_id(&message.run_id).map(|run_id| Command::RetryRun { app, run_id })
         };
-        self.0.mutate(request, parse).await
+        self.gate.mutate(request, parse).await
     }
 
     async fn wait_run(&self, request: Request<v1::WaitRunRequest>) -> Result<Response<v1::WaitRunResponse>, Status> {
@@ -178,7 +178,7 @@ impl RunService for Services {
             let run = Some(self.full_run(&run).await?);
             Ok(v1::WaitRunResponse { header: call.read_header(), run, finished })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn explain_run(
@@ -193,7 +193,7 @@ impl RunService for Services {
                 let run = view.engine.state().run(run_id).filter(|run| run.job.app == of_app)?;
                 Some((run.state, engine::explain(view.engine, run)))
             };
-            let live = self.0.engine()?.read(explain).await.map_err(gate::refused)?;
+            let live = self.gate.engine()?.read(explain).await.map_err(gate::refused)?;
             let (state, explanations): (RunState, Vec<_>) = match live {
                 Some((state, reasons)) => (state, reasons.iter().map(convert::explanation).collect()),
                 None => {
@@ -204,7 +204,7 @@ impl RunService for Services {
             let state = convert::phase(state.phase()).into();
             Ok(v1::ExplainRunResponse { header: call.read_header(), state, explanations })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 
     async fn get_run_logs(
@@ -224,7 +224,7 @@ impl RunService for Services {
             let look = || {
                 // The run first: if it has ended now, the log that is read after it is whole.
                 let finished = self.find_run(&app, run_id)?.state.phase().is_terminal();
-                let rows = self.0.engine()?.reader().logs(run_id, from, size).map_err(unreadable)?;
+                let rows = self.gate.engine()?.reader().logs(run_id, from, size).map_err(unreadable)?;
                 let is_there = finished || !rows.is_empty();
                 Ok(((rows, finished), is_there))
             };
@@ -247,7 +247,7 @@ impl RunService for Services {
                 complete,
             })
         };
-        self.0.read(request, look).await
+        self.gate.read(request, look).await
     }
 }
 

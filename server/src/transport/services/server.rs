@@ -17,13 +17,13 @@ impl ServerService for Services {
         request: Request<v1::GetServerInfoRequest>,
     ) -> Result<Response<v1::GetServerInfoResponse>, Status> {
         let look = async |call: &Call<'_>, _: &_, _: &_| {
-            let engine = self.0.engine()?;
+            let engine = self.gate.engine()?;
             let look = |view: &crate::engine::View<'_>| {
                 (view.engine.revision(), view.engine.state().live_run_count(), view.worker_count(), view.window_total())
             };
             let (revision, live_runs, workers, records) = engine.read(look).await.map_err(gate::refused)?;
             let window = engine.window();
-            let settings = &self.0.settings;
+            let settings = &self.gate.settings;
             let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
             Ok(v1::GetServerInfoResponse {
                 header: call.read_header(),
@@ -37,14 +37,14 @@ impl ServerService for Services {
                 message_bytes_max: count(settings.message_bytes_max as u64),
                 shard_count: 1,
                 store_kind: settings.store_kind.to_owned(),
-                start_time: Some(time::timestamp(self.0.start_time)),
+                start_time: Some(time::timestamp(self.gate.start_time)),
                 revision: count(revision.0),
                 live_run_count: count(live_runs as u64),
                 worker_count: i32::try_from(workers).unwrap_or(i32::MAX),
-                anonymous_call_count: count(self.0.anonymous_calls()),
+                anonymous_call_count: count(self.gate.anonymous_calls()),
                 window_record_count: count(records),
             })
         };
-        self.0.serve(request, look).await
+        self.gate.serve(request, look).await
     }
 }

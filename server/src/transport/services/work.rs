@@ -1,11 +1,11 @@
 //! The life of one worker's stream: what it says goes to the engine, what the engine orders goes to it, and what became
 //! of each thing that it reported is acknowledged under that thing's request id.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use semel_core::{
     command::Command,
-    id::{AttemptNumber, Millis, RequestId},
+    id::{AttemptNumber, RequestId},
     state::BlobKind,
 };
 use semel_proto::{
@@ -15,15 +15,14 @@ use semel_proto::{
 use tokio::{sync::mpsc, task::JoinSet, time};
 use tonic::{Status, Streaming};
 
+use super::standing::{self, RECHECK, Standing};
 use crate::{
     auth::{self, Verdict},
     engine::{Envelope, Order, Pending, Progress, Refused, Submitted, WorkerStream},
     transport::{
-        auth_layer::Authorization,
         convert::{
             fields,
             fields::Fields,
-            header, time as times,
             worker::{self as convert, Speaker},
         },
         gate::{self, Gate, Stage},
@@ -33,12 +32,6 @@ use crate::{
 
 /// Reports of one worker that are in the engine at a time; beyond it nothing more is read from its stream.
 const PENDING_MAX: usize = 256;
-/// How often the credentials of a stream are judged again.
-const RECHECK: Duration = Duration::from_secs(2);
-/// How long before their end credentials are said to end soon.
-const EXPIRING_AHEAD: Millis = Millis::from_secs(60);
-/// Workers come back this long after a server has gone away.
-const RECONNECT_AFTER: Millis = Millis(500);
 
 type Outbox = mpsc::Sender<Result<v1::WorkResponse, Status>>;
 
@@ -47,11 +40,7 @@ pub(super) struct Work {
     pub(super) gate: Arc<Gate>,
     pub(super) stream: WorkerStream,
     pub(super) speaker: Speaker,
-    pub(super) verdict: Verdict,
-    pub(super) authorization: Authorization,
-    pub(super) address: Option<IpAddr>,
-    /// Whether the worker was told that its credentials end soon.
-    pub(super) warned: bool,
+    pub(super) standing: Standing,
 }
 
 /// A report whose answer is awaited.
@@ -91,12 +80,11 @@ impl Work {
         match end {
             End::Gone => {}
             End::Refused(refusal) => {
-                let status = refusal.into_status(self.gate.basis("", None, &self.verdict).header());
+                let status = refusal.into_status(self.gate.basis("", None, self.verdict()).header());
                 let _ = self.deliver(&outbox, Err(status)).await;
             }
             End::GoingAway => {
-                let going = v1::GoingAway { reconnect_after: Some(times::duration(RECONNECT_AFTER)) };
-                let _ = self.say(&outbox, "", Kind::GoingAway(going)).await;
+                let _ = self.say(&outbox, "", Kind::GoingAway(standing::going_away())).await;
             }
         }
         tracing::info!(worker_id = %self.speaker.worker_id, "the stream of a worker has ended");
@@ -180,8 +168,7 @@ impl Work {
                 Ok(())
             }
             Some(work_request::Kind::Reauthenticate(fresh)) => {
-                let authorization: Arc<[u8]> = format!("Bearer {}", fresh.token).into_bytes().into();
-                self.authorization = Authorization(Some(authorization));
+                self.standing.renew(&fresh);
                 self.recheck(outbox).await
             }
             Some(work_request::Kind::Hello(_)) => {
@@ -222,15 +209,12 @@ impl Work {
         command: Option<Command>,
         message: &M,
     ) -> Result<Pending, Refusal> {
-        if request_id.is_empty() {
-            return Err(gate::id_missing());
-        }
-        let id = fields::parse_request_id(request_id).ok_or_else(gate::id_malformed)?;
+        let id = gate::required_id(request_id, fields::parse_request_id(request_id))?;
         let Some(command) = command.filter(|_| fields.is_clean()) else {
             return Err(Refusal::invalid(fields.violations()));
         };
         let missing = || Refusal::of_verdict(&Verdict::refused(auth::Status::Missing));
-        let principal = self.verdict.principal.clone();
+        let principal = self.verdict().principal.clone();
         let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
         let envelope = Envelope::new(principal, id, gate::stored(message.fingerprint()), command);
         self.gate.engine()?.enqueue(envelope).map_err(gate::refused)
@@ -239,7 +223,7 @@ impl Work {
     async fn acknowledge(&self, outbox: &Outbox, awaited: Awaited) -> Result<(), End> {
         match awaited.submitted {
             Ok(answer) => {
-                let basis = self.gate.basis(&awaited.request_id, awaited.parsed_id, &self.verdict);
+                let basis = self.gate.basis(&awaited.request_id, awaited.parsed_id, self.verdict());
                 let ack = v1::WorkResponse {
                     header: Some(basis.answered(&answer)),
                     kind: Some(Kind::Ack(v1::Ack { refused: None })),
@@ -255,7 +239,7 @@ impl Work {
 
     async fn refuse(&self, outbox: &Outbox, request_id: &str, refusal: Refusal) -> Result<(), End> {
         let parsed_id = fields::parse_request_id(request_id);
-        let header = self.gate.basis(request_id, parsed_id, &self.verdict).header();
+        let header = self.gate.basis(request_id, parsed_id, self.verdict()).header();
         let refused = refusal.into_rpc(header.clone());
         let ack = v1::Ack { refused: Some(refused) };
         let message = v1::WorkResponse { header: Some(header), kind: Some(Kind::Ack(ack)) };
@@ -294,44 +278,36 @@ impl Work {
         }
     }
 
-    /// Judges the credentials again: they may have ended, or been taken back, and fresh ones may have come.
+    /// Judges the credentials again, and says what follows from it.
     async fn recheck(&mut self, outbox: &Outbox) -> Result<(), End> {
-        self.verdict = self.gate.judge(self.authorization.0.as_deref(), self.address);
-        if let Some(refusal) = Refusal::of_verdict(&self.verdict) {
-            self.say(outbox, "", Kind::AuthNotice(self.notice(None))).await?;
+        self.standing.judge(&self.gate);
+        if let Some(refusal) = self.standing.refusal() {
+            self.say(outbox, "", Kind::AuthNotice(self.standing.notice(None))).await?;
             return Err(End::Refused(Box::new(refusal)));
         }
-        let may = self
-            .verdict
-            .principal
-            .as_ref()
-            .map(|principal| principal.require(semel_core::app::Role::Worker, &self.speaker.app));
+        let principal = self.standing.verdict().principal.as_ref();
+        let may = principal.map(|principal| principal.require(semel_core::app::Role::Worker, &self.speaker.app));
         if let Some(Err(rejection)) = may {
-            let notice = self.notice(Some(v1::AuthStatus::Forbidden));
+            let notice = self.standing.notice(Some(v1::AuthStatus::Forbidden));
             let header =
-                v1::ResponseHeader { auth: notice.auth.clone(), ..self.gate.basis("", None, &self.verdict).read() };
+                v1::ResponseHeader { auth: notice.auth.clone(), ..self.gate.basis("", None, self.verdict()).read() };
             let message = v1::WorkResponse { header: Some(header), kind: Some(Kind::AuthNotice(notice)) };
             self.deliver(outbox, Ok(message)).await?;
             return Err(End::Refused(Box::new(gate::rejected(rejection))));
         }
-        let soon = self.verdict.expire_time.is_some_and(|end| end <= self.gate.now().plus(EXPIRING_AHEAD));
-        if soon && !self.warned {
-            self.say(outbox, "", Kind::AuthNotice(self.notice(Some(v1::AuthStatus::Expiring)))).await?;
+        if self.standing.is_to_be_warned(&self.gate) {
+            let notice = self.standing.notice(Some(v1::AuthStatus::Expiring));
+            self.say(outbox, "", Kind::AuthNotice(notice)).await?;
         }
-        self.warned = soon;
         Ok(())
     }
 
-    fn notice(&self, status: Option<v1::AuthStatus>) -> v1::AuthNotice {
-        let mut auth = header::auth_result(&self.verdict);
-        if let Some(status) = status {
-            auth.status = status.into();
-        }
-        v1::AuthNotice { auth: Some(auth) }
+    fn verdict(&self) -> &Verdict {
+        self.standing.verdict()
     }
 
     async fn say(&self, outbox: &Outbox, request_id: &str, kind: Kind) -> Result<(), End> {
-        let header = self.gate.basis(request_id, None, &self.verdict).read();
+        let header = self.gate.basis(request_id, None, self.verdict()).read();
         let message = v1::WorkResponse { header: Some(header), kind: Some(kind) };
         self.deliver(outbox, Ok(message)).await
     }

@@ -8,15 +8,11 @@ use tokio::{sync::mpsc, time};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Services, work::Work};
-use crate::{
-    auth::Verdict,
-    transport::{
-        auth_layer::Authorization,
-        convert::{time as times, worker as convert},
-        gate::{self, Gate},
-        status::Refusal,
-    },
+use super::{Services, standing::Standing, work::Work};
+use crate::transport::{
+    convert::{time as times, worker as convert},
+    gate,
+    status::Refusal,
 };
 
 /// How long a worker may take to introduce itself.
@@ -32,16 +28,16 @@ impl WorkerService for Services {
     type WorkStream = Outbox;
 
     async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Outbox>, Status> {
-        let (verdict, authorization) = Gate::stream_credentials(&request);
-        let address = request.remote_addr().map(|address| address.ip());
+        let standing = Standing::of(&request);
+        let verdict = standing.verdict().clone();
         let mut inbox = request.into_inner();
         let first = time::timeout(HELLO_TIMEOUT, inbox.message()).await;
         let first = first.ok().transpose()?.flatten();
         let request_id = first.as_ref().and_then(|first| first.header.as_ref()).map(|header| header.request_id.clone());
-        let opened = self.open(&verdict, authorization, address, first);
+        let opened = self.open(standing, first);
         let (work, opened) = opened.await.map_err(|refusal| {
             let request_id = request_id.unwrap_or_default();
-            refusal.into_status(self.0.basis(&request_id, None, &verdict).header())
+            refusal.into_status(self.gate.basis(&request_id, None, &verdict).header())
         })?;
         let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
         tokio::spawn(work.live(opened, inbox, outbox));
@@ -50,19 +46,14 @@ impl WorkerService for Services {
 }
 
 impl Services {
-    async fn open(
-        &self,
-        verdict: &Verdict,
-        authorization: Authorization,
-        address: Option<std::net::IpAddr>,
-        first: Option<v1::WorkRequest>,
-    ) -> Result<(Work, v1::Opened), Refusal> {
-        if let Some(refusal) = Refusal::of_verdict(verdict) {
+    async fn open(&self, standing: Standing, first: Option<v1::WorkRequest>) -> Result<(Work, v1::Opened), Refusal> {
+        if let Some(refusal) = standing.refusal() {
             return Err(refusal);
         }
-        self.0.served_anonymously(verdict);
+        let verdict = standing.verdict();
+        self.gate.served_anonymously(verdict);
         let principal = verdict.principal.clone().expect("a verdict that refuses nothing has a principal");
-        let mut fields = self.0.fields();
+        let mut fields = self.gate.fields();
         let hello = match first.and_then(|first| first.kind) {
             Some(work_request::Kind::Hello(hello)) => hello,
             _ => {
@@ -83,7 +74,7 @@ impl Services {
             return Err(Refusal::invalid(fields.violations()));
         };
         principal.require(Role::Worker, &hello.app).map_err(gate::rejected)?;
-        let engine = self.0.engine()?;
+        let engine = self.gate.engine()?;
         let lease = engine.lease();
         let speaker = convert::Speaker { app: hello.app.clone(), worker_id: hello.worker_id };
         tracing::info!(worker_id = %hello.worker_id, worker_name = %hello.worker_name, app = %hello.app, "a worker connected");
@@ -93,15 +84,7 @@ impl Services {
             lease_duration: Some(times::duration(lease)),
             stale: stale.into_iter().map(convert::attempt_ref).collect(),
         };
-        let work = Work {
-            gate: self.0.clone(),
-            stream,
-            speaker,
-            verdict: verdict.clone(),
-            authorization,
-            address,
-            warned: false,
-        };
+        let work = Work { gate: self.gate.clone(), stream, speaker, standing };
         Ok((work, opened))
     }
 }

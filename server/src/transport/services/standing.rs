@@ -1,0 +1,99 @@
+//! How the credentials of an open stream stand: judged when it opens, again while it lives, and whenever something that
+//! they rest on has changed. What follows from a verdict is the stream's to say.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use semel_core::id::Millis;
+use semel_proto::v1;
+use tonic::Request;
+
+use crate::{
+    auth::Verdict,
+    engine::Directory,
+    transport::{
+        auth_layer::Authorization,
+        convert::{header, time as times},
+        gate::Gate,
+        status::Refusal,
+    },
+};
+
+/// How often the credentials of a stream are judged again.
+pub(super) const RECHECK: Duration = Duration::from_secs(2);
+/// How long before their end credentials are said to end soon.
+const EXPIRING_AHEAD: Millis = Millis::from_secs(60);
+/// Callers come back this long after a server has gone away.
+const RECONNECT_AFTER: Millis = Millis(500);
+
+/// See the module.
+pub(super) struct Standing {
+    verdict: Verdict,
+    authorization: Authorization,
+    address: Option<IpAddr>,
+    /// What the verdict was judged by.
+    directory: Option<Arc<Directory>>,
+    /// Whether the caller was told that its credentials end soon.
+    warned: bool,
+}
+
+impl Standing {
+    /// As the interceptor judged it.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        let (verdict, authorization) = Gate::stream_credentials(request);
+        let address = request.remote_addr().map(|address| address.ip());
+        Self { verdict, authorization, address, directory: None, warned: false }
+    }
+
+    pub(super) fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The refusal that the verdict is, if it is one.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        Refusal::of_verdict(&self.verdict)
+    }
+
+    /// Fresh credentials have come; they count with the next judgement.
+    pub(super) fn renew(&mut self, fresh: &v1::Reauthenticate) {
+        let authorization: Arc<[u8]> = format!("Bearer {}", fresh.token).into_bytes().into();
+        self.authorization = Authorization(Some(authorization));
+    }
+
+    /// Judges the credentials again: they may have ended, or been taken back, and fresh ones may have come.
+    pub(super) fn judge(&mut self, gate: &Gate) {
+        self.directory = gate.directory();
+        self.verdict = gate.judge(self.authorization.0.as_deref(), self.address);
+    }
+
+    /// Whether the verdict may be another one by now. Cheap: for each message.
+    pub(super) fn is_stale(&self, gate: &Gate) -> bool {
+        let is_over = self.verdict.expire_time.is_some_and(|end| end <= gate.now());
+        let same = match (&self.directory, gate.directory()) {
+            (Some(then), Some(now)) => Arc::ptr_eq(then, &now),
+            (then, now) => then.is_none() && now.is_none(),
+        };
+        is_over || !same
+    }
+
+    /// Whether the caller must be told that its credentials end soon; it is told once.
+    pub(super) fn is_to_be_warned(&mut self, gate: &Gate) -> bool {
+        let soon = self.verdict.expire_time.is_some_and(|end| end <= gate.now().plus(EXPIRING_AHEAD));
+        let warn = soon && !self.warned;
+        self.warned = soon;
+        warn
+    }
+
+    /// Word of the verdict; or of this status, if it is another.
+    pub(super) fn notice(&self, status: Option<v1::AuthStatus>) -> v1::AuthNotice {
+        let mut auth = header::auth_result(&self.verdict);
+        if let Some(status) = status {
+            auth.status = status.into();
+        }
+        v1::AuthNotice { auth: Some(auth) }
+    }
+}
+
+/// What the caller of a stream is told before the server stops.
+pub(super) fn going_away() -> v1::GoingAway {
+    v1::GoingAway { reconnect_after: Some(times::duration(RECONNECT_AFTER)) }
+}

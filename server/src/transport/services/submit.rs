@@ -1,0 +1,211 @@
+//! The life of one stream of a submitter: items come in, answers go out in the same order, as many in a message as are
+//! there. It never waits for one of the two alone, so that a caller who does not read costs bounded memory and nothing
+//! else: its items are still answered to the line, its credentials still judged, and the stream still told to end.
+
+use std::{
+    collections::VecDeque,
+    future,
+    pin::{Pin, pin},
+    sync::Arc,
+};
+
+use semel_proto::v1;
+use tokio::{sync::mpsc, time};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Code, Request, Status, Streaming};
+
+use super::{
+    Services,
+    standing::{self, RECHECK, Standing},
+    submit_queue::Queue,
+};
+use crate::{
+    auth::Verdict,
+    transport::{
+        gate::{self, Gate, Stage},
+        status::Refusal,
+    },
+};
+
+/// Items of one message.
+const MESSAGE_ITEMS_MAX: usize = 1000;
+/// Results of one message: with refusals of 2 KB each it stays well below what clients take.
+const RESULTS_MAX: usize = 1000;
+/// Messages to a caller that wait for it to read.
+const OUTBOX_MAX: usize = 2;
+
+/// What goes to a submitter.
+pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::SubmitRunsResponse, Status>> + Send>>;
+
+type Outbox = mpsc::Sender<Result<v1::SubmitRunsResponse, Status>>;
+
+/// See the module.
+struct Submit {
+    gate: Arc<Gate>,
+    standing: Standing,
+    /// By which verdict items were last taken: what their answers say of the credentials.
+    taken_by: Verdict,
+    queue: Queue,
+    /// Results that wait for the caller to read.
+    ready: VecDeque<v1::SubmitResult>,
+    /// Word of the credentials that waits likewise.
+    notice: Option<v1::AuthNotice>,
+    /// Set when nothing more is read; what was taken is still answered.
+    end: Option<End>,
+}
+
+/// Why a stream ends.
+enum End {
+    /// The caller has said all.
+    Said,
+    /// The server says why.
+    Refused(Box<Refusal>),
+    /// The credentials do not hold any more.
+    Barred,
+    /// The server is about to stop.
+    GoingAway,
+}
+
+impl Services {
+    /// Opens the stream at once: who may not be served is told so, and everybody else that somebody listens.
+    pub(super) fn open_submit(&self, request: Request<Streaming<v1::SubmitRunsRequest>>) -> Result<Answers, Status> {
+        let standing = Standing::of(&request);
+        let refuse = |refusal: Refusal, verdict| refusal.into_status(self.gate.basis("", None, verdict).header());
+        if let Some(refusal) = standing.refusal() {
+            return Err(refuse(refusal, standing.verdict()));
+        }
+        self.gate.engine().map_err(|refusal| refuse(refusal, standing.verdict()))?;
+        let submit = Submit {
+            gate: self.gate.clone(),
+            taken_by: standing.verdict().clone(),
+            standing,
+            queue: Queue::new(self.gate.clone(), self.shared.clone()),
+            ready: VecDeque::new(),
+            notice: None,
+            end: None,
+        };
+        let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
+        tokio::spawn(submit.live(request.into_inner(), outbox));
+        Ok(Box::pin(ReceiverStream::new(outgoing)))
+    }
+}
+
+impl Submit {
+    /// Runs until one side ends it, or the server is cut off.
+    async fn live(mut self, mut inbox: Streaming<v1::SubmitRunsRequest>, outbox: Outbox) {
+        let stage = self.gate.settings.stage.clone();
+        let opened = self.message();
+        let lived = async {
+            outbox.send(Ok(opened)).await.ok()?;
+            self.turns(&mut inbox, &outbox).await?;
+            self.say_goodbye(&outbox).await
+        };
+        tokio::select! {
+            _ = lived => {}
+            () = gate::reached(&stage, Stage::Cut) => {}
+        }
+    }
+
+    /// Goes on until everything that was taken is answered and nothing more comes. None once the caller has gone.
+    async fn turns(&mut self, inbox: &mut Streaming<v1::SubmitRunsRequest>, outbox: &Outbox) -> Option<()> {
+        let stage = self.gate.settings.stage.clone();
+        let mut going = pin!(gate::reached(&stage, Stage::Going));
+        let mut recheck = time::interval(RECHECK);
+        recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            self.queue.admit(self.standing.verdict());
+            let reads = self.end.is_none();
+            let has_room = self.queue.has_room(self.ready.len());
+            let has_news = !self.ready.is_empty() || self.notice.is_some();
+            if !reads && !has_news && self.queue.is_idle() {
+                return Some(());
+            }
+            let wait = self.queue.wait();
+            let (queue, ready, taken_by) = (&mut self.queue, &mut self.ready, &self.taken_by);
+            let answers = future::poll_fn(|context| queue.poll_answers(context, taken_by, ready));
+            tokio::select! {
+                biased;
+                () = &mut going, if reads => self.end = Some(End::GoingAway),
+                _ = recheck.tick(), if reads => self.recheck(),
+                () = answers => {}
+                place = outbox.reserve(), if has_news => {
+                    let message = self.message();
+                    place.ok()?.send(Ok(message));
+                }
+                place = wait => self.queue.give(place),
+                message = inbox.message(), if reads && has_room => match message {
+                    Ok(Some(message)) => self.hear(message),
+                    Ok(None) => self.end = Some(End::Said),
+                    Err(status) => self.end = Some(End::Refused(Box::new(unreadable(&status)?))),
+                },
+            }
+        }
+    }
+
+    /// Something that the caller says.
+    fn hear(&mut self, message: v1::SubmitRunsRequest) {
+        if message.runs.len() > MESSAGE_ITEMS_MAX {
+            let problem = format!("must be at most {MESSAGE_ITEMS_MAX} in a message");
+            let refusal = Refusal::invalid(vec![("runs".to_owned(), problem)]);
+            self.end = Some(End::Refused(Box::new(refusal)));
+            return;
+        }
+        if let Some(fresh) = &message.reauthenticate {
+            self.standing.renew(fresh);
+            self.recheck();
+        } else if self.standing.is_stale(&self.gate) {
+            self.recheck();
+        }
+        self.queue.take(message.runs);
+    }
+
+    /// Judges the credentials again. When they no longer hold, what is not yet in the engine is refused item by item.
+    fn recheck(&mut self) {
+        self.standing.judge(&self.gate);
+        if self.standing.refusal().is_some() {
+            self.end = Some(End::Barred);
+            return;
+        }
+        self.taken_by = self.standing.verdict().clone();
+        if self.standing.is_to_be_warned(&self.gate) {
+            self.notice = Some(self.standing.notice(Some(v1::AuthStatus::Expiring)));
+        }
+    }
+
+    /// All that waits to be said.
+    fn message(&mut self) -> v1::SubmitRunsResponse {
+        v1::SubmitRunsResponse {
+            header: Some(self.gate.basis("", None, &self.taken_by).header()),
+            results: self.ready.drain(..self.ready.len().min(RESULTS_MAX)).collect(),
+            auth_notice: self.notice.take(),
+            going_away: None,
+        }
+    }
+
+    /// Says why the stream ends, once all that was taken is answered.
+    async fn say_goodbye(&mut self, outbox: &Outbox) -> Option<()> {
+        let header = self.gate.basis("", None, self.standing.verdict()).header();
+        let last = v1::SubmitRunsResponse { header: Some(header.clone()), ..Default::default() };
+        match self.end.take()? {
+            End::Said => Some(()),
+            End::GoingAway => {
+                let last = v1::SubmitRunsResponse { going_away: Some(standing::going_away()), ..last };
+                outbox.send(Ok(last)).await.ok()
+            }
+            End::Refused(refusal) => outbox.send(Err(refusal.into_status(header))).await.ok(),
+            End::Barred => {
+                let notice = Some(self.standing.notice(None));
+                outbox.send(Ok(v1::SubmitRunsResponse { auth_notice: notice, ..last })).await.ok()?;
+                outbox.send(Err(self.standing.refusal()?.into_status(header))).await.ok()
+            }
+        }
+    }
+}
+
+/// The refusal of a message that could not be read; none where the caller has only gone.
+fn unreadable(status: &Status) -> Option<Refusal> {
+    if matches!(status.code(), Code::Cancelled | Code::Unknown | Code::Unavailable) {
+        return None;
+    }
+    Some(Refusal::invalid(vec![("message".to_owned(), format!("cannot be read: {}", status.message()))]))
+}
