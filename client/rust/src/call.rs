@@ -2,7 +2,10 @@
 //! binds, or no time left. It owns that loop; what a refusal means is decided in `retry`, and nothing here knows what any
 //! method does.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use semel_proto::v1::{ClientInfo, RequestHeader};
 
@@ -10,9 +13,10 @@ use crate::{
     auth::{Auth, Signature},
     error::Error,
     id::RequestId,
-    methods::Method,
+    methods::{Answer as _, Method},
     refusal::{Origin, Refusal},
     retry::{self, Class, Decision, Progress, RetryOptions},
+    submit::{Pipe, Ticket},
     transport::Transport,
 };
 
@@ -22,7 +26,8 @@ pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 /// What all clones of a client share.
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) transport: Transport,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) pipe: Pipe,
     pub(crate) auth: Auth,
     pub(crate) client_info: ClientInfo,
     pub(crate) app: String,
@@ -44,21 +49,55 @@ pub struct CallOptions {
     pub retry: Option<RetryOptions>,
 }
 
+/// A logical call that is ready to be made.
+pub(crate) struct Logical<M> {
+    pub(crate) request: M,
+    pub(crate) request_id: String,
+    id_given: bool,
+    deadline: Instant,
+    request_timeout: Duration,
+    retry: Option<RetryOptions>,
+}
+
+/// By which way the attempts of a call go, where there are two.
+pub(crate) enum Way {
+    /// Over the stream while the client is under load, else by calls of their own.
+    ByLoad,
+    /// Over the stream while it is to be had. The first attempt may be in line already.
+    Stream(Option<(Option<Ticket>, Signature)>),
+}
+
 impl Core {
     /// Makes a call, whatever it is.
-    pub(crate) async fn call<M: Method>(&self, mut request: M, options: &CallOptions) -> Result<M::Response, Error> {
-        let (request_id, given) = self.fill(&mut request, options)?;
+    pub(crate) async fn call<M: Method>(&self, request: M, options: &CallOptions) -> Result<M::Response, Error> {
+        let logical = self.prepare(request, options)?;
+        self.make(logical, Way::ByLoad).await
+    }
+
+    /// Completes a request; its time runs from now on.
+    pub(crate) fn prepare<M: Method>(&self, mut request: M, options: &CallOptions) -> Result<Logical<M>, Error> {
+        let (request_id, id_given) = self.fill(&mut request, options)?;
         let wait = request.server_wait();
         let overall = options.overall_timeout.unwrap_or(self.overall_timeout).saturating_add(wait);
         let deadline = Instant::now() + overall.min(TIMEOUT_MAX);
         let request_timeout = options.request_timeout.unwrap_or(self.request_timeout).saturating_add(wait);
-        let retry = options.retry.as_ref().unwrap_or(&self.retry);
-        let mut attempts = Loop::new(self, retry, deadline, request_id, given);
+        Ok(Logical { request, request_id, id_given, deadline, request_timeout, retry: options.retry.clone() })
+    }
+
+    /// Attempts a call until it has an answer, or a refusal that binds, or no time left.
+    pub(crate) async fn make<M: Method>(&self, logical: Logical<M>, mut way: Way) -> Result<M::Response, Error> {
+        let Logical { mut request, request_id, id_given, deadline, request_timeout, retry } = logical;
+        let _under_way = request.as_run().map(|_| self.pipe.enter());
+        let retry = retry.as_ref().unwrap_or(&self.retry);
+        let mut attempts = Loop::new(self, retry, deadline, request_id, id_given);
         attempts.progress.can_refresh = self.auth.can_refresh() && !request.holds_credentials();
-        let mut signature = self.sign::<M>(&request, &attempts).await?;
+        let (mut in_line, mut signature) = match &mut way {
+            Way::Stream(first) if first.is_some() => first.take().expect("it is there"),
+            _ => (None, self.sign(&request, &attempts.request_id, deadline).await?),
+        };
         loop {
             let timeout = attempts.timeout(request_timeout);
-            let refusal = match self.transport.attempt(request.clone(), signature.bearer.as_ref(), timeout).await {
+            let refusal = match self.attempt(&request, &signature, timeout, &way, in_line.take()).await {
                 Ok(answer) => return Ok(answer),
                 Err(refusal) => refusal,
             };
@@ -66,7 +105,7 @@ impl Core {
                 Decision::GiveUp => return Err(attempts.give_up(refusal)),
                 Decision::Again(wait) => {
                     attempts.pause(wait, refusal).await?;
-                    signature = self.sign::<M>(&request, &attempts).await?;
+                    signature = self.sign(&request, &attempts.request_id, deadline).await?;
                 }
                 Decision::Refresh => {
                     let fresh = self.auth.refresh(self, signature.generation, deadline).await;
@@ -77,11 +116,40 @@ impl Core {
         }
     }
 
-    async fn sign<M: Method>(&self, request: &M, attempts: &Loop<'_>) -> Result<Signature, Error> {
+    /// One attempt, over the stream where that is to be had and wanted, else by a call of its own; under the same id
+    /// either way.
+    async fn attempt<M: Method>(
+        &self,
+        request: &M,
+        signature: &Signature,
+        timeout: Duration,
+        way: &Way,
+        in_line: Option<Ticket>,
+    ) -> Result<M::Response, Box<Refusal>> {
+        let until = Instant::now() + timeout;
+        let wants_stream = matches!(way, Way::Stream(_)) || self.pipe.is_worth_it();
+        let run = request.as_run().filter(|_| wants_stream);
+        let ticket = in_line.or_else(|| self.pipe.offer(run?, signature));
+        if let Some(ticket) = ticket
+            && let Some(answer) = ticket.answer(timeout).await
+            && let Some(answer) = answer.map(M::Response::of_run).transpose()
+        {
+            return answer;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        self.transport.attempt(request.clone(), signature.bearer.as_ref(), left).await
+    }
+
+    /// The signature for the first attempt of a call.
+    pub(crate) async fn sign_for<M: Method>(&self, logical: &Logical<M>) -> Result<Signature, Error> {
+        self.sign(&logical.request, &logical.request_id, logical.deadline).await
+    }
+
+    async fn sign<M: Method>(&self, request: &M, request_id: &str, deadline: Instant) -> Result<Signature, Error> {
         if request.holds_credentials() {
             return Ok(Signature::fixed(None));
         }
-        self.auth.sign(self, attempts.deadline).await.map_err(|error| error.of_call(&attempts.request_id))
+        self.auth.sign(self, deadline).await.map_err(|error| error.of_call(request_id))
     }
 
     /// Fills in what the caller left out: the id, the client, the app. Gives back the id, and whether it was the

@@ -14,6 +14,7 @@ use crate::{
     methods::Method,
     options::Options,
     refusal::{Origin, Refusal},
+    submit::{Pipe, RunSubmitter},
     transport::Transport,
 };
 
@@ -46,13 +47,18 @@ impl Client {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             language: "rust".to_owned(),
         };
+        let transport = Arc::new(transport);
+        let request_timeout = options.request_timeout.min(TIMEOUT_MAX);
+        // Half of the time is left for a call of its own.
+        let stall = request_timeout / 2;
         let core = Core {
+            pipe: Pipe::new(transport.clone(), client_info.clone(), options.stream_under_load, stall),
             transport,
             auth: Auth::new(&options.credentials)?,
             client_info,
             app: options.app,
             retry: options.retry,
-            request_timeout: options.request_timeout.min(TIMEOUT_MAX),
+            request_timeout,
             overall_timeout: options.overall_timeout.min(TIMEOUT_MAX),
         };
         Ok(Self { core: Arc::new(core) })
@@ -74,6 +80,18 @@ impl Client {
     #[must_use]
     pub fn with_options(&self, options: CallOptions) -> Call {
         Call { client: self.clone(), options }
+    }
+
+    /// For runs in volume: submits them over one stream, without waiting for one before the next.
+    #[must_use]
+    pub fn submit_runs(&self) -> RunSubmitter {
+        RunSubmitter::new(self.clone(), CallOptions::default())
+    }
+
+    /// How many runs were answered over the shared stream so far, by a run or a refusal; others went by calls of their
+    /// own.
+    pub fn streamed_runs(&self) -> u64 {
+        self.core.pipe.answered()
     }
 
     /// Mints an id by the server's clock, as far as that is known: to be stored before the call is made under it with
@@ -126,5 +144,11 @@ impl Call {
     /// Makes a call. The methods named after the RPCs are this one, spelt out.
     pub async fn call<M: Method>(&self, request: M) -> Result<M::Response, Error> {
         self.client.core.call(request, &self.options).await
+    }
+
+    /// [`Client::submit_runs`] with these options, which must not name an id: each run has its own.
+    #[must_use]
+    pub fn submit_runs(&self) -> RunSubmitter {
+        RunSubmitter::new(self.client.clone(), CallOptions { request_id: None, ..self.options.clone() })
     }
 }

@@ -71,6 +71,7 @@ mod methods;
 mod options;
 mod refusal;
 pub mod retry;
+mod submit;
 mod transport;
 pub mod worker;
 
@@ -86,5 +87,6 @@ pub use retry::RetryOptions;
 pub use semel_proto::details;
 /// The messages of the protocol.
 pub use semel_proto::v1;
+pub use submit::{RunSubmitter, Submission};
 /// The codes of gRPC, as [`Error::code`] gives them.
 pub use tonic::Code;

@@ -39,6 +39,11 @@ pub trait Method: Message + Default + Clone + 'static {
         None
     }
 
+    /// The request as an item of `SubmitRuns`, where it can be one.
+    fn as_run(&self) -> Option<&v1::RunJobRequest> {
+        None
+    }
+
     /// Whether the request itself holds the credentials, so that it is sent without any others.
     fn holds_credentials(&self) -> bool {
         false
@@ -49,6 +54,11 @@ pub trait Method: Message + Default + Clone + 'static {
 pub trait Answer: Message + Default + 'static {
     /// The header.
     fn header(&self) -> Option<&ResponseHeader>;
+
+    /// This answer, where it can come over `SubmitRuns`.
+    fn of_run(_: v1::RunJobResponse) -> Option<Self> {
+        None
+    }
 }
 
 /// The longest time for which a server waits, and how long it waits for a run if the request does not say.
@@ -63,7 +73,8 @@ macro_rules! methods {
     ($(
         $(#[$doc:meta])*
         $name:ident = $path:literal ($request:ident) -> $response:ident
-        $(, app = $app:ident)? $(, wait = $wait:ident or $unstated:expr)? $(, credentials = $credentials:ident)?;
+        $(, app = $app:ident)? $(, wait = $wait:ident or $unstated:expr)? $(, credentials = $credentials:ident)?
+        $(, item = $item:ident)?;
     )*) => {
         $(
             impl Method for v1::$request {
@@ -93,12 +104,21 @@ macro_rules! methods {
                 fn holds_credentials(&self) -> bool {
                     !self.$credentials.is_empty()
                 })?
+
+                $(fn as_run(&self) -> Option<&v1::RunJobRequest> {
+                    let $item = self;
+                    Some($item)
+                })?
             }
 
             impl Answer for v1::$response {
                 fn header(&self) -> Option<&ResponseHeader> {
                     self.header.as_ref()
                 }
+
+                $(fn of_run($item: v1::RunJobResponse) -> Option<Self> {
+                    Some($item)
+                })?
             }
         )*
 
@@ -159,8 +179,9 @@ methods! {
     pause_job = "JobService/PauseJob" (PauseJobRequest) -> PauseJobResponse, app = app;
     /// Lets the runs of a job start again. A mutation.
     resume_job = "JobService/ResumeJob" (ResumeJobRequest) -> ResumeJobResponse, app = app;
-    /// Makes one run of a job, however often the call has to be sent. A mutation.
-    run_job = "JobService/RunJob" (RunJobRequest) -> RunJobResponse, app = app;
+    /// Makes one run of a job, however often the call has to be sent. A mutation. While more than 16 of these are under
+    /// way on one client, they travel over one stream; see [`Options::stream_under_load`](crate::Options).
+    run_job = "JobService/RunJob" (RunJobRequest) -> RunJobResponse, app = app, item = run;
     /// Reads a run, with its input and result.
     get_run = "RunService/GetRun" (GetRunRequest) -> GetRunResponse, app = app;
     /// Lists runs.

@@ -16,6 +16,7 @@ pub struct Options {
     pub(crate) retry: RetryOptions,
     pub(crate) connections: usize,
     pub(crate) client_name: String,
+    pub(crate) stream_under_load: bool,
 }
 
 impl Options {
@@ -31,6 +32,7 @@ impl Options {
             retry: RetryOptions::default(),
             connections: 1,
             client_name: "semel-client".to_owned(),
+            stream_under_load: true,
         }
     }
 
@@ -82,6 +84,15 @@ impl Options {
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// Whether `run_job` shares one stream while more than 16 of them are under way on this client: many runs then travel
+    /// in one message, at a fraction of the cost of a call each. Answers, errors, ids and retries are the same; where the
+    /// stream is not to be had, runs go by calls of their own. Default true.
+    #[must_use]
+    pub fn stream_under_load(mut self, stream: bool) -> Self {
+        self.stream_under_load = stream;
         self
     }
 

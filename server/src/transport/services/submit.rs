@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     auth::Verdict,
+    engine::Refused,
     transport::{
         gate::{self, Gate, Stage},
         status::Refusal,
@@ -75,6 +76,9 @@ impl Services {
             return Err(refuse(refusal, standing.verdict()));
         }
         self.gate.engine().map_err(|refusal| refuse(refusal, standing.verdict()))?;
+        if *self.gate.settings.stage.borrow() >= Stage::Going {
+            return Err(refuse(gate::refused(Refused::Draining), standing.verdict()));
+        }
         let submit = Submit {
             gate: self.gate.clone(),
             taken_by: standing.verdict().clone(),

@@ -1,0 +1,10 @@
+//! Runs over one stream (`SubmitRuns`) instead of a call each. The stream is only another way for an attempt: what a
+//! refusal means, when to send again and under which id stays where it is for every call.
+
+mod driver;
+mod pipe;
+mod session;
+mod submitter;
+
+pub(crate) use pipe::{Pipe, Ticket};
+pub use submitter::{RunSubmitter, Submission};
