@@ -34,7 +34,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const OUTBOUND_MAX: usize = 2;
 /// Runs without an answer, beyond which nothing more is sent.
 const OUTSTANDING_MAX: usize = 4096;
-/// How long the stream may take to open.
+/// How long the stream may take to open at most.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// An unused stream is let go after this.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -97,7 +97,7 @@ impl Session {
             Ok::<_, Status>((rx, first))
         };
         let no_answer = |message| Box::new(Refusal::local(Code::DeadlineExceeded, message, Origin::Other));
-        let opened = time::timeout(OPEN_TIMEOUT, opening).await;
+        let opened = time::timeout(OPEN_TIMEOUT.min(stall), opening).await;
         let opened = opened.map_err(|_| no_answer("the stream did not open in time"))?;
         let (rx, first) = opened.map_err(|status| refused(&status, transport))?;
         let header = first.and_then(|first| first.header).filter(|header| refusal::spoke(Some(header)));

@@ -1,4 +1,4 @@
-//! The fake for unary calls: `RunJob` and `WaitRun` follow a script, `IssueToken` issues numbered tokens.
+//! The fake for calls: `RunJob`, alone or in a stream, and `WaitRun` follow a script, `IssueToken` issues numbered tokens.
 
 use std::{
     collections::VecDeque,
@@ -15,9 +15,14 @@ use semel_proto::v1::{
     *,
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{header, header_with, now_ms, refusals::Refuse, timestamp};
+use super::{
+    header, header_with, now_ms,
+    refusals::Refuse,
+    streams::{Outgoing, Stream},
+    timestamp,
+};
 
 /// What the fake does with the next call.
 #[derive(Clone, Debug)]
@@ -59,6 +64,9 @@ struct State {
     /// Whether ids are held against the fake's clock.
     judges_ids: bool,
     waits_until_finished: usize,
+    /// What becomes of the next streams of runs; those beyond are not known to this server.
+    streams: VecDeque<Stream>,
+    streams_opened: usize,
 }
 
 /// The fake.
@@ -92,6 +100,8 @@ impl Fake {
             clock_offset_ms: 0,
             judges_ids: false,
             waits_until_finished: 0,
+            streams: VecDeque::new(),
+            streams_opened: 0,
         };
         Self { state: Arc::new(Mutex::new(state)), address }
     }
@@ -140,13 +150,22 @@ impl Fake {
         self.with(|state| state.waits_until_finished = waits);
     }
 
+    pub(crate) fn streams(&self, streams: impl IntoIterator<Item = Stream>) {
+        self.with(|state| state.streams = streams.into_iter().collect());
+    }
+
+    /// How often a stream of runs was asked for.
+    pub(crate) fn streams_opened(&self) -> usize {
+        self.with(|state| state.streams_opened)
+    }
+
     pub(crate) fn now_ms(&self) -> i64 {
         now_ms() + self.with(|state| state.clock_offset_ms)
     }
 
     /// Takes note of a call and does what the script says. Gives back the header of a good answer, or nothing where the
     /// script wants none.
-    async fn act(
+    pub(crate) async fn act(
         &self,
         metadata: &MetadataMap,
         head: Option<&RequestHeader>,
@@ -255,6 +274,19 @@ impl JobService for Fake {
         let body = request.get_ref();
         let header = self.act(request.metadata(), body.header.as_ref(), &body.app).await?;
         Ok(Response::new(RunJobResponse { header, run_id: "run-1".to_owned(), ..Default::default() }))
+    }
+
+    type SubmitRunsStream = Outgoing;
+
+    async fn submit_runs(
+        &self,
+        request: Request<Streaming<SubmitRunsRequest>>,
+    ) -> Result<Response<Self::SubmitRunsStream>, Status> {
+        let stream = self.with(|state| {
+            state.streams_opened += 1;
+            state.streams.pop_front()
+        });
+        stream.unwrap_or(Stream::Unknown).open(self.clone(), request).await.map(Response::new)
     }
 
     not_in_this_fake! {
