@@ -93,17 +93,15 @@ impl Driver {
     /// What a refusal of the stream means for its items. Credentials and what may pass are theirs as well; anything else
     /// is about the stream alone, and each of them learns by a call of its own how it stands itself.
     fn fate(&self, refusal: &Refusal, has_served: bool) -> Plain {
-        let is_theirs = match retry::classify(refusal) {
-            Class::Credentials => true,
-            Class::Passing(_) => matches!(refusal.origin, Origin::Server | Origin::NotSent) || has_served,
-            _ => false,
+        let span = match retry::classify(refusal) {
+            Class::Credentials => return Plain::Refused(refusal.clone()),
+            Class::Passing(_) if has_served || matches!(refusal.origin, Origin::Server | Origin::NotSent) => {
+                return Plain::Refused(refusal.clone());
+            }
+            _ if refusal.code == Code::Unimplemented => OFF_UNKNOWN,
+            _ => OFF,
         };
-        if is_theirs {
-            return Plain::Refused(refusal.clone());
-        }
-        if !has_served {
-            self.state.switch_off(if refusal.code == Code::Unimplemented { OFF_UNKNOWN } else { OFF });
-        }
+        self.state.switch_off(span);
         Plain::NotHad
     }
 
