@@ -17,7 +17,7 @@ use super::{
     dynamic::{self, body, call, header, methods, mutations, path, under},
     harness::{MODES, TestServer, run_job},
     raw_worker::{RawWorker, hello, log, succeeded},
-    samples::Stage,
+    samples::{STREAMS, Stage},
     wire::{PayByWire, Refused, Wire, auth_status, fresh, id_at, settle},
 };
 
@@ -55,6 +55,13 @@ async fn every_unary_method_has_a_sample_and_every_sample_a_method() {
     let mut unary: Vec<String> = methods().iter().filter(|method| !method.is_client_streaming()).map(path).collect();
     unary.sort();
     assert_eq!(stage.samples().paths().collect::<Vec<_>>(), unary);
+}
+
+#[test]
+fn every_stream_of_a_caller_is_known_to_the_tests() {
+    let mut streams: Vec<String> = methods().iter().filter(|method| method.is_client_streaming()).map(path).collect();
+    streams.sort();
+    assert_eq!(streams, STREAMS, "say in samples.rs where the new one is tested");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tonic::Code;
 use super::{
     dynamic::{call, methods, path, under},
     harness::{TestServer, run_job, spec},
+    raw_submitter::{self, RawSubmitter},
     raw_worker::{RawWorker, hello},
     samples::Stage,
     wire::{PayByWire, Refused, Wire, auth_status, fresh, millis, seconds, settle, wall},
@@ -165,6 +166,14 @@ async fn each_role_may_call_what_it_may_and_nothing_else() {
                 }
             }
         }
+        // An item of a stream is held to the same: without the right it does not learn whether there is such a job.
+        let mut submitter = RawSubmitter::open(&caller).await.expect("opens for whoever is known");
+        let id = fresh();
+        submitter
+            .send(vec![raw_submitter::under(&id, v1::RunJobRequest { app: "pay".to_owned(), ..run_job("unknown") })])
+            .await;
+        let may = includes(role).contains(&Role::Submitter);
+        assert_eq!(submitter.refused(&id).await.reason, if may { "NOT_FOUND" } else { "FORBIDDEN" }, "{role:?}");
         let opened = RawWorker::open(&caller, hello("nobody", 0)).await;
         let may = includes(role).contains(&Role::Worker);
         assert_eq!(opened.is_ok(), may, "{role:?} as a worker");

@@ -25,6 +25,10 @@ pub(crate) struct Stage {
     request: String,
 }
 
+/// The streams that callers open. None has a sample, for what they say is no single request: each is driven by hand, in
+/// `raw_worker.rs` and `raw_submitter.rs`. Whoever adds one tests every promise on it, as `workers` and `submit_runs` do.
+pub(crate) const STREAMS: [&str; 2] = ["/semel.v1.JobService/SubmitRuns", "/semel.v1.WorkerService/Work"];
+
 /// Samples by the path of their method.
 pub(crate) struct Samples(BTreeMap<&'static str, Vec<u8>>);
 

@@ -57,7 +57,7 @@ impl Driver {
                     for item in waiting.drain(..) {
                         // Whoever holds a fresher token than the one that was refused has nothing to do with it.
                         let is_older = item.signature.generation <= signature.generation;
-                        let _ = item.ticket.send(if is_older { fate.copy() } else { Fate::NotHad });
+                        let _ = item.ticket.send(if is_older { fate.clone() } else { Fate::NotHad });
                     }
                 }
             }
@@ -79,50 +79,35 @@ impl Driver {
                 self.state.switch_off(OFF);
                 self.take_all(waiting);
                 waiting.drain(..).for_each(|item| drop(item.ticket.send(Fate::NotHad)));
-                Plain::NotHad
+                Fate::NotHad
             }
         };
         if !has_served {
             // The next stream would fare no better at once.
-            waiting.drain(..).for_each(|item| drop(item.ticket.send(fate.copy())));
+            waiting.drain(..).for_each(|item| drop(item.ticket.send(fate.clone())));
         }
-        session.into_tickets().for_each(|ticket| drop(ticket.send(fate.copy())));
+        session.into_tickets().for_each(|ticket| drop(ticket.send(fate.clone())));
         true
     }
 
     /// What a refusal of the stream means for its items. Credentials and what may pass are theirs as well; anything else
     /// is about the stream alone, and each of them learns by a call of its own how it stands itself.
-    fn fate(&self, refusal: &Refusal, has_served: bool) -> Plain {
+    fn fate(&self, refusal: &Refusal, has_served: bool) -> Fate {
         let span = match retry::classify(refusal) {
-            Class::Credentials => return Plain::Refused(refusal.clone()),
+            Class::Credentials => return Fate::Refused(Box::new(refusal.clone())),
             Class::Passing(_) if has_served || matches!(refusal.origin, Origin::Server | Origin::NotSent) => {
-                return Plain::Refused(refusal.clone());
+                return Fate::Refused(Box::new(refusal.clone()));
             }
             _ if refusal.code == Code::Unimplemented => OFF_UNKNOWN,
             _ => OFF,
         };
         self.state.switch_off(span);
-        Plain::NotHad
+        Fate::NotHad
     }
 
     fn take_all(&mut self, waiting: &mut VecDeque<Item>) {
         while let Ok(item) = self.items.try_recv() {
             waiting.push_back(item);
-        }
-    }
-}
-
-/// A fate that many can share.
-enum Plain {
-    Refused(Refusal),
-    NotHad,
-}
-
-impl Plain {
-    fn copy(&self) -> Fate {
-        match self {
-            Self::Refused(refusal) => Fate::Refused(Box::new(refusal.clone())),
-            Self::NotHad => Fate::NotHad,
         }
     }
 }

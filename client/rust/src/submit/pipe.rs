@@ -57,7 +57,7 @@ pub(super) struct Item {
 }
 
 /// What became of an attempt over the stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Fate {
     Answered(Box<RunJobResponse>),
     Refused(Box<Refusal>),
