@@ -18,7 +18,7 @@ use semel_client::{
     v1::{self, AuthStatus, Disposition, RequestState},
 };
 use tokio::{
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, watch},
     task::JoinSet,
 };
 
@@ -104,34 +104,34 @@ async fn is_done(client: &Client, id: RequestId, error: &Error) -> bool {
     found.is_some_and(|record| record.state() == RequestState::Done)
 }
 
-/// Makes so many calls, by many callers at once; `half_way` is called when half of them are answered.
-async fn fire(options: impl Fn() -> Options, calls: usize, half_way: impl FnOnce() + Send + 'static) -> Vec<Answered> {
+/// Makes so many calls, by many callers at once; `answers` says how many are answered by now.
+async fn fire(options: impl Fn() -> Options, calls: usize, answers: &watch::Sender<usize>) -> Vec<Answered> {
     let clients: Vec<Client> = (0..CLIENTS)
         .map(|_| {
             let options = options().connections(2).request_timeout(REQUEST_TIMEOUT);
             Client::connect_lazy(options.overall_timeout(Duration::from_secs(20))).expect("options")
         })
         .collect();
-    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let half_way = Arc::new(std::sync::Mutex::new(Some(half_way)));
+    let begun = Arc::new(AtomicUsize::new(0));
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
         let client = clients[number % CLIENTS].clone();
-        let (begun, ended, half_way) = (Arc::clone(&begun), Arc::clone(&ended), Arc::clone(&half_way));
+        let (begun, answers) = (Arc::clone(&begun), answers.clone());
         callers.spawn(async move {
             let mut answered = Vec::new();
             while begun.fetch_add(1, Ordering::SeqCst) < calls {
                 answered.push(call(&client).await);
-                if ended.fetch_add(1, Ordering::SeqCst) + 1 == calls / 2
-                    && let Some(half_way) = half_way.lock().expect("not poisoned").take()
-                {
-                    half_way();
-                }
+                answers.send_modify(|count| *count += 1);
             }
             answered
         });
     }
     callers.join_all().await.into_iter().flatten().collect()
+}
+
+/// Waits until so many calls are answered.
+async fn answered(answers: &watch::Sender<usize>, count: usize) {
+    answers.subscribe().wait_for(|answered| *answered >= count).await.expect("the test holds the other end");
 }
 
 /// All runs of the app: the id of the request that made each, and its own.

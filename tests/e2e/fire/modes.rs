@@ -10,6 +10,8 @@ use semel_server::{
     server::{Data, Settings},
 };
 
+use tokio::sync::watch;
+
 use super::{Answered, calls, fire, reckon, whole_machine};
 use crate::e2e::{
     faults::faulty,
@@ -51,12 +53,12 @@ async fn each_call_makes_one_run(mode: Mode, expires: bool, seed: u64) {
 
     let proxy = faulty(&server, Plan::storm(seed).later_after(calls as u64 / 4)).await;
     let options = || Options::new(proxy.endpoint()).app("pay").credentials(credentials.clone());
-    let half_way = move || {
-        if expires {
-            clock.advance(HALF_WAY);
-        }
+    let answers = watch::Sender::new(0);
+    let half_way = async {
+        super::answered(&answers, calls / 2).await;
+        clock.advance(HALF_WAY);
     };
-    let answered = fire(options, calls, half_way).await;
+    let (answered, ()) = tokio::join!(fire(options, calls, &answers), half_way);
     proxy.send_kept().await;
     let counts = proxy.counts();
     let given_up: u32 = answered.iter().map(|answer| answer.given_up).sum();

@@ -18,7 +18,9 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 
 /// Writes the content type in its plainest form.
 pub(crate) fn respell(headers: &mut HeaderMap) {
-    if let Some(kind) = headers.get_mut(header::CONTENT_TYPE).filter(|kind| kind.as_bytes().starts_with(GRPC.as_bytes())) {
+    if let Some(kind) =
+        headers.get_mut(header::CONTENT_TYPE).filter(|kind| kind.as_bytes().starts_with(GRPC.as_bytes()))
+    {
         *kind = GRPC;
     }
 }
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_refusal_in_headers_becomes_one_in_trailers() {
-        let mut map = headers(&[("content-type", "application/grpc+proto"), ("grpc-status", "5"), ("grpc-message", "no")]);
+        let mut map =
+            headers(&[("content-type", "application/grpc+proto"), ("grpc-status", "5"), ("grpc-message", "no")]);
         respell(&mut map);
         assert_eq!(split_trailers(&mut map), headers(&[("grpc-status", "5"), ("grpc-message", "no")]));
         assert_eq!(map, headers(&[("content-type", "application/grpc")]));

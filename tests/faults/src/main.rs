@@ -78,7 +78,10 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     match arguments.output {
         Output::Json => println!("{}", counts.to_json()),
         Output::Text => {
-            println!("{} calls, {} streams, sent {}, unreachable {}", counts.calls, counts.streams, counts.sent, counts.unreachable);
+            println!(
+                "{} calls, {} streams, sent {}, unreachable {}",
+                counts.calls, counts.streams, counts.sent, counts.unreachable
+            );
             for (fault, count) in &counts.faults {
                 println!("{fault:<20} {count}");
             }

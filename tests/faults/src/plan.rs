@@ -152,7 +152,8 @@ impl FromStr for Plan {
                 ("storm", _) if number == 0 => plan = Self::storm(0),
                 (_, Some((name, odds))) => {
                     let fault = name.trim().parse()?;
-                    let odds = odds.trim().parse().map_err(|_| format!("{odds:?} is no number of calls in a thousand"))?;
+                    let odds =
+                        odds.trim().parse().map_err(|_| format!("{odds:?} is no number of calls in a thousand"))?;
                     plan.odds.retain(|(other, _)| *other != fault);
                     plan.odds.push((fault, odds));
                 }

@@ -66,11 +66,7 @@ fn answered(
             headers::strip(answer.headers_mut());
             return answer.map(|body| body.map_frame(stripped).map_err(Into::into).boxed_unsync());
         }
-        Fault::LoseAnswer
-        | Fault::ResetAfter
-        | Fault::ResetWithin
-        | Fault::ResetDuring
-        | Fault::CutAfter => {
+        Fault::LoseAnswer | Fault::ResetAfter | Fault::ResetWithin | Fault::ResetDuring | Fault::CutAfter => {
             let (shared, cut) = (Arc::clone(shared), Arc::clone(cut));
             let then = move || {
                 shared.counters.did(fault);
@@ -78,8 +74,7 @@ fn answered(
                     cut.notify_one();
                 }
             };
-            return answer
-                .map(|body| body::broken_off(body, 1 + dice % FRAMES_MAX, substitute::reason(dice), then));
+            return answer.map(|body| body::broken_off(body, 1 + dice % FRAMES_MAX, substitute::reason(dice), then));
         }
         _ => {}
     }

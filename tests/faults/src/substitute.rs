@@ -15,7 +15,8 @@ const REASONS: &[Reason] = &[
     Reason::STREAM_CLOSED,
 ];
 /// The statuses of gateways; after these, by the dice, comes a gRPC status.
-const STATUSES: &[StatusCode] = &[StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+const STATUSES: &[StatusCode] =
+    &[StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
 
 /// A code for a reset.
 pub(crate) fn reason(dice: u32) -> Reason {
