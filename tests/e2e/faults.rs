@@ -128,8 +128,10 @@ async fn streams_are_passed_on_and_broken_off() {
     for fault in [Fault::ResetWithin, Fault::CutAfter] {
         let proxy = faulty(&pay.server, Plan::first([Draw::new(fault, 0)])).await;
         let wire = Wire::to(&proxy.endpoint()).await.bearer(&pay.secret);
-        let mut worker = RawWorker::open(&wire, hello("none", 1)).await.expect("the stream opens");
-        worker.end().await.1.expect_err("it is broken off");
+        // Whether the first message is still heard is open: a reset may overtake it.
+        if let Ok(mut worker) = RawWorker::open(&wire, hello("none", 1)).await {
+            worker.end().await.1.expect_err("it is broken off");
+        }
         assert_eq!(proxy.counts().of(fault), 1, "{fault}");
     }
     for fault in [Fault::Refuse, Fault::ResetBefore, Fault::CutBefore, Fault::StripCredentials] {

@@ -96,11 +96,12 @@ macro_rules! cases {
     };
 }
 
+// Seeds under which the first thousand calls already meet with every fault several times.
 cases! {
-    enforced: Enforce, false, seed 1;
-    enforced_and_the_token_expires: Enforce, true, seed 2;
-    permissive: Permissive, false, seed 3;
-    permissive_and_the_token_expires: Permissive, true, seed 4;
-    off: Off, false, seed 5;
-    off_and_the_token_would_expire: Off, true, seed 6;
+    enforced: Enforce, false, seed 5;
+    enforced_and_the_token_expires: Enforce, true, seed 6;
+    permissive: Permissive, false, seed 10;
+    permissive_and_the_token_expires: Permissive, true, seed 17;
+    off: Off, false, seed 21;
+    off_and_the_token_would_expire: Off, true, seed 25;
 }

@@ -104,14 +104,16 @@ async fn row_4_after_a_time_out_the_call_goes_to_the_next_address() {
 async fn row_4_the_call_goes_to_all_addresses_at_once() {
     let pay = PayByWire::start().await;
     let id = fresh();
-    let mut calls = JoinSet::new();
+    let (mut calls, mut gateways) = (JoinSet::new(), Vec::new());
     for _ in 0..4 {
         let gateway = faulty(&pay.server, Plan::calm()).await;
         let wire = Wire::to(&gateway.endpoint()).await.bearer(&pay.secret);
         let id = id.clone();
         calls.spawn(async move { settle(&wire, &id).await.expect("a run") });
+        gateways.push(gateway);
     }
     let answers = calls.join_all().await;
+    assert_eq!(gateways.iter().map(passed_on).sum::<u64>(), 4);
     assert!(answers.iter().all(|answer| essence(answer.clone()) == essence(answers[0].clone())));
     assert_eq!(arrivals_of_the_one_run(&pay).await, 4);
 }

@@ -4,18 +4,15 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::{body::Incoming, client::conn::http2, rt::Executor as _};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    sync::{Mutex, Notify},
+    sync::{Mutex, watch},
 };
 
 use crate::body::{self, Body};
@@ -35,7 +32,23 @@ pub(crate) struct Server {
 #[derive(Clone, Debug)]
 struct Lane {
     sender: http2::SendRequest<Body>,
-    cut: Arc<Notify>,
+    cut: watch::Sender<bool>,
+}
+
+/// Runs what a connection consists of until it is cut. hyper ends none of it by itself while a call is under way.
+#[derive(Clone, Debug)]
+struct UntilCut(watch::Receiver<bool>);
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for UntilCut {
+    fn execute(&self, part: F) {
+        let mut cut = self.0.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = part => {}
+                Ok(_) = cut.wait_for(|cut| *cut) => {}
+            }
+        });
+    }
 }
 
 impl Server {
@@ -61,8 +74,8 @@ impl Server {
         tokio::select! {
             biased;
             answer = &mut answer => return Ok(answer?),
-            () = tokio::task::yield_now() => lane.cut.notify_one(),
-        }
+            () = tokio::task::yield_now() => lane.cut.send_replace(true),
+        };
         Ok(answer.await?)
     }
 
@@ -78,17 +91,12 @@ impl Server {
     async fn connect(&self) -> io::Result<Lane> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        let building = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream));
+        let cut = watch::Sender::new(false);
+        let parts = UntilCut(cut.subscribe());
+        let building = http2::Builder::new(parts.clone()).handshake(TokioIo::new(stream));
         let (sender, connection) = building.await.map_err(io::Error::other)?;
-        let cut = Arc::new(Notify::new());
-        let cutting = Arc::clone(&cut);
-        tokio::spawn(async move {
-            tokio::select! {
-                // How it ended is told to each call on it.
-                _ = connection => {}
-                () = cutting.notified() => {}
-            }
-        });
+        // How it ends is told to each call on it.
+        parts.execute(connection);
         Ok(Lane { sender, cut })
     }
 }
