@@ -42,7 +42,7 @@ async fn row_1_the_header_is_absent_and_the_call_is_sent_again() {
     let pay = PayByWire::on(server).await;
     let gateway = faulty(&pay.server, Plan::calm()).await;
     let credentials = Credentials::Secret { app: "pay".to_owned(), secret: pay.secret.clone() };
-    let options = Options::new(&gateway.endpoint()).app("pay").credentials(credentials);
+    let options = Options::new(gateway.endpoint()).app("pay").credentials(credentials);
     let client = Client::connect(options).await.expect("connects");
     client.check_auth(v1::CheckAuthRequest::default()).await.expect("a verdict");
     let before = passed_on(&gateway);
@@ -124,7 +124,7 @@ async fn row_4_the_call_goes_to_all_addresses_at_once() {
 async fn row_5_the_program_tries_again_after_a_time_out() {
     let pay = PayByWire::start().await;
     let gateway = faulty(&pay.server, Plan::first([Draw::new(Fault::Swallow, 0)])).await;
-    let options = Options::new(&gateway.endpoint()).app("pay").request_timeout(Duration::from_millis(500));
+    let options = Options::new(gateway.endpoint()).app("pay").request_timeout(Duration::from_millis(500));
     let options = options.credentials(Credentials::Bearer(pay.secret.clone())).retry(RetryOptions::none());
     let client = Client::connect(options).await.expect("connects");
     let error = client.run_job(run_job("settle")).await.expect_err("nobody answers");
@@ -183,7 +183,7 @@ async fn row_8_a_gateway_answers_in_the_servers_stead() {
     assert_eq!(arrivals_of_the_one_run(&pay).await, 3);
 
     let broken = faulty(&pay.server, Plan::always(Fault::LoseAnswer)).await;
-    let options = Options::new(&broken.endpoint()).app("pay").retry(RetryOptions::none());
+    let options = Options::new(broken.endpoint()).app("pay").retry(RetryOptions::none());
     let blunt = Client::connect(options.credentials(Credentials::Bearer(pay.secret.clone()))).await.expect("connects");
     let id = blunt.mint_request_id();
     let error = blunt.with_request_id(id).run_job(run_job("settle")).await.expect_err("only the gateway answers");

@@ -25,10 +25,7 @@ impl Later {
     /// Takes what is due when the call of this number comes.
     pub(crate) fn due(&self, number: u64) -> Vec<Call> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut due = Vec::new();
-        while let Some((_, call)) = kept.pop_front_if(|(at, _)| *at <= number) {
-            due.push(call);
-        }
-        due
+        let count = kept.iter().take_while(|(at, _)| *at <= number).count();
+        kept.drain(..count).map(|(_, call)| call).collect()
     }
 }
