@@ -28,6 +28,11 @@ need_rust() {
     command -v cc >/dev/null || apt_install gcc libc6-dev
 }
 
+# The proxy through which the tests send calls. Debian puts it where only an administrator's shell looks.
+need_nginx() {
+    PATH=$PATH:/usr/sbin command -v nginx >/dev/null || apt_install nginx
+}
+
 # The venv with the pinned packages, made anew whenever the pins change.
 need_python() {
     if cmp -s .ci/requirements.txt "$venv/requirements.txt"; then

@@ -155,7 +155,7 @@ impl ServerProcess {
         Client::connect_lazy(options).expect("options")
     }
 
-    fn credentials(&self) -> Credentials {
+    pub(crate) fn credentials(&self) -> Credentials {
         let secret = std::fs::read_to_string(self.secret_file()).expect("the admin's secret");
         Credentials::Bearer(secret.trim_end().to_owned())
     }

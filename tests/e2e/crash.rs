@@ -1,7 +1,11 @@
 //! What is left of a process that was killed without a word: of the server, every call that it acknowledged and not one
 //! twice; of a worker, a run that another one ends.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use semel_client::{
     Client, RequestId,
@@ -11,106 +15,192 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     binary::{ServerProcess, signal, some_moment, until},
+    fire::{all_runs, number_from, runs_until, whole_machine},
     harness::{in_time, job, run_job, spec},
     raw_worker::{RawWorker, hello_again, succeeded},
     wire::{Wire, fresh},
 };
 
-/// How often the server is killed, and for how long altogether at most.
-const ROUNDS: u64 = 16;
-const ROUNDS_TIME: Duration = Duration::from_secs(20);
-const CALLERS: usize = 4;
-/// Calls of one caller in one round at most: what was made is looked at one by one.
-const CALLS_MAX: usize = 40;
+/// Callers at once, and the connections that they share.
+const CALLERS: usize = 256;
+const CONNECTIONS: usize = 8;
+/// Calls of one caller in one round at most: all that was made is looked at one by one, and all of it again at the end.
+const CALLS_MAX: usize = 3;
+/// The server is killed within so long after the callers have begun.
+const KILLED_WITHIN: Duration = Duration::from_millis(400);
+/// In one round out of so many it is killed while it starts, up to so often.
+const STARTING_ONE_IN: u32 = 3;
+const STARTS_KILLED_MAX: u32 = 3;
+/// How long callers go on who do not give up when a server dies.
+const STUBBORN: Duration = Duration::from_secs(10);
 
 /// A call of a caller, and the run that it was told of, if it was told.
-type Told = (RequestId, Option<String>);
+#[derive(Clone)]
+struct Told {
+    id: RequestId,
+    run_id: Option<String>,
+}
 
-/// Submits until the server is gone.
-async fn submit_until_cut(client: Client) -> Vec<Told> {
+/// Submits until the server is gone, or for so many calls.
+async fn submit(client: Client) -> Vec<Told> {
     let mut told = Vec::new();
     for _ in 0..CALLS_MAX {
         let id = client.mint_request_id();
-        match client.with_request_id(id).run_job(run_job("settle")).await {
-            Ok(answer) => told.push((id, Some(answer.run_id))),
-            Err(_) => {
-                told.push((id, None));
-                break;
-            }
+        let run_id = client.with_request_id(id).run_job(run_job("settle")).await.ok().map(|answer| answer.run_id);
+        let cut = run_id.is_none();
+        told.push(Told { id, run_id });
+        if cut {
+            break;
         }
     }
     told
 }
 
-/// Sends a call again after the restart: what is there is shown again, what is not is done now, and from then on it is
-/// there. Gives the run.
-async fn settle(client: &Client, (id, told): &Told) -> String {
-    let look = v1::GetRequestRequest { target_request_id: id.to_string(), ..Default::default() };
-    let record = client.get_request(look).await.expect("an answer").request.expect("a record");
-    let known = record.state() == RequestState::Done;
-    assert!(known || record.state() == RequestState::Unknown, "nothing is under way after a restart: {record:?}");
-    assert!(known || told.is_none(), "an acknowledged call is lost: {id}");
-    let wanted = if known { Disposition::Replayed } else { Disposition::Executed };
-    let first = client.with_request_id(*id).run_job(run_job("settle")).await.expect("an answer");
-    assert_eq!(first.header.as_ref().expect("a header").disposition(), wanted, "{id}");
-    assert!(told.as_ref().is_none_or(|told| *told == first.run_id), "{id} has another run than it was told of");
-    let again = client.with_request_id(*id).run_job(run_job("settle")).await.expect("an answer");
-    assert_eq!(again.header.expect("a header").disposition(), Disposition::Replayed);
-    assert_eq!(again.run_id, first.run_id);
-    first.run_id
+fn callers(client: impl Fn() -> Client) -> JoinSet<Vec<Told>> {
+    let clients: Vec<Client> = (0..CONNECTIONS).map(|_| client()).collect();
+    (0..CALLERS).map(|number| submit(clients[number % CONNECTIONS].clone())).collect()
 }
 
-/// All runs of the app by the request that made them.
-async fn all_runs(client: &Client) -> Vec<(String, String)> {
-    let (mut runs, mut page_token) = (Vec::new(), String::new());
-    loop {
-        let page = Some(v1::PageRequest { page_size: 500, page_token });
-        let listed = client.list_runs(v1::ListRunsRequest { page, ..Default::default() }).await.expect("a list");
-        runs.extend(listed.runs.into_iter().map(|run| (run.request_id, run.run_id)));
-        page_token = listed.page.unwrap_or_default().next_page_token;
-        if page_token.is_empty() {
-            return runs;
+/// A server that is killed again and again, and what it owes to its callers.
+struct Killed {
+    server: ServerProcess,
+    random: fastrand::Rng,
+    /// How long the last start took.
+    start: Duration,
+    /// The run of each call that was settled, by its id.
+    made: BTreeMap<String, String>,
+    cut: usize,
+    lost: usize,
+}
+
+impl Killed {
+    fn moment(&mut self, within: Duration) -> Duration {
+        within.mul_f64(self.random.f64())
+    }
+
+    async fn start_again(&mut self) {
+        let begun = Instant::now();
+        self.server.start_again().await;
+        self.start = begun.elapsed();
+    }
+
+    /// Killed under load: every caller is cut in the middle of a call, or between two.
+    async fn under_load(&mut self) -> Vec<Told> {
+        let callers = callers(|| self.server.blunt("pay"));
+        some_moment(self.moment(KILLED_WITHIN)).await;
+        self.server.kill().await;
+        in_time(callers.join_all()).await.into_iter().flatten().collect()
+    }
+
+    /// Killed while it starts, several times, before callers who send their calls again until they are answered; and once
+    /// more after they were.
+    async fn while_it_starts(&mut self) -> Vec<Told> {
+        let stubborn =
+            self.server.options().app("pay").credentials(self.server.credentials()).overall_timeout(STUBBORN);
+        let callers = callers(|| Client::connect_lazy(stubborn.clone()).expect("options"));
+        some_moment(self.moment(KILLED_WITHIN / 4)).await;
+        self.server.kill().await;
+        for _ in 0..self.random.u32(1..=STARTS_KILLED_MAX) {
+            self.server.spawn();
+            some_moment(self.moment(self.start)).await;
+            self.server.kill().await;
+        }
+        self.start_again().await;
+        let told = in_time(callers.join_all()).await.into_iter().flatten().collect();
+        self.server.kill().await;
+        told
+    }
+
+    /// Looks at every call of a round after the restart. What is there is there for both, as a run and as a record, and is
+    /// shown again; what is not is done now.
+    async fn settle(&mut self, told: Vec<Told>) {
+        let client = self.server.blunt("pay");
+        let runs = runs_until(&client, |id| self.made.contains_key(id)).await;
+        let there: BTreeMap<String, String> = runs.iter().cloned().collect();
+        assert_eq!(there.len(), runs.len(), "a call was doubled");
+        let asked: BTreeSet<String> = told.iter().map(|told| told.id.to_string()).collect();
+        assert!(there.keys().all(|id| asked.contains(id)), "there are runs that nobody asked for");
+        self.cut += told.iter().filter(|told| told.run_id.is_none()).count();
+        self.lost += asked.len() - there.len();
+        let mut settling = JoinSet::new();
+        for told in told {
+            let (client, run_id) = (client.clone(), there.get(&told.id.to_string()).cloned());
+            settling.spawn(async move { settle(&client, told, run_id).await });
+        }
+        self.made.extend(in_time(settling.join_all()).await);
+    }
+
+    /// All calls of all rounds: one run each, and each is shown again.
+    async fn reckon(self) {
+        let client = self.server.blunt("pay");
+        let found = all_runs(&client).await;
+        assert_eq!(found.len(), self.made.len(), "one run for each call");
+        assert!(found.into_iter().collect::<BTreeMap<_, _>>() == self.made, "and it is the one that was told of");
+        let mut calls = self.made.iter().peekable();
+        while calls.peek().is_some() {
+            let mut again = JoinSet::new();
+            for (id, run_id) in calls.by_ref().take(CALLERS) {
+                let (client, id, run_id) = (client.clone(), id.parse().expect("an id"), run_id.clone());
+                again.spawn(async move { retry(&client, id, Disposition::Replayed, Some(&run_id)).await });
+            }
+            in_time(again.join_all()).await;
         }
     }
+}
+
+/// The first retry of a call after the restart, given the run that it had made by then. Gives its id, and the run that it
+/// has now.
+async fn settle(client: &Client, told: Told, made: Option<String>) -> (String, String) {
+    let id = told.id;
+    assert!(made.is_some() || told.run_id.is_none(), "an acknowledged call is lost: {id}");
+    assert!(told.run_id.is_none() || told.run_id == made, "{id} has another run than it was told of");
+    let look = v1::GetRequestRequest { target_request_id: id.to_string(), ..Default::default() };
+    let record = client.get_request(look).await.expect("an answer").request.expect("a record");
+    let (state, disposition) = match made {
+        Some(_) => (RequestState::Done, Disposition::Replayed),
+        None => (RequestState::Unknown, Disposition::Executed),
+    };
+    assert_eq!(record.state(), state, "{id}: run and record are there together or not at all");
+    (id.to_string(), retry(client, id, disposition, made.as_ref()).await)
+}
+
+async fn retry(client: &Client, id: RequestId, wanted: Disposition, made: Option<&String>) -> String {
+    let answer = client.with_request_id(id).run_job(run_job("settle")).await.expect("an answer");
+    assert_eq!(answer.header.expect("a header").disposition(), wanted, "{id}");
+    assert!(made.is_none_or(|made| *made == answer.run_id), "{id} has another run than before");
+    answer.run_id
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_killed_at_any_moment_has_done_each_call_once() {
+    let _machine = whole_machine().await;
+    let rounds = number_from("SEMEL_CRASH_ROUNDS", 6);
+    let seed = number_from("SEMEL_CRASH_SEED", fastrand::usize(..));
+    println!("SEMEL_CRASH_ROUNDS={rounds} SEMEL_CRASH_SEED={seed}");
     let folder = tempfile::tempdir().expect("a folder");
-    let mut server = ServerProcess::start(folder.path(), &[]).await;
-    server
-        .admin()
-        .create_app(v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() })
-        .await
-        .expect("made");
-    let client = server.blunt("pay");
-    job(&client, "settle", v1::JobSpec { max_running: 1, ..spec("p") }).await;
+    let mut server = ServerProcess::start_nothing(folder.path());
+    let begun = Instant::now();
+    server.start_again().await;
+    let start = begun.elapsed();
+    let create = v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() };
+    server.admin().create_app(create).await.expect("made");
+    job(&server.blunt("pay"), "settle", v1::JobSpec { max_running: 1, ..spec("p") }).await;
 
-    let mut made = BTreeMap::new();
-    let (mut cut, begun) = (0, Instant::now());
-    for round in 0..ROUNDS {
-        if begun.elapsed() > ROUNDS_TIME {
-            break;
-        }
-        let mut callers = JoinSet::new();
-        for _ in 0..CALLERS {
-            callers.spawn(submit_until_cut(server.blunt("pay")));
-        }
-        // Any moment will do; these spread over the first calls and the middle of the load.
-        some_moment(Duration::from_millis(1 + round * round % 97)).await;
-        server.kill().await;
-        let told: Vec<Told> = in_time(callers.join_all()).await.into_iter().flatten().collect();
-        server.start_again().await;
-        let client = server.blunt("pay");
-        for told in &told {
-            cut += u32::from(told.1.is_none());
-            made.insert(told.0.to_string(), settle(&client, told).await);
-        }
+    let random = fastrand::Rng::with_seed(seed as u64);
+    let mut killed = Killed { server, random, start, made: BTreeMap::new(), cut: 0, lost: 0 };
+    for _ in 0..rounds {
+        let told = match killed.random.u32(..STARTING_ONE_IN) {
+            0 => killed.while_it_starts().await,
+            _ => killed.under_load().await,
+        };
+        killed.start_again().await;
+        killed.settle(told).await;
     }
+    let (made, cut, lost) = (killed.made.len(), killed.cut, killed.lost);
+    println!("{made} calls, {cut} cut, of which {lost} without effect; the last start took {:?}", killed.start);
     assert!(cut > 0, "no call was ever cut: this test shows nothing");
-    let found = all_runs(&server.blunt("pay")).await;
-    assert_eq!(found.len(), made.len(), "one run for each call");
-    assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), made);
+    assert!(lost < cut, "no call ever took effect and was cut before its answer: this test shows nothing");
+    killed.reckon().await;
 }
 
 #[tokio::test]

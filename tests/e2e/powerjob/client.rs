@@ -6,17 +6,23 @@ use semel_client::{
     Client, Credentials, ErrorKind, Options, RetryOptions,
     v1::{self, AuthStatus, Disposition},
 };
+use semel_faults::{Draw, Fault, Plan};
 use semel_server::auth::Mode;
 use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::arrivals_of_the_one_run;
 use crate::e2e::{
-    gateway::{Gateway, Mischief},
+    faults::{faulty, passed_on},
     harness::{PATIENCE, TestServer, run_job, spec},
     valve::{Valve, Which},
     wire::{PayByWire, Refused, Wire, arrival, auth_status, essence, fresh, seconds, settle},
 };
+
+/// By which dice a lost answer becomes which status.
+const LOST_502: u32 = 0;
+const LOST_503: u32 = 1;
+const LOST_504: u32 = 2;
 
 /// A client of `pay` at this endpoint. It gives up an attempt after this time, and goes on for as long as tests do.
 async fn client(pay: &PayByWire, endpoint: &str, request_timeout: Duration) -> Client {
@@ -34,15 +40,15 @@ async fn client(pay: &PayByWire, endpoint: &str, request_timeout: Duration) -> C
 async fn row_1_the_header_is_absent_and_the_call_is_sent_again() {
     let server = TestServer::with(|settings| settings.auth_mode = Mode::Off).await;
     let pay = PayByWire::on(server).await;
-    let gateway = Gateway::to(&pay.server.endpoint(), &[], None).await;
+    let gateway = faulty(&pay.server, Plan::calm()).await;
     let credentials = Credentials::Secret { app: "pay".to_owned(), secret: pay.secret.clone() };
-    let options = Options::new(&gateway.endpoint).app("pay").credentials(credentials);
+    let options = Options::new(gateway.endpoint()).app("pay").credentials(credentials);
     let client = Client::connect(options).await.expect("connects");
     client.check_auth(v1::CheckAuthRequest::default()).await.expect("a verdict");
-    let before = gateway.passed_on();
+    let before = passed_on(&gateway);
     let answer = client.run_job(run_job("settle")).await.expect("a run");
     assert_eq!(auth_status(answer.header.as_ref()), AuthStatus::NotRequired);
-    assert_eq!(gateway.passed_on() - before, 1, "sent once, and no token was fetched for it");
+    assert_eq!(passed_on(&gateway) - before, 1, "sent once, and no token was fetched for it");
     assert_eq!(arrivals_of_the_one_run(&pay).await, 1);
 }
 
@@ -63,13 +69,13 @@ async fn row_2_the_case_of_a_header_name() {
 #[tokio::test]
 async fn row_3_a_gateway_strips_the_headers() {
     let pay = PayByWire::start().await;
-    let gateway = Gateway::to(&pay.server.endpoint(), &[], Some(Mischief::Strip)).await;
-    let client = client(&pay, &gateway.endpoint, PATIENCE).await;
-    let before = gateway.passed_on();
+    let gateway = faulty(&pay.server, Plan::always(Fault::StripAnswer)).await;
+    let client = client(&pay, &gateway.endpoint(), PATIENCE).await;
+    let before = passed_on(&gateway);
     let answer = client.run_job(run_job("settle")).await.expect("a run");
     assert_eq!(auth_status(answer.header.as_ref()), AuthStatus::Passed);
     assert_eq!(arrival(answer.header.as_ref()), (Disposition::Executed, 1));
-    assert_eq!(gateway.passed_on() - before, 1);
+    assert_eq!(passed_on(&gateway) - before, 1);
     assert_eq!(arrivals_of_the_one_run(&pay).await, 1);
     // A refusal that was stripped of its details is no verdict of a Semel server, and the client says so.
     let error = client.run_job(run_job("none")).await.expect_err("there is no such job");
@@ -82,14 +88,14 @@ async fn row_3_a_gateway_strips_the_headers() {
 #[tokio::test]
 async fn row_4_after_a_time_out_the_call_goes_to_the_next_address() {
     let pay = PayByWire::start().await;
-    let mute = Gateway::to(&pay.server.endpoint(), &[], Some(Mischief::Swallow)).await;
-    let good = Gateway::to(&pay.server.endpoint(), &[], None).await;
+    let mute = faulty(&pay.server, Plan::always(Fault::Swallow)).await;
+    let good = faulty(&pay.server, Plan::calm()).await;
     let id = fresh();
-    let first = Wire::to(&mute.endpoint).await.bearer(&pay.secret);
+    let first = Wire::to(&mute.endpoint()).await.bearer(&pay.secret);
     first.send_within(&id, run_job("settle"), Duration::from_millis(300)).await.expect_err("nobody answers");
-    let second = Wire::to(&good.endpoint).await.bearer(&pay.secret);
+    let second = Wire::to(&good.endpoint()).await.bearer(&pay.secret);
     settle(&second, &id).await.expect("a run");
-    assert_eq!((mute.passed_on(), good.passed_on()), (1, 1));
+    assert_eq!((passed_on(&mute), passed_on(&good)), (1, 1));
     assert_eq!(arrivals_of_the_one_run(&pay).await, 2);
 }
 
@@ -98,14 +104,16 @@ async fn row_4_after_a_time_out_the_call_goes_to_the_next_address() {
 async fn row_4_the_call_goes_to_all_addresses_at_once() {
     let pay = PayByWire::start().await;
     let id = fresh();
-    let mut calls = JoinSet::new();
+    let (mut calls, mut gateways) = (JoinSet::new(), Vec::new());
     for _ in 0..4 {
-        let gateway = Gateway::to(&pay.server.endpoint(), &[], None).await;
-        let wire = Wire::to(&gateway.endpoint).await.bearer(&pay.secret);
+        let gateway = faulty(&pay.server, Plan::calm()).await;
+        let wire = Wire::to(&gateway.endpoint()).await.bearer(&pay.secret);
         let id = id.clone();
         calls.spawn(async move { settle(&wire, &id).await.expect("a run") });
+        gateways.push(gateway);
     }
     let answers = calls.join_all().await;
+    assert_eq!(gateways.iter().map(passed_on).sum::<u64>(), 4);
     assert!(answers.iter().all(|answer| essence(answer.clone()) == essence(answers[0].clone())));
     assert_eq!(arrivals_of_the_one_run(&pay).await, 4);
 }
@@ -115,8 +123,8 @@ async fn row_4_the_call_goes_to_all_addresses_at_once() {
 #[tokio::test]
 async fn row_5_the_program_tries_again_after_a_time_out() {
     let pay = PayByWire::start().await;
-    let gateway = Gateway::to(&pay.server.endpoint(), &[Mischief::Swallow], None).await;
-    let options = Options::new(&gateway.endpoint).app("pay").request_timeout(Duration::from_millis(500));
+    let gateway = faulty(&pay.server, Plan::first([Draw::new(Fault::Swallow, 0)])).await;
+    let options = Options::new(gateway.endpoint()).app("pay").request_timeout(Duration::from_millis(500));
     let options = options.credentials(Credentials::Bearer(pay.secret.clone())).retry(RetryOptions::none());
     let client = Client::connect(options).await.expect("connects");
     let error = client.run_job(run_job("settle")).await.expect_err("nobody answers");
@@ -132,9 +140,9 @@ async fn row_5_the_program_tries_again_after_a_time_out() {
 #[tokio::test]
 async fn row_6_the_transport_sends_the_call_again_by_itself() {
     let pay = PayByWire::start().await;
-    let lost = [Mischief::Swallow, Mischief::Answer(503), Mischief::Swallow];
-    let gateway = Gateway::to(&pay.server.endpoint(), &lost, None).await;
-    let client = client(&pay, &gateway.endpoint, Duration::from_secs(1)).await;
+    let lost = [(Fault::Swallow, 0), (Fault::LoseAnswer, LOST_503), (Fault::Swallow, 0)];
+    let gateway = faulty(&pay.server, Plan::first(lost.map(|(fault, dice)| Draw::new(fault, dice)))).await;
+    let client = client(&pay, &gateway.endpoint(), Duration::from_secs(1)).await;
     let answer = client.run_job(run_job("settle")).await.expect("a run in the end");
     let (disposition, arrivals) = arrival(answer.header.as_ref());
     assert_eq!(disposition, Disposition::Replayed);
@@ -148,8 +156,8 @@ async fn row_6_the_transport_sends_the_call_again_by_itself() {
 async fn row_7_the_caller_gives_up_before_the_owner_is_done() {
     let (server, valve) = Valve::server(|_| {}).await;
     let pay = PayByWire::on(server).await;
-    let gateway = Gateway::to(&pay.server.endpoint(), &[], None).await;
-    let wire = Wire::to(&gateway.endpoint).await.bearer(&pay.secret);
+    let gateway = faulty(&pay.server, Plan::calm()).await;
+    let wire = Wire::to(&gateway.endpoint()).await.bearer(&pay.secret);
     valve.shut(Which::Requests);
     let id = fresh();
     for _ in 0..3 {
@@ -167,14 +175,15 @@ async fn row_7_the_caller_gives_up_before_the_owner_is_done() {
 #[tokio::test]
 async fn row_8_a_gateway_answers_in_the_servers_stead() {
     let pay = PayByWire::start().await;
-    let gateway = Gateway::to(&pay.server.endpoint(), &[Mischief::Answer(502), Mischief::Answer(504)], None).await;
-    let patient = client(&pay, &gateway.endpoint, PATIENCE).await;
+    let lost = [LOST_502, LOST_504].map(|dice| Draw::new(Fault::LoseAnswer, dice));
+    let gateway = faulty(&pay.server, Plan::first(lost)).await;
+    let patient = client(&pay, &gateway.endpoint(), PATIENCE).await;
     let answer = patient.run_job(run_job("settle")).await.expect("a run in the end");
     assert_eq!(arrival(answer.header.as_ref()), (Disposition::Replayed, 3));
     assert_eq!(arrivals_of_the_one_run(&pay).await, 3);
 
-    let broken = Gateway::to(&pay.server.endpoint(), &[], Some(Mischief::Answer(502))).await;
-    let options = Options::new(&broken.endpoint).app("pay").retry(RetryOptions::none());
+    let broken = faulty(&pay.server, Plan::always(Fault::LoseAnswer)).await;
+    let options = Options::new(broken.endpoint()).app("pay").retry(RetryOptions::none());
     let blunt = Client::connect(options.credentials(Credentials::Bearer(pay.secret.clone()))).await.expect("connects");
     let id = blunt.mint_request_id();
     let error = blunt.with_request_id(id).run_job(run_job("settle")).await.expect_err("only the gateway answers");
@@ -237,8 +246,8 @@ async fn row_10_a_job_is_saved_twice() {
 #[tokio::test]
 async fn beyond_the_rows_a_program_that_lost_its_id() {
     let pay = PayByWire::start().await;
-    let gateway = Gateway::to(&pay.server.endpoint(), &[Mischief::Swallow], None).await;
-    let wire = Wire::to(&gateway.endpoint).await.bearer(&pay.secret);
+    let gateway = faulty(&pay.server, Plan::first([Draw::new(Fault::Swallow, 0)])).await;
+    let wire = Wire::to(&gateway.endpoint()).await.bearer(&pay.secret);
     let keyed = || {
         let unique_key = Some(v1::UniqueKey { key: "invoice-7".to_owned(), hold: None });
         v1::RunJobRequest { unique_key, ..run_job("settle") }
@@ -254,8 +263,8 @@ async fn beyond_the_rows_a_program_that_lost_its_id() {
 #[tokio::test]
 async fn beyond_the_rows_a_refusal_executes_nothing() {
     let pay = PayByWire::start().await;
-    let gateway = Gateway::to(&pay.server.endpoint(), &[], None).await;
-    let wire = Wire::to(&gateway.endpoint).await.nobody();
+    let gateway = faulty(&pay.server, Plan::calm()).await;
+    let wire = Wire::to(&gateway.endpoint()).await.nobody();
     let refused = Refused::of(&settle(&wire, &fresh()).await.expect_err("no credentials"));
     refused.expect_with(Code::Unauthenticated, "CREDENTIALS_MISSING", AuthStatus::Missing);
     assert!(pay.pay.runs().await.is_empty());

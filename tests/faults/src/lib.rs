@@ -1,0 +1,22 @@
+//! A gRPC proxy that does to calls what networks and proxies do to them: strips headers, loses, delays and repeats,
+//! resets streams and cuts connections, by a seeded [`Plan`], and counts what it did. A tool for tests, and no proxy for
+//! anything else: it speaks HTTP/2 without TLS, and keeps each call in memory.
+
+mod body;
+mod call;
+mod counts;
+mod fault;
+mod headers;
+mod later;
+mod plan;
+mod proxy;
+mod server;
+mod stream;
+mod substitute;
+
+pub use self::{
+    counts::Counts,
+    fault::Fault,
+    plan::{Draw, Plan},
+    proxy::Proxy,
+};
