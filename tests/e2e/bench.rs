@@ -1,0 +1,82 @@
+//! `semel bench` as a person or a script uses it: what it prints, what it refuses, what it leaves behind. Never how fast
+//! anything was.
+
+use std::{path::Path, process::Stdio};
+
+use serde_json::Value;
+
+use super::{
+    binary::{semel, signal, until},
+    harness::in_time,
+};
+
+fn command(temporary: &Path, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(semel());
+    // What would break a server of one's own, were it handed on.
+    command.env("TMPDIR", temporary).env("SEMEL_LISTEN", "nonsense").current_dir(temporary);
+    command.arg("bench").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+fn leftovers(folder: &Path) -> usize {
+    std::fs::read_dir(folder).expect("it reads").count()
+}
+
+#[tokio::test]
+async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--quick", "--seconds", "0.2", "-o", "json"];
+    let output = in_time(command(folder.path(), &arguments).output()).await.expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((report["semel_bench"].as_u64(), report["settings"]["rounds"].as_u64()), (Some(1), Some(1)));
+    assert!(report["machine"]["cores"].as_u64().is_some_and(|cores| cores > 0));
+
+    let points = report["points"].as_array().expect("points");
+    let figure = |point: &Value, name: &str| point[name]["median"].as_f64().unwrap_or_default();
+    for name in ["echo_1", "job_1", "echo_64", "job_64", "echo_512", "job_512", "echo_stream_1", "echo_stream_100"] {
+        let point = points.iter().find(|point| point["name"] == name).unwrap_or_else(|| panic!("no point {name}"));
+        assert!(figure(point, "rate_per_s") > 0.0 && figure(point, "p50_us") > 0.0, "{point:#}");
+        assert!(figure(point, "p50_us") <= figure(point, "p999_us"), "{point:#}");
+        if let Some(echo) = name.strip_prefix("job_").map(|shape| format!("echo_{shape}")) {
+            assert!(figure(&point["ratios"], &echo) > 0.0, "{point:#}");
+        }
+    }
+    assert_eq!(leftovers(folder.path()), 0);
+
+    // The table is made from the report, then and later.
+    std::fs::write(folder.path().join("report.json"), &output.stdout).expect("written");
+    let shown = in_time(command(folder.path(), &["--report", "report.json"]).output()).await.expect("it runs");
+    let table = String::from_utf8(shown.stdout).expect("text");
+    let rows = table.lines().filter(|line| line.starts_with('|')).count();
+    assert_eq!(rows, points.len() + 2, "a head, a line, and the points: {table}");
+}
+
+#[tokio::test]
+async fn a_bench_that_is_stopped_takes_its_server_and_its_folder_along() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = command(folder.path(), &["--only", "job_1", "--seconds", "600"]).spawn().expect("it starts");
+    // Both processes are there: the echo's folder, and the server's with its data.
+    until(async || (leftovers(folder.path()) == 2).then_some(())).await;
+    signal(&child, "TERM").await;
+    let status = in_time(child.wait()).await.expect("it ends");
+    assert_eq!((status.code(), leftovers(folder.path())), (Some(1), 0));
+}
+
+#[tokio::test]
+async fn what_a_bench_cannot_do_is_told_clearly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("file"), "{}").expect("written");
+    for (arguments, word) in [
+        (&["--only", "job_7"] as &[&str], "job_512"),
+        (&["--data-dir", "file"], "--data-dir"),
+        (&["--report", "file"], "no report"),
+        (&["--address", "http://127.0.0.1:9"], "credentials"),
+        (&["--address", "http://127.0.0.1:9", "--secret", "sk_none", "--timeout", "1s"], "cannot"),
+    ] {
+        let output = in_time(command(folder.path(), arguments).output()).await.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(word), "{arguments:?}: {said}");
+    }
+    assert_eq!(leftovers(folder.path()), 1);
+}
