@@ -5,6 +5,7 @@
 //! round, one after the other; each figure is a median over rounds with its ends; a call that fails ends the bench and is
 //! not passed over. It measures through the protocol alone and must never reach into a server.
 
+mod crew;
 mod echo;
 mod points;
 mod process;
@@ -15,6 +16,7 @@ mod site;
 mod stream;
 mod table;
 mod unary;
+mod whole;
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -114,6 +116,12 @@ pub(crate) enum Error {
     /// No such point.
     #[error("there is no point {name:?}; they are {}", names().join(", "))]
     NoSuchPoint { name: String },
+}
+
+impl Error {
+    fn refused(status: tonic::Status) -> Self {
+        Self::Refused { status: Box::new(status) }
+    }
 }
 
 /// How far it is.

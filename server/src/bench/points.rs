@@ -8,6 +8,7 @@ use super::{
     site::{EchoSite, Site},
     stream::{self, Flow},
     unary::{self, Shape},
+    whole,
 };
 
 /// One point of the bench.
@@ -19,12 +20,12 @@ pub(super) struct Point {
     pub(super) title: &'static str,
     /// What is done.
     pub(super) load: Load,
-    /// The points of the same round that its rate is divided by.
+    /// The points of the same round that it is compared with; see [`Report`](super::report::Report) for how.
     pub(super) against: &'static [&'static str],
 }
 
 /// What is done at a point.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Load {
     /// Unary calls of the bare echo.
     Echo(Shape),
@@ -32,6 +33,10 @@ pub(super) enum Load {
     RunJob(Shape),
     /// The stream of the bare echo.
     EchoStream(Flow),
+    /// The time until an idle worker has a run.
+    Start,
+    /// Whole runs, with so many workers.
+    Noop(usize),
 }
 
 const fn flow(per_message: usize) -> Flow {
@@ -67,6 +72,9 @@ const POINTS: &[Point] = &[
         load: Load::EchoStream(flow(100)),
         against: &[],
     },
+    Point { name: "start", title: "submit to start, idle worker", load: Load::Start, against: &["echo_1", "job_1"] },
+    Point { name: "noop_1", title: "whole runs, 1 worker", load: Load::Noop(1), against: &["echo_512"] },
+    Point { name: "noop_2", title: "whole runs, 2 workers", load: Load::Noop(2), against: &["echo_512"] },
 ];
 
 /// The names of all points.
@@ -118,6 +126,8 @@ impl Load {
             Self::Echo(shape) => unary::echo(&sites.echo, shape, seconds).await,
             Self::RunJob(shape) => unary::runs(&sites.semel, shape, seconds).await,
             Self::EchoStream(flow) => stream::echo(&sites.echo, flow, seconds).await,
+            Self::Start => whole::starts(&sites.semel, seconds).await,
+            Self::Noop(workers) => whole::noops(&sites.semel, workers, seconds).await,
         }
     }
 
@@ -126,6 +136,8 @@ impl Load {
         match self {
             Self::Echo(shape) | Self::RunJob(shape) => shape,
             Self::EchoStream(flow) => shape(flow.outstanding, 1),
+            Self::Start => shape(1, 1),
+            Self::Noop(_) => shape(whole::UNDER_WAY, whole::CONNECTIONS),
         }
     }
 }

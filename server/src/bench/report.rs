@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Settings, Target,
-    points::Point,
+    points::{Load, Point},
     procfs,
     sample::{Sample, Spread, figures},
 };
@@ -32,18 +32,20 @@ impl Report {
         };
         let measured = points.iter().zip(samples).map(|(point, samples)| {
             let mut row = figures(samples);
-            let ratios = point.against.iter().filter_map(|name| Some(((*name).to_owned(), ratio(samples, of(name)?)?)));
             let shape = point.load.shape();
-            row.extend(
-                [
-                    ("name", json!(point.name)),
-                    ("title", json!(point.title)),
-                    ("in_flight", json!(shape.in_flight)),
-                    ("connections", json!(shape.connections)),
-                    ("ratios", Value::Object(ratios.collect::<Map<_, _>>())),
-                ]
-                .map(|(name, value)| (name.to_owned(), value)),
-            );
+            let mut put = |name: &str, value| _ = row.insert(name.to_owned(), value);
+            put("name", json!(point.name));
+            put("title", json!(point.title));
+            put("in_flight", json!(shape.in_flight));
+            put("connections", json!(shape.connections));
+            if point.load == Load::Start {
+                let commits = of("echo_1").zip(of("job_1")).and_then(|(echo, job)| commits(samples, echo, job));
+                put("commits", json!(commits));
+            } else {
+                let ratios =
+                    point.against.iter().filter_map(|name| Some(((*name).to_owned(), ratio(samples, of(name)?)?)));
+                put("ratios", Value::Object(ratios.collect::<Map<_, _>>()));
+            }
             Value::Object(row)
         });
         Self(json!({
@@ -65,4 +67,14 @@ impl Report {
 /// The rate here over the rate there, round by round.
 fn ratio(here: &[Sample], there: &[Sample]) -> Option<Value> {
     Spread::of(here.iter().zip(there).map(|(here, there)| here.rate() / there.rate())).map(Spread::json)
+}
+
+/// A latency in units of one durable commit, round by round: what `RunJob` takes above the echo when nothing else is
+/// under way.
+fn commits(here: &[Sample], echo: &[Sample], job: &[Sample]) -> Option<Value> {
+    let p50 = |sample: &Sample| sample.micros(0.5);
+    let rounds = here.iter().zip(echo.iter().zip(job));
+    let commits = rounds.map(|(here, (echo, job))| (p50(here), p50(job) - p50(echo)));
+    // Where a commit costs nothing that can be seen, there is no such unit.
+    Spread::of(commits.filter(|(_, commit)| *commit > 0.0).map(|(here, commit)| here / commit)).map(Spread::json)
 }

@@ -32,7 +32,7 @@ pub(super) struct Flow {
 pub(super) async fn echo(site: &EchoSite, flow: Flow, seconds: Duration) -> Result<Sample, Error> {
     let channel = site.connect(1).await?.remove(0);
     let (up, batches) = mpsc::unbounded_channel();
-    let down = EchoClient::new(channel).stream(UnboundedReceiverStream::new(batches)).await.map_err(refused)?;
+    let down = EchoClient::new(channel).stream(UnboundedReceiverStream::new(batches)).await.map_err(Error::refused)?;
     let recorder = Arc::new(Recorder::new());
     let count = |batch: super::echo::Batch| Ok(batch.items.len());
     let driver = tokio::spawn(drive(flow, recorder.clone(), up, down, questions, count));
@@ -68,7 +68,7 @@ async fn drive<Up, Down>(
                 outstanding -= items.min(outstanding);
                 settle(&mut sent, items, &recorder);
             }
-            Err(status) => recorder.fail(refused(status)),
+            Err(status) => recorder.fail(Error::refused(status)),
         }
     }
 }
@@ -87,8 +87,4 @@ fn settle(sent: &mut VecDeque<(Instant, usize)>, mut items: usize, recorder: &Re
             sent.pop_front();
         }
     }
-}
-
-fn refused(status: Status) -> Error {
-    Error::Refused { status: Box::new(status) }
 }

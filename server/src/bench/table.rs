@@ -80,7 +80,9 @@ fn row(point: &Value) -> Vec<String> {
     let plain = |name: &str| median(&point[name]).map_or_else(String::new, figure);
     let ratios = point["ratios"].as_object();
     let ratio = |(name, spread): (&String, &Value)| Some((median(spread)?, name.clone()));
-    let ratios: Vec<(f64, String)> = ratios.into_iter().flatten().filter_map(ratio).collect();
+    let ratios = ratios.into_iter().flatten().filter_map(ratio);
+    let commits = median(&point["commits"]).map(|commits| (commits, "commits".to_owned()));
+    let ratios: Vec<(f64, String)> = ratios.chain(commits).collect();
     let joined = |parts: Vec<String>| parts.join("; ");
     vec![
         point["title"].as_str().unwrap_or_default().to_owned(),

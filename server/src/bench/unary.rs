@@ -135,7 +135,7 @@ async fn call_on(mut caller: Caller, recorder: Arc<Recorder>) {
         let begun = Instant::now();
         match caller.call().await {
             Ok(()) => recorder.record(1, begun.elapsed()),
-            Err(status) => recorder.fail(Error::Refused { status: Box::new(status) }),
+            Err(status) => recorder.fail(Error::refused(status)),
         }
     }
 }
