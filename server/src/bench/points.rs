@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Error, Target,
     sample::Sample,
-    site::{EchoSite, Site},
+    site::{EchoSite, IDLE_JOB, Site},
     stream::{self, Flow},
     unary::{self, Shape},
     whole,
@@ -31,6 +31,8 @@ pub(super) enum Load {
     Echo(Shape),
     /// `RunJob`.
     RunJob(Shape),
+    /// `SubmitRuns`.
+    SubmitRuns(Flow),
     /// The stream of the bare echo.
     EchoStream(Flow),
     /// The time until an idle worker has a run.
@@ -67,10 +69,22 @@ const POINTS: &[Point] = &[
         against: &[],
     },
     Point {
+        name: "submit_1",
+        title: "SubmitRuns, 1 a message",
+        load: Load::SubmitRuns(flow(1)),
+        against: &["echo_512", "echo_stream_1"],
+    },
+    Point {
         name: "echo_stream_100",
         title: "bare echo, stream, 100 a message",
         load: Load::EchoStream(flow(100)),
         against: &[],
+    },
+    Point {
+        name: "submit_100",
+        title: "SubmitRuns, 100 a message",
+        load: Load::SubmitRuns(flow(100)),
+        against: &["echo_512", "echo_stream_100"],
     },
     Point { name: "start", title: "submit to start, idle worker", load: Load::Start, against: &["echo_1", "job_1"] },
     Point { name: "noop_1", title: "whole runs, 1 worker", load: Load::Noop(1), against: &["echo_512"] },
@@ -126,6 +140,7 @@ impl Load {
             Self::Echo(shape) => unary::echo(&sites.echo, shape, seconds).await,
             Self::RunJob(shape) => unary::runs(&sites.semel, shape, seconds).await,
             Self::EchoStream(flow) => stream::echo(&sites.echo, flow, seconds).await,
+            Self::SubmitRuns(flow) => stream::runs(&sites.semel, IDLE_JOB, flow, seconds).await,
             Self::Start => whole::starts(&sites.semel, seconds).await,
             Self::Noop(workers) => whole::noops(&sites.semel, workers, seconds).await,
         }
@@ -135,7 +150,7 @@ impl Load {
     pub(super) fn shape(self) -> Shape {
         match self {
             Self::Echo(shape) | Self::RunJob(shape) => shape,
-            Self::EchoStream(flow) => shape(flow.outstanding, 1),
+            Self::EchoStream(flow) | Self::SubmitRuns(flow) => shape(flow.outstanding, 1),
             Self::Start => shape(1, 1),
             Self::Noop(_) => shape(whole::UNDER_WAY, whole::CONNECTIONS),
         }

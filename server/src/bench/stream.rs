@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use semel_proto::v1::{self, Disposition, job_service_client::JobServiceClient, submit_result::Outcome};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Status, Streaming};
@@ -14,8 +15,8 @@ use super::{
     Error,
     echo::{EchoClient, questions},
     sample::{Recorder, Sample},
-    site::EchoSite,
-    unary::window,
+    site::{EchoSite, Site, authorized},
+    unary::{PAYLOAD, run_job, window},
 };
 
 /// How many items are under way, and how many travel in one message.
@@ -37,6 +38,51 @@ pub(super) async fn echo(site: &EchoSite, flow: Flow, seconds: Duration) -> Resu
     let count = |batch: super::echo::Batch| Ok(batch.items.len());
     let driver = tokio::spawn(drive(flow, recorder.clone(), up, down, questions, count));
     window(&recorder, seconds, || site.usage(), async { _ = driver.await }).await
+}
+
+/// Measures `SubmitRuns`: each item a new run of this job.
+///
+/// # Errors
+/// If the stream ends, or an item is refused.
+pub(super) async fn runs(site: &Site, job: &'static str, flow: Flow, seconds: Duration) -> Result<Sample, Error> {
+    let recorder = Arc::new(Recorder::new());
+    let app = site.app.clone();
+    let make = move |count| submission((0..count).map(|_| run_job(&app, job, PAYLOAD.to_vec())).collect());
+    let (up, down) = open(site).await?;
+    let driver = tokio::spawn(drive(flow, recorder.clone(), up, down, make, |answer| executed(&answer)));
+    window(&recorder, seconds, || site.usage(), async { _ = driver.await }).await
+}
+
+/// Both ends of a stream of submissions.
+pub(super) type Submissions = (mpsc::UnboundedSender<v1::SubmitRunsRequest>, Streaming<v1::SubmitRunsResponse>);
+
+/// Opens a stream of submissions.
+///
+/// # Errors
+/// If the server refuses to.
+pub(super) async fn open(site: &Site) -> Result<Submissions, Error> {
+    let channel = site.connect(1).await?.remove(0);
+    let (up, messages) = mpsc::unbounded_channel();
+    let request = authorized(&site.authorization(), UnboundedReceiverStream::new(messages));
+    let down = JobServiceClient::new(channel).submit_runs(request).await.map_err(Error::refused)?;
+    Ok((up, down.into_inner()))
+}
+
+/// A message of these items.
+pub(super) fn submission(runs: Vec<v1::RunJobRequest>) -> v1::SubmitRunsRequest {
+    v1::SubmitRunsRequest { runs, ..Default::default() }
+}
+
+/// How many items a message answers; each of them must have taken effect now.
+fn executed(answer: &v1::SubmitRunsResponse) -> Result<usize, Status> {
+    for result in &answer.results {
+        match &result.outcome {
+            Some(Outcome::Run(run)) if run.disposition() == Disposition::Executed => {}
+            Some(Outcome::Refused(refused)) => return Err(Status::new(refused.code.into(), refused.message.clone())),
+            other => return Err(Status::data_loss(format!("a new item was answered with {other:?}"))),
+        }
+    }
+    Ok(answer.results.len())
 }
 
 /// Keeps `outstanding` items under way until the recorder says that it is over. Answers come in the order of the items,
