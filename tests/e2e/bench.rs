@@ -10,6 +10,22 @@ use super::{
     harness::in_time,
 };
 
+const POINTS: [&str; 13] = [
+    "echo_1",
+    "job_1",
+    "echo_64",
+    "job_64",
+    "echo_512",
+    "job_512",
+    "echo_stream_1",
+    "submit_1",
+    "echo_stream_100",
+    "submit_100",
+    "start",
+    "noop_1",
+    "noop_2",
+];
+
 fn command(temporary: &Path, arguments: &[&str]) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(semel());
     // What would break a server of one's own, were it handed on.
@@ -25,7 +41,8 @@ fn leftovers(folder: &Path) -> usize {
 #[tokio::test]
 async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["--quick", "--seconds", "0.2", "-o", "json"];
+    let small = ["--full", "--records", "2000", "--pending", "1000"];
+    let arguments = [&["--quick", "--seconds", "0.2", "-o", "json"] as &[&str], &small].concat();
     let output = in_time(command(folder.path(), &arguments).output()).await.expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -34,7 +51,7 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
 
     let points = report["points"].as_array().expect("points");
     let figure = |point: &Value, name: &str| point[name]["median"].as_f64().unwrap_or_default();
-    for name in ["echo_1", "job_1", "echo_64", "job_64", "echo_512", "job_512", "echo_stream_1", "echo_stream_100"] {
+    for name in POINTS {
         let point = points.iter().find(|point| point["name"] == name).unwrap_or_else(|| panic!("no point {name}"));
         assert!(figure(point, "rate_per_s") > 0.0 && figure(point, "p50_us") > 0.0, "{point:#}");
         assert!(figure(point, "p50_us") <= figure(point, "p999_us"), "{point:#}");
@@ -42,6 +59,17 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
             assert!(figure(&point["ratios"], &echo) > 0.0, "{point:#}");
         }
     }
+    let start = points.iter().find(|point| point["name"] == "start").expect("it was measured");
+    assert!(start["commits"].is_object() && start["ratios"].is_null(), "{start:#}");
+    assert!(figure(&report["steady"], "p999_us") > 0.0, "{:#}", report["steady"]);
+    assert!(report["steady"]["disk_probe"]["max_us"].as_f64().is_some(), "{:#}", report["steady"]);
+    let growth = &report["growth"];
+    for (name, items) in [("pending_runs", 1000), ("records_first", 200), ("records", 2000)] {
+        assert_eq!(growth[name]["items"], items, "{growth:#}");
+        assert!(growth[name]["start_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{growth:#}");
+        assert!(growth[name]["store_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{growth:#}");
+    }
+    assert!(figure(&growth["compared_with_empty"]["job_512"], "ratio") > 0.0, "{growth:#}");
     assert_eq!(leftovers(folder.path()), 0);
 
     // The table is made from the report, then and later.
@@ -50,6 +78,7 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
     let table = String::from_utf8(shown.stdout).expect("text");
     let rows = table.lines().filter(|line| line.starts_with('|')).count();
     assert_eq!(rows, points.len() + 2, "a head, a line, and the points: {table}");
+    assert!(table.contains("Steady load") && table.contains("1000 pending runs"), "{table}");
 }
 
 #[tokio::test]
@@ -70,6 +99,7 @@ async fn what_a_bench_cannot_do_is_told_clearly() {
     for (arguments, word) in [
         (&["--only", "job_7"] as &[&str], "job_512"),
         (&["--data-dir", "file"], "--data-dir"),
+        (&["--only", "steady", "--full", "--records", "100000000"], "needs about 91 GB"),
         (&["--report", "file"], "no report"),
         (&["--address", "http://127.0.0.1:9"], "credentials"),
         (&["--address", "http://127.0.0.1:9", "--secret", "sk_none", "--timeout", "1s"], "cannot"),

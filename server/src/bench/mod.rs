@@ -7,12 +7,15 @@
 
 mod crew;
 mod echo;
+mod growth;
 mod points;
+mod probe;
 mod process;
 mod procfs;
 mod report;
 mod sample;
 mod site;
+mod steady;
 mod stream;
 mod table;
 mod unary;
@@ -22,12 +25,13 @@ use std::{io, path::PathBuf, time::Duration};
 
 pub(crate) use self::{
     echo::serve as serve_echo,
+    growth::Growth,
     points::names,
     report::Report,
     table::{markdown, text},
 };
 use self::{
-    points::{Point, Sites},
+    points::{Point, STEADY, Sites},
     sample::Sample,
 };
 
@@ -42,6 +46,10 @@ pub(crate) struct Settings {
     pub(crate) seconds: Duration,
     /// Only these points, and what they are compared with; all of them if it is empty.
     pub(crate) only: Vec<String>,
+    /// How long the steady load is measured.
+    pub(crate) steady: Duration,
+    /// Whether the store is grown too.
+    pub(crate) growth: Option<Growth>,
 }
 
 /// The server under test.
@@ -103,6 +111,15 @@ pub(crate) enum Error {
     /// A call that is measured. Figures with failures in them mean nothing, so there are none.
     #[error("a call under measurement failed, so there is no figure: {}: {}", .status.code(), .status.message())]
     Refused { status: Box<tonic::Status> },
+    /// The open loop outran the server.
+    #[error("the server does not keep up with {rate:.0} calls a second, which is half of what it did before")]
+    Overrun { rate: f64 },
+    /// The disk is too small for what was asked.
+    #[error(
+        "growing the store needs about {needed_gb:.0} GB and {free_gb:.0} GB are free: make room, name another disk with \
+         --data-dir, or grow it less with --records"
+    )]
+    Space { needed_gb: f64, free_gb: f64 },
     /// Nothing came back while it was measured.
     #[error("nothing came back within the time of a point: give it more with --seconds")]
     Nothing,
@@ -124,6 +141,9 @@ impl Error {
     }
 }
 
+/// The name of the grown store in the report.
+const GROWTH: &str = "growth";
+
 /// How far it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
@@ -142,19 +162,36 @@ pub(crate) struct Progress {
 pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Error> {
     site::check_files()?;
     let chosen = points::chosen(&settings.only)?;
-    let sites = Sites::open(&settings.target).await?;
+    let steady = points::is_steady_chosen(&settings.only);
+    let total = chosen.len() * settings.rounds as usize + usize::from(steady) + usize::from(settings.growth.is_some());
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); chosen.len()];
-    let total = chosen.len() * settings.rounds as usize;
     for round in 0..settings.rounds as usize {
+        // Each round begins with an empty store, or the later ones would be measured on what the earlier ones left.
+        let sites = Sites::open(&settings.target).await?;
         for at in order(chosen.len(), round) {
             let done = samples.iter().map(Vec::len).sum();
             let point: &Point = chosen[at];
             progress(Progress { done, total, text: format!("round {}: {}", round + 1, point.name) });
             let sample = point.load.run(&sites, settings.seconds).await;
-            samples[at].push(sample.map_err(|error| Error::At { point: point.name, source: Box::new(error) })?);
+            samples[at].push(sample.map_err(at_point(point.name))?);
         }
     }
-    Ok(Report::new(settings, &chosen, &samples))
+    let mut report = Report::new(settings, &chosen, &samples);
+    let mut done = samples.iter().map(Vec::len).sum();
+    if steady {
+        progress(Progress { done, total, text: format!("{STEADY}: {} s", settings.steady.as_secs_f64()) });
+        report.add(STEADY, steady::run(settings).await.map_err(at_point(STEADY))?);
+        done += 1;
+    }
+    if let Some(growth) = &settings.growth {
+        let tell = |text: String| progress(Progress { done, total, text: format!("{GROWTH}: {text}") });
+        report.add(GROWTH, growth::run(settings, growth, &tell).await.map_err(at_point(GROWTH))?);
+    }
+    Ok(report)
+}
+
+fn at_point(point: &'static str) -> impl FnOnce(Error) -> Error {
+    move |error| Error::At { point, source: Box::new(error) }
 }
 
 /// Every other round goes backwards, so that what drifts does not always help the same side; what is compared stays

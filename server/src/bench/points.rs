@@ -91,9 +91,17 @@ const POINTS: &[Point] = &[
     Point { name: "noop_2", title: "whole runs, 2 workers", load: Load::Noop(2), against: &["echo_512"] },
 ];
 
+/// The name of the steady load, which is measured once, after the rounds.
+pub(super) const STEADY: &str = "steady";
+
 /// The names of all points.
 pub(crate) fn names() -> Vec<&'static str> {
-    POINTS.iter().map(|point| point.name).collect()
+    POINTS.iter().map(|point| point.name).chain([STEADY]).collect()
+}
+
+/// Whether the steady load is among what was asked for.
+pub(super) fn is_steady_chosen(only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|name| name == STEADY)
 }
 
 /// The points of these names and what they are compared with; all, if there are no names.
@@ -104,12 +112,9 @@ pub(super) fn chosen(only: &[String]) -> Result<Vec<&'static Point>, Error> {
     if let Some(name) = only.iter().find(|name| !names().contains(&name.as_str())) {
         return Err(Error::NoSuchPoint { name: name.clone() });
     }
-    let named = |point: &Point| only.iter().any(|name| name == point.name);
-    let needed = |point: &&Point| {
-        only.is_empty()
-            || named(point)
-            || POINTS.iter().any(|other| named(other) && other.against.contains(&point.name))
-    };
+    let named = |point: &Point| only.is_empty() || only.iter().any(|name| name == point.name);
+    let needed =
+        |point: &&Point| named(point) || POINTS.iter().any(|other| named(other) && other.against.contains(&point.name));
     Ok(POINTS.iter().filter(needed).collect())
 }
 

@@ -50,6 +50,29 @@ fn field(path: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// The memory of a process, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// Its own: heap and stacks.
+    pub(super) anonymous: u64,
+    /// Pages of files, which the system may take back at any time: the store's map is such.
+    pub(super) file: u64,
+}
+
+impl Memory {
+    /// The memory of process `id`.
+    pub(super) fn of(id: u32) -> Option<Self> {
+        let path = format!("/proc/{id}/status");
+        let kib = |name| field(&path, name).map(|kib| kib * 1024);
+        Some(Self { anonymous: kib("RssAnon:")?, file: kib("RssFile:")? })
+    }
+
+    /// As the report has it.
+    pub(super) fn json(self) -> Value {
+        json!({ "own_bytes": self.anonymous, "file_bytes": self.file })
+    }
+}
+
 /// What kind of machine this is, and on what kind of file system the folder lies. No name and no path of it.
 pub(super) fn machine(folder: Option<&Path>) -> Value {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -82,6 +105,22 @@ fn file_system(folder: &Path) -> Option<String> {
     above.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
+/// The bytes that the files below a folder take on disk: a sparse file takes less than its length.
+pub(super) fn used_bytes(folder: &Path) -> Option<u64> {
+    let mut used = 0;
+    for entry in fs::read_dir(folder).ok()? {
+        let path = entry.ok()?.path();
+        used += if path.is_dir() { used_bytes(&path)? } else { rustix::fs::stat(&path).ok()?.st_blocks as u64 * 512 };
+    }
+    Some(used)
+}
+
+/// The bytes that are free for us where a folder lies.
+pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +137,8 @@ mod tests {
     fn this_process_has_used_something() {
         let id = std::process::id();
         assert!(Usage::of(id).cpu.is_some());
+        assert!(Memory::of(id).is_some_and(|memory| memory.anonymous > 0 && memory.file > 0));
+        assert!(free_bytes(Path::new(".")).is_some());
         assert!(machine(Some(Path::new(".")))["cores"].as_u64().is_some_and(|cores| cores > 0));
     }
 

@@ -62,6 +62,11 @@ impl Report {
             "points": measured.collect::<Vec<_>>(),
         }))
     }
+
+    /// Adds what is measured once and not in rounds.
+    pub(super) fn add(&mut self, name: &str, value: Value) {
+        self.0[name] = value;
+    }
 }
 
 /// The rate here over the rate there, round by round.

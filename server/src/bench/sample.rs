@@ -189,6 +189,8 @@ pub(super) fn figures(samples: &[Sample]) -> Map<String, Value> {
     put("max_us", each(&|sample| Some(sample.max_micros())));
     put("server_cpu_us_per_op", each(&Sample::cpu_micros));
     put("written_bytes_per_op", each(&Sample::written));
+    let rates = samples.iter().map(|sample| round(sample.rate()));
+    out.insert("rates_of_rounds".to_owned(), rates.collect());
     out.insert("operations".to_owned(), json!(samples.iter().map(|sample| sample.operations).sum::<u64>()));
     out
 }

@@ -1,7 +1,11 @@
 //! The place where a bench happens: the folder, the processes, the app and its jobs. It makes what the points call, and
 //! measures nothing. All that it made is gone when it is dropped, but for runs on a server that was given to it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use semel_client::{Client, Credentials, Options, v1};
 use tempfile::TempDir;
@@ -13,7 +17,7 @@ use tonic::{
 use super::{
     Error, Target,
     process::{Kind, Process},
-    procfs::Usage,
+    procfs::{self, Memory, Usage},
 };
 use crate::server::ADMIN_SECRET_FILE;
 
@@ -38,7 +42,25 @@ pub(super) struct Site {
     pub(super) app: String,
     authorization: MetadataValue<Ascii>,
     // Removed after the process is gone: fields are dropped in this order.
-    _folder: Option<Folder>,
+    own: Option<Own>,
+}
+
+/// What a server of the bench's own is started with, and again.
+#[derive(Debug)]
+struct Own {
+    folder: Folder,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Own {
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    async fn start(&self) -> Result<Process, Error> {
+        let kind = Kind::Semel { data: self.data(), settings: self.settings.clone() };
+        Process::start(&kind, self.folder.path()).await
+    }
 }
 
 /// A temporary folder with the data of a server. It may hold several starts.
@@ -70,10 +92,9 @@ impl Site {
     /// # Errors
     /// If it does not start, or the app cannot be made.
     pub(super) async fn own(parent: Option<&Path>, settings: Vec<(&'static str, String)>) -> Result<Self, Error> {
-        let folder = Folder::new(parent)?;
-        let data = folder.path().join("data");
-        let process = Process::start(&Kind::Semel { data: data.clone(), settings }, folder.path()).await?;
-        let path = data.join(ADMIN_SECRET_FILE);
+        let own = Own { folder: Folder::new(parent)?, settings };
+        let process = own.start().await?;
+        let path = own.data().join(ADMIN_SECRET_FILE);
         let secret = fs::read_to_string(&path).map_err(|source| Error::File { path, source })?;
         let admin = client(&process.url, "", secret.trim())?;
         let request = v1::CreateAppRequest { app: APP.to_owned(), ..Default::default() };
@@ -84,7 +105,7 @@ impl Site {
             authorization: bearer(&made.secret)?,
             url,
             app: APP.to_owned(),
-            _folder: Some(folder),
+            own: Some(own),
         };
         site.jobs(&made.secret).await?;
         Ok(site)
@@ -99,7 +120,7 @@ impl Site {
             Target::Own { parent } => Self::own(parent.as_deref(), wide()).await,
             Target::Given { url, app, secret } => {
                 let authorization = bearer(secret)?;
-                let site = Self { process: None, url: url.clone(), app: app.clone(), authorization, _folder: None };
+                let site = Self { process: None, url: url.clone(), app: app.clone(), authorization, own: None };
                 site.jobs(secret).await?;
                 Ok(site)
             }
@@ -133,6 +154,32 @@ impl Site {
     /// What stands behind `authorization` in each call.
     pub(super) fn authorization(&self) -> MetadataValue<Ascii> {
         self.authorization.clone()
+    }
+
+    /// Kills the server and starts it again on its data; gives how long it took until it served. One that was given is
+    /// let be.
+    ///
+    /// # Errors
+    /// [`Error::Child`].
+    pub(super) async fn restart(&mut self) -> Result<Duration, Error> {
+        let Some(own) = &self.own else { return Ok(Duration::ZERO) };
+        // Two at once would not do: the data has a lock.
+        self.process = None;
+        let process = own.start().await?;
+        let start = process.start;
+        self.url.clone_from(&process.url);
+        self.process = Some(process);
+        Ok(start)
+    }
+
+    /// The memory of the server, where it is known.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        self.process.as_ref().and_then(|process| Memory::of(process.id()))
+    }
+
+    /// What the data takes on disk.
+    pub(super) fn store_bytes(&self) -> Option<u64> {
+        self.own.as_ref().and_then(|own| procfs::used_bytes(&own.data()))
     }
 
     /// What the server has used so far; nothing is known of one that was given.

@@ -52,8 +52,76 @@ fn render(report: &Value, preset: TableStyle, gap: &str) -> Result<String, Strin
     for point in list(&report["points"]) {
         table.add_row(row(point));
     }
-    _ = write!(out, "{gap}{}\n", table.to_string().trim_end());
+    if table.row_count() > 0 {
+        _ = writeln!(out, "{gap}{}", table.to_string().trim_end());
+    }
+    for line in steady(&report["steady"]).into_iter().chain(growth(&report["growth"])) {
+        _ = writeln!(out, "{gap}{line}");
+    }
     Ok(out)
+}
+
+/// What the steady load says, beside the disk.
+fn steady(steady: &Value) -> Option<String> {
+    let sent = figure(median(&steady["sent_per_s"])?);
+    let latency = |name: &str| median(&steady[name]).map_or_else(String::new, |micros| figure(micros / 1e3));
+    let probe = &steady["disk_probe"];
+    let disk = |name: &str| probe[name].as_f64().map_or_else(|| "unknown".to_owned(), |micros| figure(micros / 1e3));
+    let expiry = if steady["window_expires"] == true { "while requests expire" } else { "nothing expires meanwhile" };
+    Some(format!(
+        "Steady load of whole runs, {sent} a second (half the peak) for {} s, {expiry}: RunJob counted from when it was due, \
+         p50 {} ms, p99 {} ms, p999 {} ms, max {} ms. The disk alone meanwhile (4 KiB, fdatasync): p50 {} ms, p999 {} ms, max \
+         {} ms.",
+        steady["seconds"],
+        latency("p50_us"),
+        latency("p99_us"),
+        latency("p999_us"),
+        latency("max_us"),
+        disk("p50_us"),
+        disk("p999_us"),
+        disk("max_us"),
+    ))
+}
+
+/// What the grown stores say.
+fn growth(growth: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let stages = [
+        ("pending_runs", "pending runs"),
+        ("records_first", "remembered requests"),
+        ("records", "remembered requests"),
+    ];
+    for (name, words) in stages {
+        let stage = &growth[name];
+        let Some(items) = stage["items"].as_f64() else { continue };
+        let mib = |memory: &str, part: &str| stage[memory][part].as_f64().map(|bytes| bytes / f64::from(1 << 20));
+        let own = |memory: &str| mib(memory, "own_bytes").map_or_else(|| "unknown".to_owned(), figure);
+        let buckets = list(&stage["buckets"]);
+        let rate = |bucket: Option<&Value>| bucket.and_then(|bucket| bucket["rate_per_s"].as_f64()).map(figure);
+        lines.push(format!(
+            "With {} {words}: {} MiB of memory of the server's own (empty {}, after a restart {}), {} MiB of the store in \
+             memory, {} on disk; starts in {} s; SubmitRuns from {} a second at first to {} at last.",
+            figure(items),
+            own("memory"),
+            own("memory_empty"),
+            own("memory_after_restart"),
+            mib("memory", "file_bytes").map_or_else(|| "unknown".to_owned(), figure),
+            stage["store_bytes"].as_f64().map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MB", figure(bytes / 1e6))),
+            stage["start_seconds"].as_f64().map_or_else(String::new, figure),
+            rate(buckets.first()).unwrap_or_default(),
+            rate(buckets.last()).unwrap_or_default(),
+        ));
+    }
+    let compared = &growth["compared_with_empty"];
+    if let (Some(unary), Some(stream)) =
+        (median(&compared["job_512"]["ratio"]), median(&compared["submit_100"]["ratio"]))
+    {
+        lines.push(format!(
+            "Rate on that store over the rate on an empty one, in turns: RunJob at 512 in flight {unary:.2}, SubmitRuns \
+             {stream:.2}."
+        ));
+    }
+    lines
 }
 
 /// Where and how it was measured, in a sentence or two.

@@ -20,13 +20,18 @@ use super::{
     global::{Global, Output},
     out, serve, signal,
 };
-use crate::bench::{self, Progress, Report, Settings, Target};
+use crate::bench::{self, Growth, Progress, Report, Settings, Target};
 
 /// Rounds and seconds a point, by default and with `--quick`.
 const ROUNDS: u32 = 3;
 const SECONDS: f64 = 3.0;
 const QUICK_ROUNDS: u32 = 1;
 const QUICK_SECONDS: f64 = 1.0;
+/// The steady load, by default; with `--quick` it is measured as long as a point is.
+const STEADY_SECONDS: f64 = 60.0;
+/// How far `--full` grows the store.
+const RECORDS: u64 = 10_000_000;
+const PENDING: u64 = 1_000_000;
 /// The longest time of a point: more says nothing more.
 const SECONDS_MAX: f64 = 3600.0;
 
@@ -51,11 +56,24 @@ pub(crate) struct BenchArgs {
     /// Only these points and what they are compared with, by the names of the JSON report
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
+    /// How long the steady load is measured [default: 60]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    steady: Option<Duration>,
+    /// Grows the store too: memory, start and speed with a million pending runs, and with many remembered requests. Takes
+    /// minutes and GBs
+    #[arg(long, conflicts_with = "address")]
+    full: bool,
+    /// To how many remembered requests --full grows the store
+    #[arg(long, value_name = "N", default_value_t = RECORDS, value_parser = clap::value_parser!(u64).range(1000..=100_000_000))]
+    records: u64,
+    /// How many runs --full leaves pending
+    #[arg(long, value_name = "N", default_value_t = PENDING, value_parser = clap::value_parser!(u64).range(1000..=5_000_000))]
+    pending: u64,
     /// One round of a second a point: to see that it works, not to quote
     #[arg(long)]
     quick: bool,
     /// Shows the report of an earlier run (the file that -o json gave) as Markdown, and measures nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "data_dir", "rounds", "seconds", "only", "quick"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "data_dir", "rounds", "seconds", "only", "quick", "steady", "full"])]
     report: Option<PathBuf>,
 }
 
@@ -127,11 +145,15 @@ fn settings(args: BenchArgs, global: &Global) -> Result<Settings, Failure> {
         },
     };
     let (rounds, seconds) = if args.quick { (QUICK_ROUNDS, QUICK_SECONDS) } else { (ROUNDS, SECONDS) };
+    let seconds = args.seconds.unwrap_or(Duration::from_secs_f64(seconds));
+    let steady = if args.quick { seconds } else { Duration::from_secs_f64(STEADY_SECONDS) };
     Ok(Settings {
         target,
         rounds: args.rounds.unwrap_or(rounds),
-        seconds: args.seconds.unwrap_or(Duration::from_secs_f64(seconds)),
+        seconds,
         only: args.only,
+        steady: args.steady.unwrap_or(steady),
+        growth: args.full.then_some(Growth { records: args.records, pending: args.pending }),
     })
 }
 
