@@ -47,13 +47,12 @@ const STREAM: Flow = Flow { outstanding: 1024, per_message: 100 };
 /// Grows two stores, one with pending runs and one with records.
 ///
 /// # Errors
-/// The first failure; [`Error::Space`] before anything is written.
+/// The first failure.
 pub(super) async fn run(settings: &Settings, growth: &Growth, tell: &(dyn Fn(String) + Sync)) -> Result<Value, Error> {
     let parent = match &settings.target {
         Target::Own { parent } => parent.clone(),
         Target::Given { .. } => None,
     };
-    check_space(parent.as_deref(), growth)?;
     let pending = {
         let mut grown = Grown::new(parent.clone(), None).await?;
         grown.grow(growth.pending, "pending runs", tell).await?;
@@ -70,11 +69,20 @@ pub(super) async fn run(settings: &Settings, growth: &Growth, tell: &(dyn Fn(Str
     Ok(json!({ "pending_runs": pending, "records_first": small, "records": large, "compared_with_empty": compared }))
 }
 
-fn check_space(parent: Option<&Path>, growth: &Growth) -> Result<(), Error> {
+/// Whether the disk has room for it, to be asked before anything is written.
+///
+/// # Errors
+/// [`Error::Space`].
+pub(super) fn check_space(parent: Option<&Path>, growth: &Growth) -> Result<(), Error> {
     let folder = parent.map_or_else(std::env::temp_dir, Path::to_owned);
+    fits(procfs::free_bytes(&folder), growth)
+}
+
+/// What is not known is no reason to refuse.
+fn fits(free: Option<u64>, growth: &Growth) -> Result<(), Error> {
     // The two stores are not there at the same time.
     let needed = (growth.records * RECORD_BYTES).max(growth.pending * PENDING_BYTES) + SPARE_BYTES;
-    match procfs::free_bytes(&folder) {
+    match free {
         Some(free) if free < needed => Err(Error::Space { needed_gb: needed as f64 / 1e9, free_gb: free as f64 / 1e9 }),
         _ => Ok(()),
     }
@@ -182,4 +190,17 @@ async fn compare(
         json!({ "empty": figures(empty), "grown": figures(grown), "ratio": Spread::of(ratios).map(Spread::json) })
     };
     Ok(json!({ "job_512": of(&unary), "submit_100": of(&streamed) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_too_small_is_told_with_both_figures() {
+        let growth = Growth { records: 10_000_000, pending: 1_000_000 };
+        let said = fits(Some(3_000_000_000), &growth).expect_err("too small").to_string();
+        assert!(said.contains("needs about 10 GB and 3 GB are free"), "{said}");
+        assert!(fits(Some(11_000_000_000), &growth).is_ok() && fits(None, &growth).is_ok());
+    }
 }

@@ -161,6 +161,9 @@ pub(crate) struct Progress {
 /// See [`Error`]. There is no report with holes.
 pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Error> {
     site::check_files()?;
+    if let (Some(growth), Target::Own { parent }) = (&settings.growth, &settings.target) {
+        growth::check_space(parent.as_deref(), growth)?;
+    }
     let chosen = points::chosen(&settings.only)?;
     let steady = points::is_steady_chosen(&settings.only);
     let total = chosen.len() * settings.rounds as usize + usize::from(steady) + usize::from(settings.growth.is_some());
