@@ -4,6 +4,7 @@
 //! the exit code), [`show`] (tables and JSON).
 
 mod app;
+mod bench;
 mod completions;
 mod config_check;
 pub mod dev;
@@ -69,6 +70,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Tries it all out: a server, a worker and an example app in one process
     Dev(dev::DevArgs),
+    /// Measures what Semel costs on this machine, beside what bare gRPC costs there
+    Bench(bench::BenchArgs),
     /// Runs a worker with the built-in processors
     Worker(worker::WorkerArgs),
     /// Manages apps: tenants with their own credentials, jobs and workers
@@ -112,6 +115,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<Done, Failure> {
     match command {
         Command::Serve(args) => serve::run(&args, &global),
         Command::Dev(args) => dev::run(args, &global),
+        Command::Bench(args) => bench::run(args, &global),
         Command::Worker(args) => worker::run(args, &global),
         Command::Config(command) => config_check::run(&command, &global),
         Command::Keys(command) => keys::run(&command, &global),

@@ -84,7 +84,7 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Beside it first, then in its place: whoever waits for the file never reads half of it.
-fn write_ready(path: &Path, address: SocketAddr) -> std::io::Result<()> {
+pub(super) fn write_ready(path: &Path, address: SocketAddr) -> std::io::Result<()> {
     let beside = path.with_extension(format!("{}.new", std::process::id()));
     fs::write(&beside, format!("{}\n", json!({ "address": address.to_string(), "pid": std::process::id() })))?;
     fs::rename(&beside, path)

@@ -21,5 +21,5 @@ mod status;
 pub use self::router::Error;
 pub(crate) use self::{
     gate::{Gate, Settings, Stage},
-    router::Door,
+    router::{Door, http2},
 };

@@ -90,6 +90,19 @@ impl Drop for Door {
     }
 }
 
+/// A server with our limits and no service: what Semel has in common with the bare echo that it is measured against.
+pub(crate) fn http2() -> Server {
+    Server::builder()
+        .max_concurrent_streams(Some(STREAMS_MAX))
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(Some(HEADERS_BYTES_MAX))
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+}
+
 /// Serves until told to stop, then until all connections have ended.
 async fn serve(
     gate: Arc<Gate>,
@@ -121,15 +134,7 @@ async fn serve(
     let reflection_v1 = reflection().build_v1().expect("our own descriptors are whole");
     // Tools of some years ago ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().expect("our own descriptors are whole");
-    Server::builder()
-        .max_concurrent_streams(Some(STREAMS_MAX))
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_max_header_list_size(Some(HEADERS_BYTES_MAX))
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+    http2()
         .layer(InterceptorLayer::new(Judge(gate.clone())))
         .add_service(sized!(AuthServiceServer))
         .add_service(sized!(AppServiceServer))
