@@ -51,3 +51,14 @@ pub enum Error {
     #[error("a fault was injected: {0}")]
     Injected(&'static str),
 }
+
+impl Error {
+    /// The same error for another caller: what failed once for all is told to everybody who comes.
+    pub(super) fn again(&self) -> Self {
+        let (doing, source) = match self {
+            Self::Engine { doing, source } => (*doing, source.to_string()),
+            other => ("go on", other.to_string()),
+        };
+        Self::Engine { doing, source: source.into() }
+    }
+}

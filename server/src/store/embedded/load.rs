@@ -1,86 +1,83 @@
 //! What the engine reads: all of its state at the start, and later the few rows that a batch names.
 
-use heed::{RoTxn, RwTxn};
 use minicbor::Decode;
 use semel_core::{
     codec,
-    id::{Revision, Timestamp, TokenId},
+    id::{AppName, Revision, TokenId},
     run::Run,
     state::{BlobKind, Rows},
 };
 
 use super::{
-    Shard, meta_number, required, row,
+    Embedded, Shard,
+    record::Record,
     tables::{self, Table, UniqueRow, meta},
     trouble::Trouble,
+    view::View,
 };
 use crate::store::{Epoch, Fetched, Loaded, Wanted};
 
-impl Shard {
-    pub(super) fn load(&self) -> Result<Loaded, Trouble> {
-        let mut txn = self.env.write_txn()?;
-        let epoch = self.take_over(&mut txn)?;
-        let store_id = self.tables.meta.get(&txn, meta::STORE_ID)?;
-        let high_water = meta_number(self.tables, &txn, meta::HIGH_WATER)?;
-        let loaded = Loaded {
-            rows: self.rows(&txn)?,
-            revision: Revision(meta_number(self.tables, &txn, meta::REVISION)?),
-            high_water: Timestamp(high_water.cast_signed()),
-            window_counts: self
-                .tables
-                .window_counts
-                .iter(&txn)?
-                .map(|row| {
-                    let (app, count) = row?;
-                    Ok((tables::app_name(app)?, tables::number(count)?))
-                })
-                .collect::<Result<_, Trouble>>()?,
+impl Embedded {
+    /// Makes this engine the owner, and gives it what it needs to know.
+    pub(super) fn take_over(&mut self) -> Result<Loaded, Trouble> {
+        let epoch = Epoch(self.ledger.epoch.0 + 1);
+        let mut record = Record::with_capacity(0);
+        record.put_bytes(Table::Meta, meta::EPOCH, &epoch.0.to_be_bytes());
+        self.log(record)?;
+        self.ledger.epoch = epoch;
+        let view = self.shard.view()?;
+        Ok(Loaded {
+            rows: rows(&view)?,
+            revision: Revision(self.ledger.revision),
+            high_water: self.ledger.high_water,
+            window_counts: self.ledger.window_counts.clone(),
             epoch,
-            store_id: store_id.and_then(|id| id.try_into().ok()).ok_or_else(|| Trouble::damaged("store id"))?,
-        };
-        txn.commit()?;
-        Ok(loaded)
+            store_id: view.store_id()?,
+        })
     }
+}
 
-    fn take_over(&self, txn: &mut RwTxn<'_>) -> Result<Epoch, Trouble> {
-        let epoch = meta_number(self.tables, txn, meta::EPOCH)? + 1;
-        self.tables.meta.put(txn, meta::EPOCH, &epoch.to_be_bytes())?;
-        Ok(Epoch(epoch))
+fn rows(view: &View<'_>) -> Result<Rows, Trouble> {
+    let mut runs = Vec::new();
+    for live in view.all(Table::Live)? {
+        let (id, _) = live?;
+        runs.push(view.required::<Run>(Table::Runs, id, "live run")?);
     }
-
-    fn rows(&self, txn: &RoTxn<'_>) -> Result<Rows, Trouble> {
-        let mut runs = Vec::new();
-        for live in self.tables.live.iter(txn)? {
-            let (id, _) = live?;
-            runs.push(required::<Run>(self.tables.runs, txn, id, "live run")?);
-        }
-        let mut tokens = Vec::new();
-        for token in self.tables.tokens.iter(txn)? {
-            let (id, expire_time) = token?;
-            let id = id.try_into().map_err(|_| Trouble::damaged("token id"))?;
-            tokens.push((TokenId(id), codec::decode(expire_time)?));
-        }
-        let mut unique: Vec<_> = all::<UniqueRow>(self.tables.unique, txn)?
-            .into_iter()
-            .map(|row| ((row.key, row.unique_key), row.hold))
-            .collect();
-        // They lie in the order of their hashes; a start should not depend on that.
-        unique.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(Rows { apps: all(self.tables.apps, txn)?, tokens, jobs: all(self.tables.jobs, txn)?, runs, unique })
+    let mut tokens = Vec::new();
+    for token in view.all(Table::Tokens)? {
+        let (id, expire_time) = token?;
+        let id = id.try_into().map_err(|_| Trouble::damaged("token id"))?;
+        tokens.push((TokenId(id), codec::decode(expire_time)?));
     }
+    let mut unique: Vec<_> =
+        all::<UniqueRow>(view, Table::Unique)?.into_iter().map(|row| ((row.key, row.unique_key), row.hold)).collect();
+    // They lie in the order of their hashes; a start should not depend on that.
+    unique.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(Rows { apps: all(view, Table::Apps)?, tokens, jobs: all(view, Table::Jobs)?, runs, unique })
+}
 
+/// How many requests each app has in the window.
+pub(super) fn window_counts(view: &View<'_>) -> Result<std::collections::BTreeMap<AppName, u64>, Trouble> {
+    let counts = view.all(Table::WindowCounts)?.map(|row| {
+        let (app, count) = row?;
+        Ok((tables::app_name(app)?, tables::number(count)?))
+    });
+    counts.collect()
+}
+
+impl Shard {
     pub(super) fn prefetch(&self, wanted: &Wanted) -> Result<Fetched, Trouble> {
-        let txn = self.env.read_txn()?;
+        let view = self.writers_view()?;
         let mut fetched = Fetched::default();
         for key in &wanted.requests {
-            if let Some(record) = row(self.tables.requests, &txn, &tables::request(key))? {
+            if let Some(record) = view.row(Table::Requests, &tables::request(key))? {
                 fetched.requests.insert(key.clone(), record);
             }
         }
         for (id, with_input) in &wanted.runs {
-            let Some(run) = row(self.tables.runs, &txn, &id.0)? else { continue };
+            let Some(run) = view.row(Table::Runs, &id.0)? else { continue };
             let input = match with_input {
-                true => row(self.tables.blobs, &txn, &tables::blob(*id, BlobKind::Payload))?,
+                true => view.row(Table::Blobs, &tables::blob(*id, BlobKind::Payload))?,
                 false => None,
             };
             fetched.runs.push((run, input));
@@ -89,6 +86,6 @@ impl Shard {
     }
 }
 
-fn all<T: for<'b> Decode<'b, ()>>(table: Table, txn: &RoTxn<'_>) -> Result<Vec<T>, Trouble> {
-    table.iter(txn)?.map(|row| Ok(codec::decode(row?.1)?)).collect()
+fn all<T: for<'b> Decode<'b, ()>>(view: &View<'_>, table: Table) -> Result<Vec<T>, Trouble> {
+    view.all(table)?.map(|row| Ok(codec::decode(row?.1)?)).collect()
 }

@@ -6,38 +6,51 @@
 //! longer than the call that began it and is never handed out; the map is large and sparse, and when it is full the
 //! error says so; a second process is kept out by a lock on a file, not by LMDB.
 //!
+//! A commit is durable once it stands in the write-ahead log ([`wal`]); LMDB gets the rows later, many commits at a time
+//! ([`flush`]), and until then they lie in memory ([`memtable`]). Who reads sees both as one ([`view`]).
+//!
 //! ```text
 //! <path>/lock               held as long as the store is open
+//! <path>/shard-0/wal        the write-ahead log
 //! <path>/shard-0/data.mdb   all tables
 //! <path>/shard-0/lock.mdb   LMDB's own
 //! ```
 
+mod flush;
 mod load;
+mod memtable;
 mod open;
 mod read;
+mod record;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod view;
+mod wal;
 mod write;
 
 use std::{path::PathBuf, sync::Arc};
 
-use heed::{Env, RoTxn, WithoutTls};
-use minicbor::Decode;
-use semel_core::codec;
+use heed::{Env, WithoutTls};
 
 use self::{
-    tables::{Table, Tables},
-    trouble::Trouble,
+    flush::Flusher,
+    memtable::Memtable,
+    tables::{COUNT, Database},
+    wal::Wal,
+    write::Ledger,
 };
 use super::{Batch, Committed, Epoch, Error, Fetched, Loaded, Reader, Store, Wanted};
 
 /// The format that is written, and the only one that is read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The default of [`Options::map_size`]. Takes up address space, not memory and not disk.
 pub const MAP_SIZE_DEFAULT: usize = 64 << 30;
+
+/// The default of [`Options::wal_bytes`].
+const WAL_BYTES_DEFAULT: u64 = 64 << 20;
 
 /// How many read transactions may be open at a time: each lives within one call, so this is a bound on the threads that
 /// read at once. Tokio's blocking pool has 512.
@@ -50,24 +63,31 @@ pub struct Options {
     pub path: PathBuf,
     /// How large the store may grow, in bytes; rounded up to whole pages. May be raised at any start.
     pub map_size: usize,
+    /// How large the write-ahead log is made, in bytes, when the store is made.
+    pub wal_bytes: u64,
 }
 
 impl Options {
     /// The defaults, at this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), map_size: MAP_SIZE_DEFAULT }
+        Self { path: path.into(), map_size: MAP_SIZE_DEFAULT, wal_bytes: WAL_BYTES_DEFAULT }
     }
 }
 
 /// See the module. Closed when it and all of its readers are dropped; until then nobody else can open it.
 pub struct Embedded {
+    /// Ends first: it flushes what is left.
+    _flusher: Flusher,
     shard: Arc<Shard>,
+    wal: Wal,
+    ledger: Ledger,
 }
 
-/// One LMDB environment. Fields are dropped in this order: the lock goes last.
+/// What the writer, the flusher and the readers share. Fields are dropped in this order: the lock goes last.
 struct Shard {
+    memtable: Memtable,
     env: Env<WithoutTls>,
-    tables: Tables,
+    databases: [Database; COUNT],
     _lock: open::Lock,
 }
 
@@ -78,14 +98,16 @@ impl Embedded {
     /// [`Error::InUse`] when somebody has it open, this process included; [`Error::Format`] when it is not a store that
     /// this server knows; otherwise when the disk or LMDB fails.
     pub fn open(options: &Options) -> Result<Self, Error> {
-        let shard = open::open(options).map_err(|trouble| trouble.at("open"))?;
-        Ok(Self { shard: Arc::new(shard) })
+        let (shard, wal) = open::open(options).map_err(|trouble| trouble.at("open"))?;
+        let ledger = Ledger::read(&shard).map_err(|trouble| trouble.at("open"))?;
+        let shard = Arc::new(shard);
+        Ok(Self { _flusher: Flusher::start(shard.clone()), shard, wal, ledger })
     }
 }
 
 impl Store for Embedded {
     fn load(&mut self) -> Result<Loaded, Error> {
-        self.shard.load().map_err(|trouble| trouble.at("load"))
+        self.take_over().map_err(|trouble| trouble.at("load"))
     }
 
     fn prefetch(&mut self, wanted: &Wanted) -> Result<Fetched, Error> {
@@ -93,30 +115,10 @@ impl Store for Embedded {
     }
 
     fn commit(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error> {
-        self.shard.write(epoch, batch).map_err(|trouble| trouble.at("commit"))
+        self.write(epoch, batch).map_err(|trouble| trouble.at("commit"))
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
         self.shard.clone()
     }
-}
-
-/// A row, if it is there.
-fn row<T: for<'b> Decode<'b, ()>>(table: Table, txn: &RoTxn<'_>, key: &[u8]) -> Result<Option<T>, Trouble> {
-    Ok(table.get(txn, key)?.map(codec::decode).transpose()?)
-}
-
-/// A row that another row says is there.
-fn required<T: for<'b> Decode<'b, ()>>(
-    table: Table,
-    txn: &RoTxn<'_>,
-    key: &[u8],
-    what: &'static str,
-) -> Result<T, Trouble> {
-    row(table, txn, key)?.ok_or_else(|| Trouble::damaged(what))
-}
-
-/// A number of `meta`; 0 if it is not there yet.
-fn meta_number(tables: Tables, txn: &RoTxn<'_>, key: &[u8]) -> Result<u64, Trouble> {
-    tables.meta.get(txn, key)?.map_or(Ok(0), tables::number)
 }

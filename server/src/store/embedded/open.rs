@@ -9,26 +9,56 @@ use heed::{CommitOrAbort, Env, EnvOpenOptions, RwTxn, WithoutTls};
 
 use super::{
     FORMAT, Options, READERS_MAX, Shard,
-    tables::{self, NAMES, Table, meta},
+    memtable::Memtable,
+    record::Record,
+    tables::{self, Database, Table, meta},
     trouble::Trouble,
+    wal::{self, Position, Wal},
 };
 use crate::store::Error;
 
 /// The largest page of the machines that we know: a map must be whole pages.
 const PAGE_BYTES_MAX: usize = 64 << 10;
 
-pub(super) fn open(options: &Options) -> Result<Shard, Trouble> {
+/// Opens or makes all that lies in the directory, and takes what the log holds over into LMDB.
+pub(super) fn open(options: &Options) -> Result<(Shard, Wal), Trouble> {
     let path = options.path.as_path();
     let shard_path = path.join("shard-0");
     fs::create_dir_all(&shard_path)?;
     let lock = Lock::take(path)?;
     let env = open_env(&shard_path, options.map_size)?;
-    let tables = create_tables(&env, path)?.into();
+    let wal_path = shard_path.join("wal");
+    let is_new = env.unnamed_database_stat().entries == 0;
+    if is_new {
+        // Before the tables: where there are tables, a log that is missing has been lost.
+        wal::create(&wal_path, options.wal_bytes)?;
+    }
+    let databases = create_tables(&env, path, is_new)?;
     // LMDB syncs its file, but a file is only there after a crash if the folders above it were synced too.
     for folder in [Some(shard_path.as_path()), Some(path), path.parent().filter(|parent| *parent != Path::new(""))] {
         folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
     }
-    Ok(Shard { env, tables, _lock: lock })
+    let shard = Shard { memtable: Memtable::default(), env, databases, _lock: lock };
+    recover(shard, &wal_path)
+}
+
+fn recover(shard: Shard, wal_path: &Path) -> Result<(Shard, Wal), Trouble> {
+    let view = shard.view()?;
+    let id = view.with(Table::Meta, meta::WAL_ID, |id| id.try_into().map_err(|_| Trouble::damaged("id of the log")))?;
+    let id = id.ok_or_else(|| Trouble::damaged("id of the log"))?;
+    let from = view.with(Table::Meta, meta::WAL, Position::parse)?.unwrap_or(Position::START);
+    drop(view);
+    let mut layers = Vec::new();
+    let mut wal = Wal::open(wal_path, id, from, |record, _| {
+        layers.push(Record::parse(record)?.into());
+        Ok(())
+    })?;
+    if !layers.is_empty() {
+        shard.flush(&layers, wal.head())?;
+        wal.release(wal.head());
+    }
+    let memtable = Memtable::new(wal.head(), wal.capacity() / 4);
+    Ok((Shard { memtable, ..shard }, wal))
 }
 
 /// Keeps every other process out, and every other opener in this one. The operating system lets go of it when the
@@ -61,7 +91,7 @@ impl Drop for Lock {
 )]
 fn open_env(path: &Path, map_size: usize) -> Result<Env<WithoutTls>, Trouble> {
     let map_size = map_size.max(PAGE_BYTES_MAX).next_multiple_of(PAGE_BYTES_MAX);
-    let tables = u32::try_from(tables::COUNT).expect("there are 13 tables");
+    let tables = u32::try_from(tables::COUNT).expect("there are few tables");
     // Read transactions are begun on tokio's threads, which come and go: tied to a thread, their slots would too.
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(map_size).max_dbs(tables).max_readers(READERS_MAX);
@@ -70,12 +100,11 @@ fn open_env(path: &Path, map_size: usize) -> Result<Env<WithoutTls>, Trouble> {
 }
 
 /// Opens all tables, or makes them, in one transaction: there is never half a store.
-fn create_tables(env: &Env<WithoutTls>, path: &Path) -> Result<[Table; tables::COUNT], Trouble> {
-    let is_new = env.unnamed_database_stat().entries == 0;
+fn create_tables(env: &Env<WithoutTls>, path: &Path, is_new: bool) -> Result<[Database; tables::COUNT], Trouble> {
     let unknown = |found| Trouble::Known(Error::Format { path: path.to_owned(), found, known: FORMAT });
     let txn = env.write_txn()?;
     let outcome = env.create_databases_and_commit(txn, |opener, txn| -> Result<_, Trouble> {
-        let meta = opener.create_database(txn, Some(NAMES[0]))?;
+        let meta = opener.create_database(txn, Some(Table::Meta.name()))?;
         if is_new {
             mark_new(meta, txn)?;
         }
@@ -86,14 +115,14 @@ fn create_tables(env: &Env<WithoutTls>, path: &Path) -> Result<[Table; tables::C
         if found != FORMAT {
             return Ok(CommitOrAbort::Abort(found));
         }
-        let mut tables = [meta; tables::COUNT];
-        for (table, name) in tables.iter_mut().zip(NAMES).skip(1) {
-            *table = opener.create_database(txn, Some(name))?;
+        let mut databases = [meta; tables::COUNT];
+        for (database, table) in databases.iter_mut().zip(Table::ALL).skip(1) {
+            *database = opener.create_database(txn, Some(table.name()))?;
         }
-        Ok(CommitOrAbort::Commit(tables))
+        Ok(CommitOrAbort::Commit(databases))
     })?;
     match outcome {
-        CommitOrAbort::Commit(tables) => Ok(tables),
+        CommitOrAbort::Commit(databases) => Ok(databases),
         CommitOrAbort::Abort(found) => Err(unknown(found)),
     }
 }
@@ -102,9 +131,12 @@ fn mark_new(
     meta: heed::Database<'_, heed::types::Bytes, heed::types::Bytes>,
     txn: &mut RwTxn<'_>,
 ) -> Result<(), Trouble> {
-    let mut store_id = [0; 16];
-    getrandom::fill(&mut store_id).map_err(|error| std::io::Error::other(error.to_string()))?;
+    let mut ids = [[0; 16]; 2];
+    for id in &mut ids {
+        getrandom::fill(id).map_err(|error| std::io::Error::other(error.to_string()))?;
+    }
     meta.put(txn, meta::FORMAT, &FORMAT.to_be_bytes())?;
-    meta.put(txn, meta::STORE_ID, &store_id)?;
+    meta.put(txn, meta::STORE_ID, &ids[0])?;
+    meta.put(txn, meta::WAL_ID, &ids[1])?;
     Ok(())
 }

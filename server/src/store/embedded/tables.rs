@@ -6,7 +6,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | a word | format, store id, epoch, revision, high-water mark |
+//! | `meta` | a word | format, store id, epoch, revision, high-water mark, place in the write-ahead log |
 //! | `requests` | request id, app | `DedupRecord` |
 //! | `window_counts` | app | u64: rows of `requests` |
 //! | `records` | revision | `Record` |
@@ -20,7 +20,6 @@
 //! | `tokens` | token id | `Timestamp` |
 //! | `unique` | SHA-256 of app 0 job 0 key | the key in full and `UniqueHold` |
 
-use heed::types::Bytes;
 use minicbor::{Decode, Encode};
 use semel_core::{
     codec,
@@ -32,67 +31,48 @@ use sha2::{Digest, Sha256};
 use super::trouble::Trouble;
 use crate::store::DedupKey;
 
-/// One table.
-pub(super) type Table = heed::Database<'static, Bytes, Bytes>;
+/// One table as LMDB has it.
+pub(super) type Database = heed::Database<'static, heed::types::Bytes, heed::types::Bytes>;
 
-/// How many tables there are.
-pub(super) const COUNT: usize = 13;
+macro_rules! tables {
+    ($($table:ident = $name:literal),+ $(,)?) => {
+        /// One table. Its place in [`Table::ALL`] stands in the write-ahead log: new ones go to the end.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Table {
+            $($table),+
+        }
 
-/// Their names, in the order of the fields of [`Tables`].
-pub(super) const NAMES: [&str; COUNT] = [
-    "meta",
-    "requests",
-    "window_counts",
-    "records",
-    "runs",
-    "live",
-    "runs_by_job",
-    "blobs",
-    "logs",
-    "jobs",
-    "apps",
-    "tokens",
-    "unique",
-];
+        impl Table {
+            /// All of them.
+            pub(super) const ALL: [Self; COUNT] = [$(Self::$table),+];
 
-/// All of them.
-#[derive(Clone, Copy)]
-pub(super) struct Tables {
-    pub(super) meta: Table,
-    pub(super) requests: Table,
-    pub(super) window_counts: Table,
-    pub(super) records: Table,
-    pub(super) runs: Table,
-    pub(super) live: Table,
-    pub(super) runs_by_job: Table,
-    pub(super) blobs: Table,
-    pub(super) logs: Table,
-    pub(super) jobs: Table,
-    pub(super) apps: Table,
-    pub(super) tokens: Table,
-    pub(super) unique: Table,
+            /// Its name in LMDB.
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$table => $name),+
+                }
+            }
+        }
+
+        /// How many tables there are.
+        pub(super) const COUNT: usize = [$($name),+].len();
+    };
 }
 
-impl From<[Table; COUNT]> for Tables {
-    fn from(tables: [Table; COUNT]) -> Self {
-        let [meta, requests, window_counts, records, runs, live, runs_by_job, blobs, logs, jobs, apps, tokens, unique] =
-            tables;
-        Self {
-            meta,
-            requests,
-            window_counts,
-            records,
-            runs,
-            live,
-            runs_by_job,
-            blobs,
-            logs,
-            jobs,
-            apps,
-            tokens,
-            unique,
-        }
-    }
+tables! {
+    Meta = "meta",
+    Requests = "requests",
+    WindowCounts = "window_counts",
+    Records = "records",
+    Runs = "runs",
+    Live = "live",
+    RunsByJob = "runs_by_job",
+    Blobs = "blobs",
+    Logs = "logs",
+    Jobs = "jobs",
+    Apps = "apps",
+    Tokens = "tokens",
+    Unique = "unique",
 }
 
 /// The keys of `meta`.
@@ -102,6 +82,9 @@ pub(super) mod meta {
     pub(in super::super) const EPOCH: &[u8] = b"epoch";
     pub(in super::super) const REVISION: &[u8] = b"revision";
     pub(in super::super) const HIGH_WATER: &[u8] = b"high_water";
+    pub(in super::super) const WAL: &[u8] = b"wal";
+    /// Random, and known to nobody outside: no payload can pass for a record of the log.
+    pub(in super::super) const WAL_ID: &[u8] = b"wal_id";
 }
 
 /// A row of `unique`. The key in full stands in the value, because app, job and key together can be longer (513 bytes)

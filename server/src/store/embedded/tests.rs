@@ -11,14 +11,17 @@ use semel_core::{
     state::{Blob, BlobKind},
 };
 
-use super::{Embedded, Options, tables::meta};
+use super::{
+    Embedded, Options,
+    tables::{Table, meta},
+};
 use crate::store::{Batch, Error, Store, suite::Session, suite::fixtures::*};
 
 /// Tells a test process that it is the other process, and where the store is.
 const OTHER_PROCESS: &str = "SEMEL_TEST_STORE_OF_OTHER_PROCESS";
 
 fn options(path: &Path) -> Options {
-    Options { map_size: 64 << 20, ..Options::new(path) }
+    Options { map_size: 64 << 20, wal_bytes: 1 << 20, ..Options::new(path) }
 }
 
 fn open(path: &Path) -> Result<Embedded, Error> {
@@ -138,22 +141,24 @@ fn another_format_is_refused_and_left_alone() {
         let store = open(folder.path()).expect("a good store");
         let mut txn = store.shard.env.write_txn().expect("a transaction");
         match bytes {
-            Some(bytes) => store.shard.tables.meta.put(&mut txn, meta::FORMAT, bytes).expect("a write"),
-            None => drop(store.shard.tables.meta.delete(&mut txn, meta::FORMAT).expect("a write")),
+            Some(bytes) => {
+                store.shard.databases[Table::Meta as usize].put(&mut txn, meta::FORMAT, bytes).expect("a write")
+            }
+            None => drop(store.shard.databases[Table::Meta as usize].delete(&mut txn, meta::FORMAT).expect("a write")),
         }
         txn.commit().expect("a commit");
     };
-    format(Some(&2_u32.to_be_bytes()));
+    format(Some(&3_u32.to_be_bytes()));
     for _ in 0..2 {
         let refused = open(folder.path()).err().expect("it is newer");
-        assert!(matches!(refused, Error::Format { found: 2, known: 1, .. }), "{refused:?}");
+        assert!(matches!(refused, Error::Format { found: 3, known: 2, .. }), "{refused:?}");
         assert!(refused.to_string().ends_with("use a server that knows it, or another data directory"));
     }
 
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path()).expect("a new store");
     let mut txn = store.shard.env.write_txn().expect("a transaction");
-    store.shard.tables.meta.delete(&mut txn, meta::FORMAT).expect("a write");
+    store.shard.databases[Table::Meta as usize].delete(&mut txn, meta::FORMAT).expect("a write");
     txn.commit().expect("a commit");
     drop(store);
     assert!(matches!(open(folder.path()), Err(Error::Format { found: 0, .. })), "it is no new store, and not ours");
@@ -178,11 +183,14 @@ fn a_damaged_row_is_reported_by_whoever_meets_it_and_nobody_else() {
     let mut store = open(folder.path()).expect("a new store");
     let epoch = store.load().expect("a load").epoch;
     store.commit(epoch, &Batch { live: vec![&good, &bad], ..batch(1) }).expect("a commit");
+    store.shard.memtable.press().expect("a flush");
     let damage = |value: Option<&[u8]>| {
         let mut txn = store.shard.env.write_txn().expect("a transaction");
         match value {
-            Some(value) => store.shard.tables.runs.put(&mut txn, &bad.id.0, value).expect("a write"),
-            None => drop(store.shard.tables.runs.delete(&mut txn, &bad.id.0).expect("a write")),
+            Some(value) => {
+                store.shard.databases[Table::Runs as usize].put(&mut txn, &bad.id.0, value).expect("a write")
+            }
+            None => drop(store.shard.databases[Table::Runs as usize].delete(&mut txn, &bad.id.0).expect("a write")),
         }
         txn.commit().expect("a commit");
     };
@@ -202,9 +210,9 @@ fn a_damaged_row_is_reported_by_whoever_meets_it_and_nobody_else() {
 }
 
 #[test]
-fn a_full_map_says_so_leaves_nothing_half_written_and_can_be_raised() {
+fn a_full_map_says_so_loses_nothing_that_was_acknowledged_and_can_be_raised() {
     let folder = tempfile::tempdir().expect("a folder");
-    let small = Options { map_size: 1 << 20, ..Options::new(folder.path()) };
+    let small = Options { map_size: 1 << 20, wal_bytes: 1 << 20, ..Options::new(folder.path()) };
     let mut session = Session::with(Box::new(Embedded::open(&small).expect("a new store")));
     let mut refused = None;
     let mut last = 0;
@@ -224,12 +232,11 @@ fn a_full_map_says_so_leaves_nothing_half_written_and_can_be_raised() {
         }
         last = revision;
     }
-    let refused = refused.expect("100 times 64 KiB do not fit into 1 MiB");
+    const FULL: &str = "the store failed to write, because its map is full: raise map_size and start again";
+    assert_eq!(refused.expect("100 times 64 KiB do not fit into 1 MiB").to_string(), FULL);
     assert!(last > 2, "some fit");
-    assert_eq!(
-        refused.to_string(),
-        "the store failed to write, because its map is full: raise map_size and start again"
-    );
+    let again = session.try_commit(&batch(last + 1)).expect_err("it does not go on after that");
+    assert_eq!(again.to_string(), FULL);
 
     let reader = session.reader.clone();
     assert_eq!(reader.run(run_id(1, last + 1)).expect("a read"), None);
@@ -239,11 +246,35 @@ fn a_full_map_says_so_leaves_nothing_half_written_and_can_be_raised() {
     drop(reader);
     drop(session);
 
+    let refused = Embedded::open(&small).err().expect("what is in the log has no room");
+    assert_eq!(refused.to_string(), FULL);
     let mut session = super::tests::session(folder.path());
     assert_eq!((session.loaded.revision.0, session.loaded.rows.runs.len() as u64), (last, last));
     let blob = Blob { run_id: run_id(9, 9), kind: BlobKind::Result, payload: payload(&"x".repeat(1 << 20)) };
     session.commit(&Batch { blobs: vec![&blob], ..batch(last + 1) });
     assert_eq!(session.reader.blob(blob.run_id, blob.kind).expect("a read"), Some(blob.payload));
+}
+
+#[test]
+fn what_readers_look_at_does_not_change_under_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut session = session(folder.path());
+    let store = open(folder.path());
+    assert!(matches!(store, Err(Error::InUse { .. })));
+    let job = job_key("pay", "settle");
+    // Rows in LMDB, in a closed layer and in the open one, some of them changed or deleted by a newer one.
+    let mut runs: Vec<_> = (1..=9).map(|number| run(run_id(1, number), &job)).collect();
+    session.commit(&Batch { live: runs[..6].iter().collect(), ..batch(1) });
+    for _ in 0..3 {
+        let page = session.reader.runs(&runs_of("pay")).expect("a read");
+        assert_eq!(page.items.len(), 6);
+    }
+    runs[2].priority = 77;
+    session.commit(&Batch { live: runs[2..].iter().collect(), ..batch(2) });
+    let page = session.reader.runs(&runs_of("pay")).expect("a read");
+    let listed: Vec<_> = page.items.iter().rev().map(|run| (run.id, run.priority)).collect();
+    let expected: Vec<_> = runs.iter().map(|run| (run.id, run.priority)).collect();
+    assert_eq!(listed, expected, "each once, in order, as it was written last");
 }
 
 #[test]

@@ -1,34 +1,70 @@
-//! Commit: one transaction and one sync for a batch. Looks at what is there only to keep the counts, the indexes and the
-//! order right.
+//! Commit: one record of the write-ahead log and one flush for a batch. Looks at what is there only to keep the counts, the
+//! indexes and the order right.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Bound,
+};
 
-use heed::{MdbError, PutFlags, RwTxn};
 use minicbor::Encode;
 use semel_core::{
-    codec,
     id::{AppName, Timestamp},
     run::Run,
     window::DedupRecord,
 };
 
 use super::{
-    Shard, meta_number, row,
-    tables::{self, Table, Tables, UniqueRow, meta},
+    Embedded, Shard, load,
+    record::Record,
+    tables::{self, Table, UniqueRow, meta},
     trouble::Trouble,
+    view::View,
+    wal::Room,
 };
 use crate::store::{Batch, Committed, DedupKey, Epoch, Error, list};
 
-impl Shard {
-    pub(super) fn write(&self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Trouble> {
-        let txn = self.env.write_txn()?;
-        let mut writer = Writer { tables: self.tables, txn, value: Vec::new(), added: BTreeMap::new() };
-        writer.check_epoch(epoch)?;
-        writer.put_meta(batch)?;
+/// What the writer knows by heart.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    /// Who owns the shard.
+    pub(super) epoch: Epoch,
+    /// The last committed position.
+    pub(super) revision: u64,
+    /// The latest time that any commit bore.
+    pub(super) high_water: Timestamp,
+    /// How many requests each app has in the window.
+    pub(super) window_counts: BTreeMap<AppName, u64>,
+    /// Bytes of the last record: the next one is about as long.
+    record_bytes: usize,
+}
+
+impl Ledger {
+    pub(super) fn read(shard: &Shard) -> Result<Self, Trouble> {
+        let view = shard.view()?;
+        Ok(Self {
+            epoch: Epoch(view.meta_number(meta::EPOCH)?),
+            revision: view.meta_number(meta::REVISION)?,
+            high_water: Timestamp(view.meta_number(meta::HIGH_WATER)?.cast_signed()),
+            window_counts: load::window_counts(&view)?,
+            record_bytes: 0,
+        })
+    }
+}
+
+impl Embedded {
+    pub(super) fn write(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Trouble> {
+        let shard = self.shard.clone();
+        let mut writer = Writer {
+            view: shard.writers_view()?,
+            record: Record::with_capacity(self.ledger.record_bytes * 5 / 4),
+            changed: BTreeMap::new(),
+        };
+        writer.check(epoch, batch, &self.ledger)?;
+        let high_water = writer.put_meta(batch, &self.ledger);
         writer.put_requests(&batch.requests)?;
-        writer.put_arrivals(&batch.arrivals)?;
+        writer.put_arrivals(batch)?;
         for record in &batch.records {
-            writer.append(writer.tables.records, &record.revision.0.to_be_bytes(), record)?;
+            writer.record.put(Table::Records, &record.revision.0.to_be_bytes(), record);
         }
         for run in &batch.live {
             writer.put_live(run)?;
@@ -36,183 +72,215 @@ impl Shard {
         for run in &batch.finished {
             writer.put_finished(run)?;
         }
-        writer.put_named(batch)?;
+        writer.put_named(batch);
         for blob in &batch.blobs {
-            writer.put(writer.tables.blobs, &tables::blob(blob.run_id, blob.kind), &blob.payload)?;
+            writer.record.put(Table::Blobs, &tables::blob(blob.run_id, blob.kind), &blob.payload);
         }
         for row in &batch.logs {
-            writer.put(writer.tables.logs, &tables::log(row.run_id, row.index), *row)?;
+            writer.record.put(Table::Logs, &tables::log(row.run_id, row.index), *row);
         }
         let expired = match batch.expire {
-            Some((before, max)) => writer.expire(before, max)?,
+            Some((before, max)) => writer.expire(&shard, batch, before, max)?,
             None => BTreeMap::new(),
         };
-        writer.put_counts(&expired)?;
-        writer.txn.commit()?;
+        let counts = writer.put_counts(&expired, &self.ledger)?;
+        let record = writer.record;
+        self.ledger.record_bytes = record.len();
+        self.log(record)?;
+        self.ledger.revision = batch.revision.0;
+        self.ledger.high_water = high_water;
+        for (app, count) in counts {
+            match count {
+                0 => drop(self.ledger.window_counts.remove(&app)),
+                _ => drop(self.ledger.window_counts.insert(app, count)),
+            }
+        }
         Ok(Committed { expired })
     }
-}
 
-struct Writer<'e> {
-    tables: Tables,
-    txn: RwTxn<'e>,
-    /// The bytes of the value that is being written; kept for the next one.
-    value: Vec<u8>,
-    /// How many requests of each app the batch adds.
-    added: BTreeMap<AppName, u64>,
-}
-
-impl Writer<'_> {
-    fn check_epoch(&self, held: Epoch) -> Result<(), Trouble> {
-        let current = Epoch(meta_number(self.tables, &self.txn, meta::EPOCH)?);
-        if held == current {
-            return Ok(());
-        }
-        Err(Trouble::Known(Error::Fenced { held, current }))
-    }
-
-    fn put_meta(&mut self, batch: &Batch<'_>) -> Result<(), Trouble> {
-        let revision = meta_number(self.tables, &self.txn, meta::REVISION)?;
-        let last = batch.records.last().map_or(revision, |record| record.revision.0);
-        if batch.revision.0 < last.max(revision) {
-            return Err(Trouble::Rule(format!("revision {} lies behind {}", batch.revision.0, last.max(revision))));
-        }
-        let high_water = meta_number(self.tables, &self.txn, meta::HIGH_WATER)?.cast_signed().max(batch.now.0);
-        let meta = self.tables.meta;
-        meta.put(&mut self.txn, meta::REVISION, &batch.revision.0.to_be_bytes())?;
-        meta.put(&mut self.txn, meta::HIGH_WATER, &high_water.to_be_bytes())?;
+    /// Makes a record durable, and shows its rows. If this fails it is not known whether the record is there; nothing is
+    /// shown, and nothing can be logged any more.
+    pub(super) fn log(&mut self, mut record: Record) -> Result<(), Trouble> {
+        let memtable = &self.shard.memtable;
+        let offset = loop {
+            self.wal.release(memtable.flushed().map_err(Trouble::Known)?);
+            match self.wal.room(record.len()) {
+                Room::At(offset) => break offset,
+                Room::Later => drop(memtable.press().map_err(Trouble::Known)?),
+                Room::Never => return self.log_directly(record),
+            }
+        };
+        let taken = self.wal.append(&mut record, offset)?;
+        memtable.insert(record.into_layer(), self.wal.head(), taken);
         Ok(())
     }
 
+    /// A record that is larger than the log goes to LMDB alone, after all that came before it.
+    fn log_directly(&mut self, record: Record) -> Result<(), Trouble> {
+        while self.shard.memtable.flushed().map_err(Trouble::Known)?.sequence < self.wal.head().sequence {
+            self.shard.memtable.press().map_err(Trouble::Known)?;
+        }
+        self.shard.flush(&[record.into_layer().into()], self.wal.head())
+    }
+}
+
+struct Writer<'s> {
+    view: View<'s>,
+    record: Record,
+    /// How many requests of each app the batch adds.
+    changed: BTreeMap<AppName, u64>,
+}
+
+impl Writer<'_> {
+    fn check(&self, held: Epoch, batch: &Batch<'_>, ledger: &Ledger) -> Result<(), Trouble> {
+        let current = ledger.epoch;
+        if held != current {
+            return Err(Trouble::Known(Error::Fenced { held, current }));
+        }
+        let last = batch.records.iter().try_fold(None, |last: Option<u64>, record| {
+            let revision = record.revision.0;
+            last.is_none_or(|last| last < revision).then_some(Some(revision))
+        });
+        let first = batch.records.first().map_or(u64::MAX, |record| record.revision.0);
+        let Some(last) = last.filter(|_| first > ledger.revision) else {
+            return Err(Trouble::Rule("a request or a record of the batch is there already".to_owned()));
+        };
+        let least = last.unwrap_or(0).max(ledger.revision);
+        if batch.revision.0 < least {
+            return Err(Trouble::Rule(format!("revision {} lies behind {least}", batch.revision.0)));
+        }
+        Ok(())
+    }
+
+    fn put_meta(&mut self, batch: &Batch<'_>, ledger: &Ledger) -> Timestamp {
+        let high_water = ledger.high_water.max(batch.now);
+        self.record.put_bytes(Table::Meta, meta::REVISION, &batch.revision.0.to_be_bytes());
+        self.record.put_bytes(Table::Meta, meta::HIGH_WATER, &high_water.0.to_be_bytes());
+        high_water
+    }
+
     fn put_requests(&mut self, requests: &[(DedupKey, DedupRecord)]) -> Result<(), Trouble> {
+        let mut seen = HashSet::with_capacity(requests.len());
         for (key, record) in requests {
-            self.put_with(self.tables.requests, PutFlags::NO_OVERWRITE, &tables::request(key), record)?;
-            match self.added.get_mut(&key.app) {
+            let row = tables::request(key);
+            if !seen.insert(key) || self.view.contains(Table::Requests, &row)? {
+                return Err(Trouble::Rule("a request or a record of the batch is there already".to_owned()));
+            }
+            self.record.put(Table::Requests, &row, record);
+            match self.changed.get_mut(&key.app) {
                 Some(count) => *count += 1,
-                None => {
-                    self.added.insert(key.app.clone(), 1);
-                }
+                None => drop(self.changed.insert(key.app.clone(), 1)),
             }
         }
         Ok(())
     }
 
-    fn put_arrivals(&mut self, arrivals: &[(DedupKey, u64)]) -> Result<(), Trouble> {
-        for (key, arrivals) in arrivals {
-            let key = tables::request(key);
-            let Some(record) = row::<DedupRecord>(self.tables.requests, &self.txn, &key)? else { continue };
-            self.put(self.tables.requests, &key, &DedupRecord { arrivals: *arrivals, ..record })?;
+    fn put_arrivals(&mut self, batch: &Batch<'_>) -> Result<(), Trouble> {
+        for (key, arrivals) in &batch.arrivals {
+            let row = tables::request(key);
+            let of_batch = || batch.requests.iter().find(|(other, _)| other == key).map(|(_, record)| record.clone());
+            let Some(record) = self.view.row(Table::Requests, &row)?.or_else(of_batch) else { continue };
+            self.record.put(Table::Requests, &row, &DedupRecord { arrivals: *arrivals, ..record });
         }
         Ok(())
     }
 
     fn put_live(&mut self, run: &Run) -> Result<(), Trouble> {
-        self.put(self.tables.runs, &run.id.0, run)?;
+        self.record.put(Table::Runs, &run.id.0, run);
         // A run enters `live` when it first appears, and never again once it has left: so this is the one time to list it.
-        let live = self.tables.live;
-        match live.put_with_flags(&mut self.txn, PutFlags::NO_OVERWRITE, &run.id.0, &[]) {
-            Ok(()) => self.put_by_job(run),
-            Err(heed::Error::Mdb(MdbError::KeyExist)) => Ok(()),
-            Err(error) => Err(error.into()),
+        if !self.view.contains(Table::Live, &run.id.0)? {
+            self.record.put_bytes(Table::Live, &run.id.0, &[]);
+            self.put_by_job(run);
         }
+        Ok(())
     }
 
     fn put_finished(&mut self, run: &Run) -> Result<(), Trouble> {
-        self.put(self.tables.runs, &run.id.0, run)?;
-        let was_live = self.tables.live.delete(&mut self.txn, &run.id.0)?;
-        if was_live { Ok(()) } else { self.put_by_job(run) }
+        self.record.put(Table::Runs, &run.id.0, run);
+        if self.view.contains(Table::Live, &run.id.0)? {
+            self.record.delete(Table::Live, &run.id.0);
+        } else {
+            self.put_by_job(run);
+        }
+        Ok(())
     }
 
-    fn put_by_job(&mut self, run: &Run) -> Result<(), Trouble> {
-        Ok(self.tables.runs_by_job.put(&mut self.txn, &tables::run_by_job(&run.job, run.id), &[])?)
+    fn put_by_job(&mut self, run: &Run) {
+        self.record.put_bytes(Table::RunsByJob, &tables::run_by_job(&run.job, run.id), &[]);
     }
 
     /// Apps, tokens, jobs and business keys: all that may also be deleted.
-    fn put_named(&mut self, batch: &Batch<'_>) -> Result<(), Trouble> {
+    fn put_named(&mut self, batch: &Batch<'_>) {
         for (name, app) in &batch.apps {
-            self.put_or_delete(self.tables.apps, name.as_str().as_bytes(), *app)?;
+            self.put_or_delete(Table::Apps, name.as_str().as_bytes(), *app);
         }
         for (token_id, expire_time) in &batch.tokens {
-            self.put_or_delete(self.tables.tokens, &token_id.0, expire_time.as_ref())?;
+            self.put_or_delete(Table::Tokens, &token_id.0, expire_time.as_ref());
         }
         for (key, job) in &batch.jobs {
-            self.put_or_delete(self.tables.jobs, &tables::job(&key.app, &key.job), *job)?;
+            self.put_or_delete(Table::Jobs, &tables::job(&key.app, &key.job), *job);
         }
         for ((key, unique_key), hold) in &batch.unique {
             let row =
                 hold.map(|hold| UniqueRow { key: key.clone(), unique_key: unique_key.clone(), hold: hold.clone() });
-            self.put_or_delete(self.tables.unique, &tables::unique(key, unique_key), row.as_ref())?;
+            self.put_or_delete(Table::Unique, &tables::unique(key, unique_key), row.as_ref());
         }
-        Ok(())
     }
 
-    /// Takes the oldest requests away. They lie together at the left edge of the tree.
-    fn expire(&mut self, before: Timestamp, max: usize) -> Result<BTreeMap<AppName, u64>, Trouble> {
-        let mut expired = BTreeMap::new();
+    fn put_or_delete<T: Encode<()>>(&mut self, table: Table, key: &[u8], value: Option<&T>) {
+        match value {
+            Some(value) => self.record.put(table, key, value),
+            None => self.record.delete(table, key),
+        }
+    }
+
+    /// Takes the oldest requests away, those of the batch itself included. They lie together at the left edge.
+    fn expire(
+        &mut self,
+        shard: &Shard,
+        batch: &Batch<'_>,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<BTreeMap<AppName, u64>, Trouble> {
         let end = list::first_id(before);
         let upper = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
-        let mut last: Vec<u8> = Vec::new();
-        let mut found = 0;
-        for row in self.tables.requests.range(&self.txn, &(Bound::Unbounded, upper))?.take(max) {
-            let (key, _) = row?;
-            *expired.entry(tables::app_name(tables::split_request(key)?.1)?).or_default() += 1;
-            key.clone_into(&mut last);
-            found += 1;
+        let view = shard.view()?;
+        let mut oldest = Vec::new();
+        for row in view.range(Table::Requests, (Bound::Unbounded, upper))?.take(max) {
+            oldest.push(row?.0.to_vec());
         }
-        if found > 0 {
-            let range = (Bound::Unbounded, Bound::Included(last.as_slice()));
-            let deleted = self.tables.requests.delete_range(&mut self.txn, &range)?;
-            assert_eq!(deleted, found, "what was found in a transaction is there to be deleted in it");
+        let of_batch = batch.requests.iter().map(|(key, _)| tables::request(key));
+        oldest.extend(of_batch.filter(|key| end.is_none_or(|end| key[..] < end[..])));
+        oldest.sort_unstable();
+        let mut expired = BTreeMap::new();
+        for key in oldest.iter().take(max) {
+            *expired.entry(tables::app_name(tables::split_request(key)?.1)?).or_default() += 1;
+            self.record.delete(Table::Requests, key);
         }
         Ok(expired)
     }
 
-    /// Writes the counts of the apps that gained or lost requests.
-    fn put_counts(&mut self, expired: &BTreeMap<AppName, u64>) -> Result<(), Trouble> {
-        let added = std::mem::take(&mut self.added);
-        let lost_only = expired.keys().filter(|app| !added.contains_key(*app));
-        for app in added.keys().chain(lost_only) {
-            let key = app.as_str().as_bytes();
-            let before = self.tables.window_counts.get(&self.txn, key)?.map_or(Ok(0), tables::number)?;
-            let gained = added.get(app).copied().unwrap_or(0);
+    /// Writes the counts of the apps that gained or lost requests, and gives them.
+    fn put_counts(
+        &mut self,
+        expired: &BTreeMap<AppName, u64>,
+        ledger: &Ledger,
+    ) -> Result<Vec<(AppName, u64)>, Trouble> {
+        let mut counts = Vec::new();
+        let lost_only = expired.keys().filter(|app| !self.changed.contains_key(*app));
+        for app in self.changed.keys().chain(lost_only) {
+            let before = ledger.window_counts.get(app).copied().unwrap_or(0);
+            let gained = self.changed.get(app).copied().unwrap_or(0);
             let lost = expired.get(app).copied().unwrap_or(0);
             let count = (before + gained).checked_sub(lost).ok_or_else(|| Trouble::damaged("count of requests"))?;
-            if count == 0 {
-                self.tables.window_counts.delete(&mut self.txn, key)?;
-            } else {
-                self.tables.window_counts.put(&mut self.txn, key, &count.to_be_bytes())?;
+            counts.push((app.clone(), count));
+        }
+        for (app, count) in &counts {
+            match count {
+                0 => self.record.delete(Table::WindowCounts, app.as_str().as_bytes()),
+                _ => self.record.put_bytes(Table::WindowCounts, app.as_str().as_bytes(), &count.to_be_bytes()),
             }
         }
-        Ok(())
-    }
-
-    fn put<T: Encode<()>>(&mut self, table: Table, key: &[u8], value: &T) -> Result<(), Trouble> {
-        self.put_with(table, PutFlags::empty(), key, value)
-    }
-
-    /// Puts a row that must lie behind all others.
-    fn append<T: Encode<()>>(&mut self, table: Table, key: &[u8], value: &T) -> Result<(), Trouble> {
-        self.put_with(table, PutFlags::APPEND, key, value)
-    }
-
-    fn put_or_delete<T: Encode<()>>(&mut self, table: Table, key: &[u8], value: Option<&T>) -> Result<(), Trouble> {
-        match value {
-            Some(value) => self.put(table, key, value),
-            None => {
-                table.delete(&mut self.txn, key)?;
-                Ok(())
-            }
-        }
-    }
-
-    fn put_with<T: Encode<()>>(&mut self, table: Table, flags: PutFlags, key: &[u8], value: &T) -> Result<(), Trouble> {
-        self.value.clear();
-        codec::encode_into(value, &mut self.value);
-        match table.put_with_flags(&mut self.txn, flags, key, &self.value) {
-            Err(heed::Error::Mdb(MdbError::KeyExist)) => {
-                Err(Trouble::Rule("a request or a record of the batch is there already".to_owned()))
-            }
-            put => Ok(put?),
-        }
+        Ok(counts)
     }
 }

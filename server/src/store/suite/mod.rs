@@ -41,7 +41,7 @@ impl Place for OnDisk {
     }
 
     fn open(&self) -> Box<dyn Store> {
-        let options = EmbeddedOptions { map_size: 1 << 30, ..EmbeddedOptions::new(self.0.path()) };
+        let options = EmbeddedOptions { map_size: 1 << 30, wal_bytes: 32 << 10, ..EmbeddedOptions::new(self.0.path()) };
         Box::new(Embedded::open(&options).expect("the last store was dropped"))
     }
 }

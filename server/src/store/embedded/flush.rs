@@ -1,0 +1,65 @@
+//! Takes what is durable in the write-ahead log over into LMDB, many commits in one transaction, beside the writer.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use super::{
+    Shard,
+    memtable::Layer,
+    tables::{Table, meta},
+    trouble::Trouble,
+    wal::Position,
+};
+
+/// The thread that flushes. Flushes what is left when it is dropped.
+pub(super) struct Flusher {
+    shard: Arc<Shard>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flusher {
+    /// Starts it.
+    pub(super) fn start(shard: Arc<Shard>) -> Self {
+        let of_thread = shard.clone();
+        let body = move || {
+            while let Some(work) = of_thread.memtable.next_work() {
+                let outcome = of_thread.flush(&work.layers, work.end);
+                of_thread.memtable.done(&work, outcome.map_err(|trouble| trouble.at("flush its log")));
+            }
+        };
+        let thread = thread::Builder::new().name("semel-flush".to_owned()).spawn(body);
+        Self { shard, thread: Some(thread.expect("the system can start a thread")) }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.shard.memtable.close();
+        if let Some(thread) = self.thread.take() {
+            // What a failed flush leaves behind is in the log, and comes with the next start.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shard {
+    /// Writes layers, the oldest first, and from where on the log is needed: all of it or nothing, synced.
+    pub(super) fn flush(&self, layers: &[Arc<Layer>], end: Position) -> Result<(), Trouble> {
+        let mut txn = self.env.write_txn()?;
+        for layer in layers {
+            for table in Table::ALL {
+                let database = self.databases[table as usize];
+                for (key, value) in layer.range(table, (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded)) {
+                    match value {
+                        Some(value) => database.put(&mut txn, key, value)?,
+                        None => drop(database.delete(&mut txn, key)?),
+                    }
+                }
+            }
+        }
+        self.databases[Table::Meta as usize].put(&mut txn, meta::WAL, &end.to_bytes())?;
+        Ok(txn.commit()?)
+    }
+}
