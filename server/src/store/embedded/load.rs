@@ -36,6 +36,9 @@ impl Shard {
                 })
                 .collect::<Result<_, Trouble>>()?,
             epoch,
+            window_floor: Timestamp(meta_number(self.tables, &txn, meta::WINDOW_FLOOR)?.cast_signed()),
+            attempt_floor: u32::try_from(meta_number(self.tables, &txn, meta::ATTEMPT_FLOOR)?)
+                .map_err(|_| Trouble::damaged("attempt floor"))?,
             store_id: store_id.and_then(|id| id.try_into().ok()).ok_or_else(|| Trouble::damaged("store id"))?,
         };
         txn.commit()?;

@@ -12,6 +12,7 @@
 //! <path>/shard-0/lock.mdb   LMDB's own
 //! ```
 
+mod forget;
 mod load;
 mod open;
 mod read;

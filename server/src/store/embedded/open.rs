@@ -61,7 +61,7 @@ impl Drop for Lock {
 )]
 fn open_env(path: &Path, map_size: usize) -> Result<Env<WithoutTls>, Trouble> {
     let map_size = map_size.max(PAGE_BYTES_MAX).next_multiple_of(PAGE_BYTES_MAX);
-    let tables = u32::try_from(tables::COUNT).expect("there are 13 tables");
+    let tables = u32::try_from(tables::COUNT).expect("they are few");
     // Read transactions are begun on tokio's threads, which come and go: tied to a thread, their slots would too.
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(map_size).max_dbs(tables).max_readers(READERS_MAX);

@@ -16,8 +16,8 @@ use semel_core::{
 };
 
 use super::{
-    Shard, required, row,
-    tables::{self, Table},
+    Shard, meta_number, required, row,
+    tables::{self, Table, meta},
     trouble::Trouble,
 };
 use crate::store::{
@@ -83,6 +83,13 @@ impl Reader for Shard {
     fn records(&self, from: Revision, limit: usize) -> Result<Vec<Record>, Error> {
         let first = from.0.to_be_bytes();
         self.read(|txn| rows(self.tables.records, txn, (Bound::Included(first.as_slice()), Bound::Unbounded), limit))
+    }
+
+    fn oldest_revision(&self) -> Result<Revision, Error> {
+        self.read(|txn| match self.tables.records.first(txn)? {
+            Some((key, _)) => Ok(Revision(tables::number(key)?)),
+            None => Ok(Revision(meta_number(self.tables, txn, meta::REVISION)?).next()),
+        })
     }
 }
 

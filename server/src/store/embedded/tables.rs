@@ -6,13 +6,14 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | a word | format, store id, epoch, revision, high-water mark |
+//! | `meta` | a word | format, store id, epoch, revision, high-water mark, window floor, attempt floor |
 //! | `requests` | request id, app | `DedupRecord` |
 //! | `window_counts` | app | u64: rows of `requests` |
 //! | `records` | revision | `Record` |
 //! | `runs` | run id | `Run` |
 //! | `live` | run id | nothing: the run is not finished |
 //! | `runs_by_job` | app 0 job 0 run id | nothing |
+//! | `ended` | end time, run id | nothing: the run is finished, and something of it is still there |
 //! | `blobs` | run id, kind | `Payload` |
 //! | `logs` | run id, index | `LogRow` |
 //! | `jobs` | app 0 job | `Job` |
@@ -24,7 +25,7 @@ use heed::types::Bytes;
 use minicbor::{Decode, Encode};
 use semel_core::{
     codec,
-    id::{AppName, JobKey, JobName, RunId},
+    id::{AppName, JobKey, JobName, RunId, Timestamp},
     state::{BlobKind, UniqueHold},
 };
 use sha2::{Digest, Sha256};
@@ -36,7 +37,7 @@ use crate::store::DedupKey;
 pub(super) type Table = heed::Database<'static, Bytes, Bytes>;
 
 /// How many tables there are.
-pub(super) const COUNT: usize = 13;
+pub(super) const COUNT: usize = 14;
 
 /// Their names, in the order of the fields of [`Tables`].
 pub(super) const NAMES: [&str; COUNT] = [
@@ -47,6 +48,7 @@ pub(super) const NAMES: [&str; COUNT] = [
     "runs",
     "live",
     "runs_by_job",
+    "ended",
     "blobs",
     "logs",
     "jobs",
@@ -65,6 +67,7 @@ pub(super) struct Tables {
     pub(super) runs: Table,
     pub(super) live: Table,
     pub(super) runs_by_job: Table,
+    pub(super) ended: Table,
     pub(super) blobs: Table,
     pub(super) logs: Table,
     pub(super) jobs: Table,
@@ -75,8 +78,22 @@ pub(super) struct Tables {
 
 impl From<[Table; COUNT]> for Tables {
     fn from(tables: [Table; COUNT]) -> Self {
-        let [meta, requests, window_counts, records, runs, live, runs_by_job, blobs, logs, jobs, apps, tokens, unique] =
-            tables;
+        let [
+            meta,
+            requests,
+            window_counts,
+            records,
+            runs,
+            live,
+            runs_by_job,
+            ended,
+            blobs,
+            logs,
+            jobs,
+            apps,
+            tokens,
+            unique,
+        ] = tables;
         Self {
             meta,
             requests,
@@ -85,6 +102,7 @@ impl From<[Table; COUNT]> for Tables {
             runs,
             live,
             runs_by_job,
+            ended,
             blobs,
             logs,
             jobs,
@@ -102,6 +120,8 @@ pub(super) mod meta {
     pub(in super::super) const EPOCH: &[u8] = b"epoch";
     pub(in super::super) const REVISION: &[u8] = b"revision";
     pub(in super::super) const HIGH_WATER: &[u8] = b"high_water";
+    pub(in super::super) const WINDOW_FLOOR: &[u8] = b"window_floor";
+    pub(in super::super) const ATTEMPT_FLOOR: &[u8] = b"attempt_floor";
 }
 
 /// A row of `unique`. The key in full stands in the value, because app, job and key together can be longer (513 bytes)
@@ -145,6 +165,19 @@ pub(super) fn job_prefix(app: &AppName, job: &JobName) -> Vec<u8> {
 /// The key of a run among those of its job.
 pub(super) fn run_by_job(key: &JobKey, id: RunId) -> Vec<u8> {
     [key.app.as_str().as_bytes(), &[0], key.job.as_str().as_bytes(), &[0], &id.0].concat()
+}
+
+/// Before this lie the keys of all runs that ended before that time.
+pub(super) fn ended_at(time: Timestamp) -> [u8; 8] {
+    u64::try_from(time.0).unwrap_or(0).to_be_bytes()
+}
+
+/// The key of a run among those that ended.
+pub(super) fn ended(time: Timestamp, id: RunId) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..8].copy_from_slice(&ended_at(time));
+    key[8..].copy_from_slice(&id.0);
+    key
 }
 
 /// The run id at the end of a key.

@@ -8,7 +8,7 @@ use minicbor::Encode;
 use semel_core::{
     codec,
     id::{AppName, Timestamp},
-    run::Run,
+    run::{Run, RunState},
     window::DedupRecord,
 };
 
@@ -48,14 +48,18 @@ impl Shard {
             None => BTreeMap::new(),
         };
         writer.put_counts(&expired)?;
+        let forgotten = batch.forget.as_ref().map(|forget| writer.forget(forget)).transpose()?.unwrap_or_default();
         writer.txn.commit()?;
-        Ok(Committed { expired })
+        Ok(Committed { expired, forgotten })
     }
 }
 
-struct Writer<'e> {
-    tables: Tables,
-    txn: RwTxn<'e>,
+/// A range of keys.
+pub(super) type Range<'k> = (Bound<&'k [u8]>, Bound<&'k [u8]>);
+
+pub(super) struct Writer<'e> {
+    pub(super) tables: Tables,
+    pub(super) txn: RwTxn<'e>,
     /// The bytes of the value that is being written; kept for the next one.
     value: Vec<u8>,
     /// How many requests of each app the batch adds.
@@ -119,7 +123,10 @@ impl Writer<'_> {
 
     fn put_finished(&mut self, run: &Run) -> Result<(), Trouble> {
         self.put(self.tables.runs, &run.id.0, run)?;
-        let was_live = self.tables.live.delete(&mut self.txn, &run.id.0)?;
+        if let RunState::Ended { time, .. } = run.state {
+            self.tables.ended.put(&mut self.txn, &tables::ended(time, run.id), &[])?;
+        }
+        let was_live = self.delete(self.tables.live, &run.id.0)?;
         if was_live { Ok(()) } else { self.put_by_job(run) }
     }
 
@@ -161,7 +168,7 @@ impl Writer<'_> {
         }
         if found > 0 {
             let range = (Bound::Unbounded, Bound::Included(last.as_slice()));
-            let deleted = self.tables.requests.delete_range(&mut self.txn, &range)?;
+            let deleted = self.delete_range(self.tables.requests, &range)?;
             assert_eq!(deleted, found, "what was found in a transaction is there to be deleted in it");
         }
         Ok(expired)
@@ -178,7 +185,7 @@ impl Writer<'_> {
             let lost = expired.get(app).copied().unwrap_or(0);
             let count = (before + gained).checked_sub(lost).ok_or_else(|| Trouble::damaged("count of requests"))?;
             if count == 0 {
-                self.tables.window_counts.delete(&mut self.txn, key)?;
+                self.delete(self.tables.window_counts, key)?;
             } else {
                 self.tables.window_counts.put(&mut self.txn, key, &count.to_be_bytes())?;
             }
@@ -198,11 +205,18 @@ impl Writer<'_> {
     fn put_or_delete<T: Encode<()>>(&mut self, table: Table, key: &[u8], value: Option<&T>) -> Result<(), Trouble> {
         match value {
             Some(value) => self.put(table, key, value),
-            None => {
-                table.delete(&mut self.txn, key)?;
-                Ok(())
-            }
+            None => self.delete(table, key).map(drop),
         }
+    }
+
+    /// Takes a row away; false if there is none.
+    pub(super) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, Trouble> {
+        Ok(table.delete(&mut self.txn, key)?)
+    }
+
+    /// Takes the rows of a range away, and says how many they were.
+    pub(super) fn delete_range(&mut self, table: Table, range: &Range<'_>) -> Result<usize, Trouble> {
+        Ok(table.delete_range(&mut self.txn, range)?)
     }
 
     fn put_with<T: Encode<()>>(&mut self, table: Table, flags: PutFlags, key: &[u8], value: &T) -> Result<(), Trouble> {
