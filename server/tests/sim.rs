@@ -10,6 +10,8 @@
 //!
 //! What a seed does is a function of the seed alone: nothing in here reads a clock or starts a thread inside a world.
 
+#[path = "sim/archive.rs"]
+mod archive;
 #[path = "sim/callers.rs"]
 mod callers;
 #[path = "sim/checker.rs"]

@@ -69,7 +69,7 @@ pub const TICK_TIMERS_MAX: usize = 1000;
 /// Runs of one app that may be unfinished: they are held in memory.
 pub const LIVE_RUNS_PER_APP_MAX: u64 = 5_000_000;
 
-/// The bounds that an operator may set.
+/// The bounds that an operator may set, and what the store says.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Unfinished runs of one app.
@@ -78,11 +78,19 @@ pub struct Limits {
     pub cancel_grace: Millis,
     /// See [`LOG_BYTES_MAX`].
     pub log_bytes_max: u64,
+    /// New attempts have higher numbers than this. Restoring a backup raises it, so that no number is given out again
+    /// that the lost server had given out after the backup was made: as fencing tokens they must only grow.
+    pub attempt_floor: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { live_runs_per_app_max: LIVE_RUNS_PER_APP_MAX, cancel_grace: CANCEL_GRACE, log_bytes_max: LOG_BYTES_MAX }
+        Self {
+            live_runs_per_app_max: LIVE_RUNS_PER_APP_MAX,
+            cancel_grace: CANCEL_GRACE,
+            log_bytes_max: LOG_BYTES_MAX,
+            attempt_floor: 0,
+        }
     }
 }
 /// The longest life of a token. A revoked one is remembered that long, and then ends by itself.

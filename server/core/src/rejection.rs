@@ -34,6 +34,17 @@ pub enum Rejection {
         /// When the id was minted.
         minted_at: Timestamp,
     },
+    /// The id was minted before the store was restored from a backup, which does not know it.
+    #[error(
+        "this request id was minted before the store was restored from a backup, which does not know it: it may have \
+         taken effect after the backup was made; look at what is there, then decide"
+    )]
+    RequestIdBeforeRestore {
+        /// When the store was restored.
+        restored_at: Timestamp,
+        /// When the id was minted.
+        minted_at: Timestamp,
+    },
     /// The id lies too far in the future.
     #[error("this request id lies {} ms in the future; correct your clock by server_time", ahead.0)]
     RequestIdInFuture {

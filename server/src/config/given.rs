@@ -7,6 +7,9 @@ use semel_core::app::{AppPattern, Grant, Role};
 use super::{duration::parse_duration, show_duration};
 use crate::auth::Mode;
 
+/// The word for a span of time without an end.
+pub(super) const FOREVER: &str = "forever";
+
 /// A value before it is read.
 #[derive(Debug)]
 pub(super) enum Given<'a> {
@@ -54,6 +57,15 @@ impl Given<'_> {
             return Err(format!("must be from {} to {}", show_duration(min), show_duration(max)));
         }
         Ok(value)
+    }
+
+    /// A span of time, or none: for ever. A span of nothing says so too.
+    pub(super) fn duration_or_forever(&self, min: Duration, max: Duration) -> Result<Option<Duration>, String> {
+        let text = self.text("30d")?;
+        if text == FOREVER || parse_duration(text).is_ok_and(|kept| kept.is_zero()) {
+            return Ok(None);
+        }
+        self.duration(min, max).map(Some).map_err(|problem| format!("{problem}, or {FOREVER:?}"))
     }
 
     pub(super) fn number(&self, min: u64, max: u64) -> Result<u64, String> {

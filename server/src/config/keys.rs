@@ -7,7 +7,11 @@ use semel_core::app::{AppPattern, Grant};
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, LogFormat, given::Given, millis, parse_mode, show_duration};
+use super::{
+    Config, LogFormat,
+    given::{FOREVER, Given},
+    millis, parse_mode, show_duration,
+};
 use crate::auth::Mode;
 
 /// One setting.
@@ -79,6 +83,20 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.window.records_per_app_max = given.number(1, 1_000_000_000)?,
         config.window.records_per_app_max
+    ),
+    key!(
+        "retention.runs",
+        config,
+        given,
+        config.keep_runs = given.duration_or_forever(MINUTE, 100 * YEAR)?,
+        show_kept(config.keep_runs)
+    ),
+    key!(
+        "retention.events",
+        config,
+        given,
+        config.keep_events = given.duration_or_forever(MINUTE, 100 * YEAR)?,
+        show_kept(config.keep_events)
     ),
     key!("engine.lease", config, given, config.lease = given.duration(SECOND, HOUR)?, show_duration(config.lease)),
     key!(
@@ -159,6 +177,10 @@ fn log_filter(text: &str) -> Result<String, String> {
 
 fn show_millis(millis: i64) -> String {
     show_duration(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
+}
+
+fn show_kept(kept: Option<Duration>) -> String {
+    kept.map_or_else(|| FOREVER.to_owned(), show_duration)
 }
 
 fn show_grants(grants: &[Grant]) -> Value {

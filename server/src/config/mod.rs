@@ -29,6 +29,8 @@ use self::{given::Given, keys::KEYS};
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "semel.toml";
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -54,6 +56,10 @@ pub struct Config {
     pub anonymous: Vec<Grant>,
     /// How long and how much requests are remembered.
     pub window: Window,
+    /// How long finished runs are kept after their end; none means for ever. Default 30 days.
+    pub keep_runs: Option<Duration>,
+    /// How long events are kept; none means for ever. Default 7 days.
+    pub keep_events: Option<Duration>,
     /// After how long a silence a worker counts as lost. Default 30 s.
     pub lease: Duration,
     /// How long a worker may take to let go of a cancelled attempt. Default 30 s.
@@ -83,6 +89,8 @@ impl Default for Config {
             auth_mode: Mode::Enforce,
             anonymous: Vec::new(),
             window: Window::default(),
+            keep_runs: Some(30 * DAY),
+            keep_events: Some(7 * DAY),
             lease: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(30),
             live_runs_per_app_max: limits::LIVE_RUNS_PER_APP_MAX,
@@ -158,6 +166,8 @@ impl Config {
     /// The options of the engine.
     pub fn engine_options(&self) -> engine::Options {
         let mut options = engine::Options { window: self.window, lease: millis(self.lease), ..Default::default() };
+        options.retention.runs = self.keep_runs.map(millis);
+        options.retention.events = self.keep_events.map(millis);
         options.limits.cancel_grace = millis(self.cancel_grace);
         options.limits.live_runs_per_app_max = self.live_runs_per_app_max;
         options

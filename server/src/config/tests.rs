@@ -42,6 +42,9 @@ fn a_whole_file_is_read() {
         length = "2d"
         future_max = "1m"
         records_per_app_max = 7
+        [retention]
+        runs = "90d"
+        events = "forever"
         [engine]
         lease = "5s"
         cancel_grace = "1s"
@@ -64,6 +67,18 @@ fn a_whole_file_is_read() {
     assert_eq!((engine.lease, engine.limits.cancel_grace), (Millis(5_000), Millis(1_000)));
     assert_eq!((engine.window.length, engine.window.records_per_app_max), (Millis(172_800_000), 7));
     assert_eq!(engine.limits.live_runs_per_app_max, 9);
+    assert_eq!((engine.retention.runs, engine.retention.events), (Some(Millis(90 * 24 * 3_600_000)), None));
+}
+
+#[test]
+fn things_are_kept_for_a_time_or_for_ever() {
+    let kept = |text: &str| {
+        let resolved = resolve(&file(&format!("[retention]\nruns = {text:?}")));
+        resolved.map(|resolved| resolved.config.keep_runs).map_err(|faults| faults[0].problem.clone())
+    };
+    assert_eq!(kept("1m"), Ok(Some(Duration::from_secs(60))));
+    assert_eq!((kept("forever"), kept("0s")), (Ok(None), Ok(None)));
+    assert_eq!(kept("1s"), Err("must be from 1m to 876000h, or \"forever\"".to_owned()));
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub struct Parts {
     pub(super) waiters: Waiters,
     pub(super) reader: Arc<dyn Reader>,
     pub(super) window: Window,
+    pub(super) window_floor: Timestamp,
     pub(super) lease: Millis,
     pub(super) high_water: std::sync::atomic::AtomicI64,
     pub(super) stopped: watch::Receiver<Option<Stopped>>,
@@ -196,6 +197,12 @@ impl Handle {
     /// The window's rules.
     pub fn window(&self) -> &Window {
         &self.0.window
+    }
+
+    /// Of ids that were minted before this and are not remembered nobody can say whether they took effect: they are past
+    /// the window, or the store was restored from a backup since.
+    pub fn forgotten_before(&self, now: Timestamp) -> Timestamp {
+        self.0.window.oldest(now).max(self.0.window_floor)
     }
 
     /// After how long a silence a worker counts as lost.

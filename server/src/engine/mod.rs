@@ -19,6 +19,7 @@ mod handle;
 mod liveness;
 mod step;
 mod thread;
+mod upkeep;
 mod waiters;
 mod window;
 mod workers;
@@ -33,6 +34,7 @@ pub use self::{
     liveness::Progress,
     step::{Engine, Options, StepOutput},
     thread::start,
+    upkeep::Retention,
     waiters::Waiters,
     workers::{Hello, SessionId},
 };

@@ -24,6 +24,7 @@ use super::{
     dispatch::{self, Assignment, Order},
     envelope::Envelope,
     liveness::Liveness,
+    upkeep::{Retention, Upkeep, Written},
     window::{BatchWindow, Dedup},
     workers::{SessionId, Workers},
 };
@@ -41,10 +42,8 @@ pub struct Options {
     pub limits: Limits,
     /// After how long a silence a worker counts as lost.
     pub lease: Millis,
-    /// How often expired requests are forgotten.
-    pub expire_interval: Millis,
-    /// How many are forgotten at once, so that writers do not wait for it.
-    pub expire_rows_max: usize,
+    /// How long what has ended is kept.
+    pub retention: Retention,
 }
 
 impl Default for Options {
@@ -53,8 +52,7 @@ impl Default for Options {
             window: Window::default(),
             limits: Limits::default(),
             lease: Millis::from_secs(30),
-            expire_interval: Millis::from_secs(10),
-            expire_rows_max: 1000,
+            retention: Retention::default(),
         }
     }
 }
@@ -75,7 +73,7 @@ pub struct Engine {
     high_water_at: Millis,
     /// The time of the last commit: where the clock begins after a crash at the least.
     durable_time: Timestamp,
-    expire_at: Millis,
+    upkeep: Upkeep,
     random: u64,
 }
 
@@ -118,9 +116,10 @@ impl Engine {
         bootstrap: Option<[u8; 32]>,
     ) -> Result<(Self, bool), Error> {
         let loaded = store.load()?;
+        let limits = Limits { attempt_floor: loaded.attempt_floor, ..options.limits };
         let mut engine = Self {
-            state: State::restore(options.limits, loaded.rows),
-            dedup: Dedup::new(options.window, loaded.window_counts),
+            state: State::restore(limits, loaded.rows),
+            dedup: Dedup::new(options.window, loaded.window_floor, loaded.window_counts),
             workers: Workers::default(),
             liveness: Liveness::default(),
             store,
@@ -129,7 +128,7 @@ impl Engine {
             high_water: loaded.high_water,
             high_water_at: now.steady,
             durable_time: loaded.high_water,
-            expire_at: now.steady,
+            upkeep: Upkeep::new(&options, now.steady),
             random: seed,
             options,
         };
@@ -178,6 +177,11 @@ impl Engine {
         self.high_water.plus(Millis(passed.max(0) / 10 * 9))
     }
 
+    /// When the store was restored from a backup; 0 if it never was.
+    pub(super) fn window_floor(&self) -> Timestamp {
+        self.dedup.floor()
+    }
+
     pub(super) fn reader(&self) -> Arc<dyn crate::store::Reader> {
         self.store.reader()
     }
@@ -186,8 +190,8 @@ impl Engine {
     pub fn sleep_max(&self, now: Now) -> Millis {
         let timer = self.state.next_deadline().map(|at| at.0 - self.time(now).0);
         let loss = self.liveness.next_loss(&self.state, self.options.lease).map(|at| at.0 - now.steady.0);
-        let expiry = self.expire_at.0 - now.steady.0;
-        Millis([timer, loss, Some(expiry)].into_iter().flatten().min().unwrap_or(0).max(0))
+        let upkeep = self.upkeep.due_at().0 - now.steady.0;
+        Millis([timer, loss, Some(upkeep)].into_iter().flatten().min().unwrap_or(0).max(0))
     }
 
     fn begin(&mut self, now: Now) -> Work {
@@ -241,7 +245,7 @@ impl Engine {
         if let Some(answer) = self.dedup.replay(&mut work.window, &key, envelope)? {
             return Ok(answer);
         }
-        self.dedup.admit_new(&key.app, &envelope.command)?;
+        self.dedup.admit_new(&key, &envelope.command)?;
         let stamp = self.stamp(work.now);
         let origin = Origin { request_id: envelope.request_id };
         let (events, reply) = decide(&self.state, &work.cold, stamp, &origin, &envelope.command)?;
@@ -328,15 +332,14 @@ impl Engine {
     }
 
     fn commit(&mut self, now: Now, mut work: Work) -> Result<StepOutput, Error> {
-        let expire = (now.steady >= self.expire_at).then(|| {
-            self.expire_at = Millis(now.steady.0 + self.options.expire_interval.0);
-            (self.dedup.oldest(work.now), self.options.expire_rows_max)
-        });
+        let is_due = self.upkeep.is_due(now.steady);
         let silent = work.records.is_empty() && work.window.made.is_empty();
-        if silent && expire.is_none() && !work.keep_time && !self.dedup.arrivals_are_many() {
+        if silent && !is_due && !work.keep_time && !self.dedup.arrivals_are_many() {
             return Ok(work.output);
         }
         let changes = self.state.take_changes();
+        let written = Written::of(work.window.made.len(), work.records.len(), &changes);
+        let slice = is_due.then(|| self.upkeep.slice(work.now, self.dedup.oldest(work.now), written));
         let batch = Batch {
             now: work.now,
             revision: self.revision,
@@ -351,14 +354,14 @@ impl Engine {
             unique: changes.unique.iter().map(|(key, hold)| (key, hold.as_ref())).collect(),
             blobs: changes.blobs.iter().collect(),
             logs: changes.logs.iter().collect(),
-            expire,
+            expire: slice.map(|slice| slice.expire),
+            forget: slice.map(|slice| slice.forget),
         };
         let committed = self.store.commit(self.epoch, &batch)?;
         self.durable_time = work.now;
         self.dedup.expired(&committed.expired);
-        let full_slice = committed.expired.values().sum::<u64>() >= self.options.expire_rows_max as u64;
-        if expire.is_some() && full_slice {
-            self.expire_at = now.steady;
+        if let Some(slice) = slice {
+            self.upkeep.done(now.steady, &slice, &committed);
         }
         for run_id in changes.finished.keys() {
             self.liveness.forget_progress(*run_id);

@@ -63,6 +63,7 @@ pub async fn start(
             waiters: Waiters::default(),
             reader: engine.reader(),
             window: options.window,
+            window_floor: engine.window_floor(),
             lease: options.lease,
             high_water: engine.time(clock.now()).0.into(),
             stopped,

@@ -22,6 +22,8 @@ const ARRIVALS_PENDING_MAX: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Dedup {
     pub(super) window: Window,
+    /// When the store was restored from a backup.
+    floor: Timestamp,
     /// Records of each app, those of the present batch included.
     counts: BTreeMap<AppName, u64>,
     /// Arrivals of remembered requests that are not written yet. Losing them in a crash loses a count, nothing else.
@@ -39,8 +41,8 @@ pub(super) struct BatchWindow {
 }
 
 impl Dedup {
-    pub(super) fn new(window: Window, counts: BTreeMap<AppName, u64>) -> Self {
-        Self { window, counts, arrivals: HashMap::new() }
+    pub(super) fn new(window: Window, floor: Timestamp, counts: BTreeMap<AppName, u64>) -> Self {
+        Self { window, floor, counts, arrivals: HashMap::new() }
     }
 
     /// The answer that was given, if this envelope was executed before, in this batch or earlier.
@@ -76,12 +78,19 @@ impl Dedup {
         Ok(Some(answer))
     }
 
-    /// Whether the app may have one more record (promise D11). Reports of workers may go to twice the bound: they end
-    /// runs, and holding them back would keep the app at its bound for ever.
+    /// Whether a request that is not remembered may be executed. After a restore from a backup, one whose id was minted
+    /// before may not: it may have been executed between the two. And the app must have room for one more record
+    /// (promise D11). Reports of workers may go to twice the bound: they end runs, and holding them back would keep the
+    /// app at its bound for ever.
     ///
     /// # Errors
-    /// [`Rejection::QuotaExceeded`].
-    pub(super) fn admit_new(&self, app: &AppName, command: &Command) -> Result<(), Rejection> {
+    /// [`Rejection::RequestIdBeforeRestore`] and [`Rejection::QuotaExceeded`].
+    pub(super) fn admit_new(&self, key: &DedupKey, command: &Command) -> Result<(), Rejection> {
+        let minted_at = key.request_id.minted_at();
+        if minted_at < self.floor {
+            return Err(Rejection::RequestIdBeforeRestore { restored_at: self.floor, minted_at });
+        }
+        let app = &key.app;
         let is_report = matches!(command, Command::ReportAttempt { .. } | Command::AppendLog { .. });
         let limit = self.window.records_per_app_max;
         let bound = if is_report { limit.saturating_mul(2) } else { limit };
@@ -116,6 +125,10 @@ impl Dedup {
 
     pub(super) fn arrivals_are_many(&self) -> bool {
         self.arrivals.len() >= ARRIVALS_PENDING_MAX
+    }
+
+    pub(super) fn floor(&self) -> Timestamp {
+        self.floor
     }
 
     /// How many requests are remembered in all.

@@ -8,6 +8,7 @@
 
 mod embedded;
 mod error;
+mod forget;
 mod list;
 mod memory;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use semel_core::{
 pub use self::{
     embedded::{Embedded, MAP_SIZE_DEFAULT, Options as EmbeddedOptions},
     error::Error,
+    forget::{Forget, Forgotten},
     memory::{Fault, Memory},
 };
 
@@ -88,6 +90,11 @@ pub struct Loaded {
     pub window_counts: BTreeMap<AppName, u64>,
     /// The epoch under which to commit from now on.
     pub epoch: Epoch,
+    /// When the store was restored from a backup; 0 if it never was. Of requests whose id was minted before and that are
+    /// not in the window nobody knows whether they took effect after the backup was made.
+    pub window_floor: Timestamp,
+    /// New attempts get higher numbers than this: it is raised with each restore.
+    pub attempt_floor: u32,
     /// The id of the store, made with it: random.
     pub store_id: [u8; 16],
 }
@@ -147,6 +154,8 @@ pub struct Batch<'a> {
     pub logs: Vec<&'a LogRow>,
     /// Forget requests whose id was minted before this, at most so many.
     pub expire: Option<(Timestamp, usize)>,
+    /// Forget what else is past its time, of what was there before this batch.
+    pub forget: Option<Forget>,
 }
 
 /// What a commit did beyond what it was told.
@@ -154,6 +163,8 @@ pub struct Batch<'a> {
 pub struct Committed {
     /// How many requests of each app were forgotten.
     pub expired: BTreeMap<AppName, u64>,
+    /// What else was forgotten.
+    pub forgotten: Forgotten,
 }
 
 /// The reading half. Sees what is committed, at the moment of each call.
@@ -224,6 +235,13 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// See [`Reader::run`].
     fn records(&self, from: Revision, limit: usize) -> Result<Vec<Record>, Error>;
+
+    /// The position of the oldest record that is kept; if none is, the one that the next will have. What lies before it
+    /// was forgotten.
+    ///
+    /// # Errors
+    /// See [`Reader::run`].
+    fn oldest_revision(&self) -> Result<Revision, Error>;
 }
 
 /// How many rows one list call may look at.

@@ -158,6 +158,11 @@ impl Refusal {
                     .with("window_ms", window.0)
                     .with("minted_at_ms", minted_at.0)
             }
+            Rejection::RequestIdBeforeRestore { restored_at, minted_at } => {
+                Self::new(Code::FailedPrecondition, "REQUEST_ID_EXPIRED", message)
+                    .with("restored_at_ms", restored_at.0)
+                    .with("minted_at_ms", minted_at.0)
+            }
             Rejection::RequestIdInFuture { ahead } => {
                 Self::new(Code::InvalidArgument, "REQUEST_ID_IN_FUTURE", message).with("ahead_ms", ahead.0)
             }

@@ -16,6 +16,7 @@ use semel_server::{
 };
 
 use crate::{
+    archive::Archive,
     effects::{self, Effects},
     history::{Call, Entry, History, Outcome},
 };
@@ -93,7 +94,13 @@ struct Ledger<'h> {
 }
 
 /// Everything that is wrong with a history. `slack` is how far the time that the server shows may have gone back.
-pub(crate) fn check(history: &History, reader: &dyn Reader, options: &Options, slack: Millis) -> Vec<Violation> {
+pub(crate) fn check(
+    history: &History,
+    reader: &dyn Reader,
+    archive: &Archive,
+    options: &Options,
+    slack: Millis,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut ledgers: BTreeMap<DedupKey, Ledger<'_>> = BTreeMap::new();
     for (_, entry) in &history.lines {
@@ -112,7 +119,7 @@ pub(crate) fn check(history: &History, reader: &dyn Reader, options: &Options, s
         }
     }
     let sent = ledgers.keys().cloned().collect();
-    let effects = effects::read(&mut violations, reader, options, &sent);
+    let effects = effects::read(&mut violations, reader, archive, options, &sent);
     for (key, ledger) in &ledgers {
         ledger.settle(&mut violations, key, &effects, options, slack);
     }

@@ -9,7 +9,7 @@ use std::sync::{
 use semel_core::id::{Millis, Timestamp};
 use semel_server::store::{Batch, Committed, Epoch, Error, Fault, Fetched, Loaded, Memory, Reader, Store, Wanted};
 
-use crate::unsynced::OwnedBatch;
+use crate::{archive::Archive, unsynced::OwnedBatch};
 
 /// In what way the store is broken. Each way is a fault that a real store could have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ struct Shared {
     /// The next commit is torn.
     torn: AtomicBool,
     epoch: AtomicU64,
+    /// What retention took.
+    archive: Mutex<Archive>,
     /// For [`Breakage::SkipsSync`]: what is durable, and what only seems so.
     synced: Mutex<Vec<OwnedBatch>>,
     unsynced: Mutex<Vec<OwnedBatch>>,
@@ -74,6 +76,11 @@ impl Disk {
 
     pub(crate) fn reader(&self) -> Arc<dyn Reader> {
         self.memory.reader()
+    }
+
+    /// What retention has taken out of it.
+    pub(crate) fn archive(&self) -> Archive {
+        std::mem::take(&mut *lock(&self.shared.archive))
     }
 
     /// The next commit fails; `applied` says whether the batch is there all the same.
@@ -134,6 +141,7 @@ impl Store for Broken {
     }
 
     fn commit(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error> {
+        lock(&self.shared.archive).before(self.inner.reader().as_ref(), batch);
         match self.breakage {
             Breakage::None | Breakage::ForgetsOnPrefetchAndChecks | Breakage::ForgetsTime => {
                 self.inner.commit(epoch, batch)
@@ -211,5 +219,6 @@ pub(crate) fn copy<'a>(batch: &Batch<'a>) -> Batch<'a> {
         blobs: batch.blobs.clone(),
         logs: batch.logs.clone(),
         expire: batch.expire,
+        forget: batch.forget,
     }
 }

@@ -13,7 +13,10 @@ use semel_server::{
     store::{DedupKey, Reader, RunQuery},
 };
 
-use crate::checker::{Rule, Violation, violation};
+use crate::{
+    archive::Archive,
+    checker::{Rule, Violation, violation},
+};
 
 /// One entry of the log that a request caused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +38,35 @@ pub(crate) struct Effects {
 
 const PAGE: usize = 500;
 
+impl Effects {
+    /// Takes a run in, once.
+    fn took(&mut self, run: Run) {
+        if let Some(request_id) = run.request_id.filter(|_| !self.runs.contains_key(&run.id)) {
+            let key = DedupKey { request_id, app: run.job.app.clone() };
+            self.runs_of_request.entry(key).or_default().push(run.id);
+        }
+        self.runs.insert(run.id, run);
+    }
+}
+
 /// Reads all of it, page by page, as a caller would. `sent` are the ids that were sent, each to an app.
 pub(crate) fn read(
     violations: &mut Vec<Violation>,
     reader: &dyn Reader,
+    archive: &Archive,
     options: &Options,
     sent: &BTreeSet<DedupKey>,
 ) -> Effects {
     let mut effects = Effects::default();
     let mut story = Story::default();
     let mut time = Timestamp(0);
+    let mut archived = archive.records.chunks(PAGE);
     loop {
-        let page = reader.records(effects.last.next(), PAGE).expect("the memory can be read");
+        let from_archive = archived.next();
+        let page = match from_archive {
+            Some(page) => page.to_vec(),
+            None => reader.records(effects.last.next(), PAGE).expect("the memory can be read"),
+        };
         for record in &page {
             if record.revision != effects.last.next() || record.time < time || record.events.is_empty() {
                 let what =
@@ -64,11 +84,14 @@ pub(crate) fn read(
                 effects.by_request.entry(key).or_default().push(effect);
             }
         }
-        if page.len() < PAGE {
+        if from_archive.is_none() && page.len() < PAGE {
             break;
         }
     }
     read_runs(&mut effects, reader);
+    for run in archive.runs.values() {
+        effects.took(run.clone());
+    }
     story.compare(violations, &effects.runs);
     effects
 }
@@ -109,11 +132,7 @@ fn read_runs_of(effects: &mut Effects, reader: &dyn Reader, app: &AppName) {
         };
         let page = reader.runs(&query).expect("the memory can be read");
         for run in page.items {
-            if let Some(request_id) = run.request_id {
-                let key = DedupKey { request_id, app: app.clone() };
-                effects.runs_of_request.entry(key).or_default().push(run.id);
-            }
-            effects.runs.insert(run.id, run);
+            effects.took(run);
         }
         before = page.next;
         if before.is_none() {

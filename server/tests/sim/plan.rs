@@ -12,7 +12,7 @@ use semel_core::{
     limits::Limits,
     window::Window,
 };
-use semel_server::engine::Options;
+use semel_server::engine::{Options, Retention};
 
 /// The time of day at which every simulation begins.
 pub(crate) const EPOCH: i64 = 1_750_000_000_000;
@@ -62,8 +62,13 @@ impl Weather {
             window,
             limits: Limits { cancel_grace: Millis::from_secs(rng.i64(5..60)), log_bytes_max: 256, ..Limits::default() },
             lease: Millis::from_secs(rng.i64(20..90)),
-            expire_interval: Millis::from_secs(*pick(rng, &[10, 10, 60, 300])),
-            expire_rows_max: *pick(rng, &[3, 50, 1000]),
+            retention: Retention {
+                runs: *pick(rng, &[None, Some(minutes(5)), Some(minutes(20))]),
+                events: *pick(rng, &[None, Some(minutes(2)), Some(minutes(15))]),
+                interval: Millis::from_secs(*pick(rng, &[10, 10, 60, 300])),
+                rows_max: *pick(rng, &[3, 50, 1000]),
+                bytes_max: *pick(rng, &[1000, 100_000]),
+            },
         };
         Self {
             calls,

@@ -23,6 +23,7 @@ pub(crate) struct Stats {
     pub(crate) lease_stale: u64,
     pub(crate) other_refusals: u64,
     pub(crate) unauthenticated: u64,
+    pub(crate) forgotten_runs: u64,
 }
 
 impl Stats {
@@ -46,7 +47,7 @@ impl Stats {
     }
 
     /// Each figure with its name.
-    pub(crate) fn figures(&self) -> [(&'static str, u64); 15] {
+    pub(crate) fn figures(&self) -> [(&'static str, u64); 16] {
         [
             ("sent", self.sent),
             ("crashes", self.crashes),
@@ -63,6 +64,7 @@ impl Stats {
             ("lease stale", self.lease_stale),
             ("other refusals", self.other_refusals),
             ("unauthenticated", self.unauthenticated),
+            ("forgotten runs", self.forgotten_runs),
         ]
     }
 
@@ -83,6 +85,7 @@ impl Stats {
             &mut self.lease_stale,
             &mut self.other_refusals,
             &mut self.unauthenticated,
+            &mut self.forgotten_runs,
         ];
         for (sum, (_, figure)) in sums.into_iter().zip(other.figures()) {
             *sum += figure;

@@ -9,7 +9,7 @@ use semel_core::{
     state::{Blob, LogRow, UniqueHold},
     window::DedupRecord,
 };
-use semel_server::store::{Batch, DedupKey};
+use semel_server::store::{Batch, DedupKey, Forget};
 
 /// See the module.
 pub(crate) struct OwnedBatch {
@@ -27,6 +27,7 @@ pub(crate) struct OwnedBatch {
     blobs: Vec<Blob>,
     logs: Vec<LogRow>,
     expire: Option<(Timestamp, usize)>,
+    forget: Option<Forget>,
 }
 
 impl OwnedBatch {
@@ -46,6 +47,7 @@ impl OwnedBatch {
             blobs: batch.blobs.iter().copied().cloned().collect(),
             logs: batch.logs.iter().copied().cloned().collect(),
             expire: batch.expire,
+            forget: batch.forget,
         }
     }
 
@@ -65,6 +67,7 @@ impl OwnedBatch {
             blobs: self.blobs.iter().collect(),
             logs: self.logs.iter().collect(),
             expire: self.expire,
+            forget: self.forget,
         }
     }
 }

@@ -97,9 +97,12 @@ pub(crate) fn live(seed: u64, breakage: Breakage) -> Outcomes {
     // The time that the server shows may go back when it crashes and its clock is set back: by as long as it had
     // committed nothing, and it commits once in an expiry interval at least.
     let is_clock_set = world.weather.clock_step > 0.0;
-    let slack = if is_clock_set { Millis(options.expire_interval.0 + 2_000) } else { Millis(0) };
-    violations.extend(checker::check(&world.history, reader.as_ref(), options, slack));
-    Outcomes { history: world.history, violations, stats: world.stats }
+    let slack = if is_clock_set { Millis(options.retention.interval.0 + 2_000) } else { Millis(0) };
+    let archive = world.disk.archive();
+    violations.extend(checker::check(&world.history, reader.as_ref(), &archive, options, slack));
+    let forgotten = archive.runs.keys().filter(|id| matches!(reader.run(**id), Ok(None))).count();
+    let stats = Stats { forgotten_runs: forgotten as u64, ..world.stats };
+    Outcomes { history: world.history, violations, stats }
 }
 
 impl World {

@@ -52,7 +52,7 @@ fn start_attempt(
     if !matches!(run.state, RunState::Queued { .. }) || !state.may_start(&run.job) {
         return Vec::new();
     }
-    let number = AttemptNumber(run.attempt.0 + 1);
+    let number = AttemptNumber(run.attempt.0.max(state.limits().attempt_floor) + 1);
     let deadline = run.plan.attempt_timeout.map(|timeout| stamp.now.plus(timeout));
     vec![Event::AttemptStarted { run_id, number, worker_id, worker_name: worker_name.clone(), deadline }]
 }

@@ -26,6 +26,7 @@ impl Show for GetServerInfoResponse {
             "store_kind": self.store_kind,
             "start_time": string(self.start_time.as_ref()),
             "revision": self.revision,
+            "oldest_revision": self.oldest_revision,
             "live_run_count": self.live_run_count,
             "worker_count": self.worker_count,
             "window_record_count": self.window_record_count,
@@ -55,7 +56,7 @@ impl Show for GetServerInfoResponse {
             ("in the window", self.window_record_count.to_string()),
             ("anonymous calls", self.anonymous_call_count.to_string()),
             ("workers", self.worker_count.to_string()),
-            ("revision", self.revision.to_string()),
+            ("revision", format!("{}, events are kept from {} on", self.revision, self.oldest_revision)),
             ("started", time_cell(self.start_time.as_ref())),
             ("its clock", time_cell(header.server_time.as_ref())),
         ])

@@ -3,7 +3,7 @@
 use minicbor::Decode;
 use semel_core::{
     codec,
-    id::{AppName, Revision, TokenId},
+    id::{AppName, Revision, Timestamp, TokenId},
     run::Run,
     state::{BlobKind, Rows},
 };
@@ -32,6 +32,9 @@ impl Embedded {
             high_water: self.ledger.high_water,
             window_counts: self.ledger.window_counts.clone(),
             epoch,
+            window_floor: Timestamp(view.meta_number(meta::WINDOW_FLOOR)?.cast_signed()),
+            attempt_floor: u32::try_from(view.meta_number(meta::ATTEMPT_FLOOR)?)
+                .map_err(|_| Trouble::damaged("attempt floor"))?,
             store_id: view.store_id()?,
         })
     }

@@ -17,6 +17,7 @@
 //! ```
 
 mod flush;
+mod forget;
 mod load;
 mod memtable;
 mod open;

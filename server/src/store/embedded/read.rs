@@ -16,7 +16,7 @@ use semel_core::{
 
 use super::{
     Shard,
-    tables::{self, Table},
+    tables::{self, Table, meta},
     trouble::Trouble,
     view::{Range, View},
 };
@@ -83,6 +83,13 @@ impl Reader for Shard {
     fn records(&self, from: Revision, limit: usize) -> Result<Vec<Record>, Error> {
         let first = from.0.to_be_bytes();
         self.read(|view| rows(view, Table::Records, (Bound::Included(first.as_slice()), Bound::Unbounded), limit))
+    }
+
+    fn oldest_revision(&self) -> Result<Revision, Error> {
+        self.read(|view| match view.all(Table::Records)?.next().transpose()? {
+            Some((key, _)) => Ok(Revision(tables::number(key)?)),
+            None => Ok(Revision(view.meta_number(meta::REVISION)?).next()),
+        })
     }
 }
 

@@ -6,13 +6,14 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | a word | format, store id, epoch, revision, high-water mark, place in the write-ahead log |
+//! | `meta` | a word | format, store id, epoch, revision, high-water mark, place in the write-ahead log, window floor, attempt floor |
 //! | `requests` | request id, app | `DedupRecord` |
 //! | `window_counts` | app | u64: rows of `requests` |
 //! | `records` | revision | `Record` |
 //! | `runs` | run id | `Run` |
 //! | `live` | run id | nothing: the run is not finished |
 //! | `runs_by_job` | app 0 job 0 run id | nothing |
+//! | `ended` | end time, run id | nothing: the run is finished, and something of it is still there |
 //! | `blobs` | run id, kind | `Payload` |
 //! | `logs` | run id, index | `LogRow` |
 //! | `jobs` | app 0 job | `Job` |
@@ -23,7 +24,7 @@
 use minicbor::{Decode, Encode};
 use semel_core::{
     codec,
-    id::{AppName, JobKey, JobName, RunId},
+    id::{AppName, JobKey, JobName, RunId, Timestamp},
     state::{BlobKind, UniqueHold},
 };
 use sha2::{Digest, Sha256};
@@ -73,6 +74,7 @@ tables! {
     Apps = "apps",
     Tokens = "tokens",
     Unique = "unique",
+    Ended = "ended",
 }
 
 /// The keys of `meta`.
@@ -82,6 +84,8 @@ pub(super) mod meta {
     pub(in super::super) const EPOCH: &[u8] = b"epoch";
     pub(in super::super) const REVISION: &[u8] = b"revision";
     pub(in super::super) const HIGH_WATER: &[u8] = b"high_water";
+    pub(in super::super) const WINDOW_FLOOR: &[u8] = b"window_floor";
+    pub(in super::super) const ATTEMPT_FLOOR: &[u8] = b"attempt_floor";
     pub(in super::super) const WAL: &[u8] = b"wal";
     /// Random, and known to nobody outside: no payload can pass for a record of the log.
     pub(in super::super) const WAL_ID: &[u8] = b"wal_id";
@@ -128,6 +132,19 @@ pub(super) fn job_prefix(app: &AppName, job: &JobName) -> Vec<u8> {
 /// The key of a run among those of its job.
 pub(super) fn run_by_job(key: &JobKey, id: RunId) -> Vec<u8> {
     [key.app.as_str().as_bytes(), &[0], key.job.as_str().as_bytes(), &[0], &id.0].concat()
+}
+
+/// Before this lie the keys of all runs that ended before that time.
+pub(super) fn ended_at(time: Timestamp) -> [u8; 8] {
+    u64::try_from(time.0).unwrap_or(0).to_be_bytes()
+}
+
+/// The key of a run among those that ended.
+pub(super) fn ended(time: Timestamp, id: RunId) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..8].copy_from_slice(&ended_at(time));
+    key[8..].copy_from_slice(&id.0);
+    key
 }
 
 /// The run id at the end of a key.

@@ -9,19 +9,19 @@ use std::{
 use minicbor::Encode;
 use semel_core::{
     id::{AppName, Timestamp},
-    run::Run,
+    run::{Run, RunState},
     window::DedupRecord,
 };
 
 use super::{
-    Embedded, Shard, load,
+    Embedded, Shard, forget, load,
     record::Record,
     tables::{self, Table, UniqueRow, meta},
     trouble::Trouble,
     view::View,
     wal::Room,
 };
-use crate::store::{Batch, Committed, DedupKey, Epoch, Error, list};
+use crate::store::{Batch, Committed, DedupKey, Epoch, Error, Forgotten, list};
 
 /// What the writer knows by heart.
 #[derive(Clone, Debug)]
@@ -83,6 +83,10 @@ impl Embedded {
             Some((before, max)) => writer.expire(&shard, batch, before, max)?,
             None => BTreeMap::new(),
         };
+        let forgotten = match &batch.forget {
+            Some(forget) => forget::forget(&shard.view()?, &mut writer.record, forget)?,
+            None => Forgotten::default(),
+        };
         let counts = writer.put_counts(&expired, &self.ledger)?;
         let record = writer.record;
         self.ledger.record_bytes = record.len();
@@ -95,7 +99,7 @@ impl Embedded {
                 _ => drop(self.ledger.window_counts.insert(app, count)),
             }
         }
-        Ok(Committed { expired })
+        Ok(Committed { expired, forgotten })
     }
 
     /// Makes a record durable, and shows its rows. If this fails it is not known whether the record is there; nothing is
@@ -197,6 +201,9 @@ impl Writer<'_> {
 
     fn put_finished(&mut self, run: &Run) -> Result<(), Trouble> {
         self.record.put(Table::Runs, &run.id.0, run);
+        if let RunState::Ended { time, .. } = run.state {
+            self.record.put_bytes(Table::Ended, &tables::ended(time, run.id), &[]);
+        }
         if self.view.contains(Table::Live, &run.id.0)? {
             self.record.delete(Table::Live, &run.id.0);
         } else {

@@ -4,6 +4,7 @@
 //! give the next one a handle from [`Memory::reopen`]. Rows are kept as bytes, so each goes through the codec as it does
 //! on disk. Everything is ordered, so that a run with the same seed is the same run.
 
+mod forget;
 mod read;
 mod tables;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use semel_core::codec;
+use semel_core::{codec, id::Timestamp};
 
 use self::tables::Tables;
 use super::{Batch, Committed, Epoch, Error, Fetched, Loaded, Reader, Store, Wanted};
@@ -63,6 +64,15 @@ impl Memory {
     #[must_use]
     pub fn reopen(&self) -> Self {
         Self { disk: self.disk.clone() }
+    }
+
+    /// What restoring a backup leaves behind.
+    ///
+    /// # Panics
+    /// If a test panicked while it held the store.
+    pub fn mark_restored(&self, floor: Timestamp, attempt_floor: u32) {
+        let mut tables = self.disk.tables.write().expect(APPLY_IS_INFALLIBLE);
+        (tables.window_floor, tables.attempt_floor) = (floor, attempt_floor);
     }
 
     /// Lets something go wrong, once. Faults of one kind come in the order in which they were asked for.

@@ -105,6 +105,10 @@ impl Reader for Disk {
     fn records(&self, from: Revision, limit: usize) -> Result<Vec<Record>, Error> {
         self.with(|tables| first(tables.records.range(from..), limit))
     }
+
+    fn oldest_revision(&self) -> Result<Revision, Error> {
+        self.with(|tables| Ok(tables.oldest_revision()))
+    }
 }
 
 fn bounds<K>(span: &Span, id: fn([u8; 16]) -> K) -> (Bound<K>, Bound<K>) {

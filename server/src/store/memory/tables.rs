@@ -6,12 +6,12 @@ use minicbor::{Decode, Encode};
 use semel_core::{
     codec,
     id::{AppName, JobKey, JobName, RequestId, Revision, RunId, Timestamp, TokenId},
-    run::Run,
+    run::{Run, RunState},
     state::{BlobKind, Rows, UniqueHold},
     window::DedupRecord,
 };
 
-use crate::store::{Batch, Committed, DedupKey, Error, Fetched, Loaded, Wanted, list};
+use crate::store::{Batch, Committed, DedupKey, Error, Fetched, Forgotten, Loaded, Wanted, list};
 
 /// An encoded row.
 pub(super) type Row = Box<[u8]>;
@@ -25,12 +25,16 @@ pub(super) struct Tables {
     pub(super) epoch: u64,
     revision: Revision,
     high_water: Timestamp,
+    pub(super) window_floor: Timestamp,
+    pub(super) attempt_floor: u32,
     /// By id, then app, as on disk.
     pub(super) requests: BTreeMap<RequestId, BTreeMap<AppName, Row>>,
     window_counts: BTreeMap<AppName, u64>,
     pub(super) records: BTreeMap<Revision, Row>,
     pub(super) runs: BTreeMap<RunId, Row>,
     live: BTreeSet<RunId>,
+    /// Finished runs of which something is still there, by their end.
+    pub(super) ended: BTreeSet<(Timestamp, RunId)>,
     pub(super) runs_by_job: BTreeMap<JobKey, BTreeSet<RunId>>,
     pub(super) blobs: BTreeMap<(RunId, BlobKind), Row>,
     pub(super) logs: BTreeMap<(RunId, u32), Row>,
@@ -67,6 +71,8 @@ impl Tables {
             rows,
             revision: self.revision,
             high_water: self.high_water,
+            window_floor: self.window_floor,
+            attempt_floor: self.attempt_floor,
             window_counts: self.window_counts.clone(),
             store_id: STORE_ID,
             ..Loaded::default()
@@ -92,6 +98,10 @@ impl Tables {
         self.requests.get(&key.request_id)?.get(&key.app)
     }
 
+    pub(super) fn oldest_revision(&self) -> Revision {
+        self.records.keys().next().copied().unwrap_or_else(|| self.revision.next())
+    }
+
     /// What the disk refuses too: going back, and remembering or recording a thing twice.
     pub(super) fn check(&self, batch: &Batch<'_>) -> Result<(), Error> {
         let broken = |rule: &str| Err(Error::Engine { doing: "commit", source: rule.into() });
@@ -114,6 +124,7 @@ impl Tables {
     /// Takes in a batch that was checked.
     pub(super) fn apply(&mut self, batch: &Batch<'_>) -> Result<Committed, codec::Error> {
         let arrivals = self.arrivals(batch)?;
+        let forgotten = batch.forget.map_or_else(|| Ok(Forgotten::default()), |forget| self.forget(&forget))?;
         self.revision = batch.revision;
         self.high_water = self.high_water.max(batch.now);
         for (key, record) in &batch.requests {
@@ -133,6 +144,9 @@ impl Tables {
         for run in &batch.finished {
             self.put_run(run);
             self.live.remove(&run.id);
+            if let RunState::Ended { time, .. } = run.state {
+                self.ended.insert((time, run.id));
+            }
         }
         self.put_named(batch);
         for blob in &batch.blobs {
@@ -142,7 +156,7 @@ impl Tables {
             self.logs.insert((row.run_id, row.index), encode(*row));
         }
         let expired = batch.expire.map_or_else(BTreeMap::new, |(before, max)| self.expire(before, max));
-        Ok(Committed { expired })
+        Ok(Committed { expired, forgotten })
     }
 
     /// The requests whose arrivals change, as they will be. The only part of a batch that has to be read first.

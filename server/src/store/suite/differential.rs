@@ -15,7 +15,7 @@ use semel_core::{
 };
 
 use super::{InMemory, OnDisk, Place, Session, fixtures::*};
-use crate::store::{Batch, DedupKey, Page, Reader, RequestQuery, RunQuery, Wanted};
+use crate::store::{Batch, DedupKey, Forget, Page, Reader, RequestQuery, RunQuery, Wanted};
 
 const APPS: [&str; 4] = ["a", "a/b", "ab", "b"];
 const JOBS: [&str; 3] = ["j", "j-1", "j1"];
@@ -36,6 +36,7 @@ enum Op {
     Arrival { request: u8, app: u8, arrivals: u8 },
     Record { skipped: u8 },
     Expire { before: u8, max: u8 },
+    Forget { ended_before: u8, recorded_before: u8, rows: u8, bytes: u16 },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -52,6 +53,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (request(), app(), any::<u8>()).prop_map(|(request, app, arrivals)| Op::Arrival { request, app, arrivals }),
         2 => (0..3_u8).prop_map(|skipped| Op::Record { skipped }),
         1 => (request(), 0..6_u8).prop_map(|(before, max)| Op::Expire { before, max }),
+        2 => (0..50_u8, 0..50_u8, 0..9_u8, 0..900_u16).prop_map(|(ended_before, recorded_before, rows, bytes)| {
+            Op::Forget { ended_before, recorded_before, rows, bytes }
+        }),
     ]
 }
 
@@ -87,6 +91,7 @@ struct Owned {
     arrivals: Vec<(DedupKey, u64)>,
     records: Vec<Record>,
     expire: Option<(Timestamp, usize)>,
+    forget: Option<Forget>,
 }
 
 impl Owned {
@@ -124,7 +129,17 @@ impl Owned {
             }
             Op::Record { skipped } => {
                 self.revision += 1 + u64::from(skipped);
-                self.records.push(record(self.revision));
+                self.records.push(record_at(self.revision, i64::try_from(self.revision).expect("small")));
+            }
+            Op::Forget { ended_before, recorded_before, rows, bytes } => {
+                let before = |millis: u8| (millis > 0).then(|| at(i64::from(millis)));
+                self.forget = Some(Forget {
+                    ended_before: before(ended_before),
+                    run_rows_max: usize::from(rows),
+                    recorded_before: before(recorded_before),
+                    records_max: usize::from(rows),
+                    bytes_max: usize::from(bytes),
+                });
             }
             Op::Expire { before, max } => self.expire = Some((at(i64::from(before / 2)), usize::from(max))),
         }
@@ -139,7 +154,7 @@ impl Owned {
         if ends {
             ended_runs.insert(run.id);
         }
-        self.runs.insert(run.id, (if ends { ended(run) } else { run }, ends));
+        self.runs.insert(run.id, (if ends { ended_at(run, i64::from(change % 40)) } else { run }, ends));
     }
 
     fn batch(&self) -> Batch<'_> {
@@ -157,6 +172,7 @@ impl Owned {
             blobs: self.blobs.iter().collect(),
             logs: self.logs.iter().collect(),
             expire: self.expire,
+            forget: self.forget,
             ..batch(self.revision)
         }
     }
@@ -190,6 +206,7 @@ fn everything(reader: &dyn Reader) -> Vec<String> {
             note(format!("{key:?}"), &reader.request(&key).expect("a read"));
         }
     }
+    note("oldest".to_owned(), &reader.oldest_revision().expect("a read"));
     note("records".to_owned(), &reader.records(Revision(3), 100).expect("a read"));
     lines
 }

@@ -106,8 +106,12 @@ pub(in crate::store) fn run(id: RunId, job: &JobKey) -> Run {
     }
 }
 
-pub(in crate::store) fn ended(mut run: Run) -> Run {
-    run.state = RunState::Ended { outcome: Outcome::Failed, time: at(20) };
+pub(in crate::store) fn ended(run: Run) -> Run {
+    ended_at(run, 20)
+}
+
+pub(in crate::store) fn ended_at(mut run: Run, millis: i64) -> Run {
+    run.state = RunState::Ended { outcome: Outcome::Failed, time: at(millis) };
     run
 }
 
@@ -152,6 +156,10 @@ pub(in crate::store) fn log_row(run_id: RunId, index: u32) -> LogRow {
         time: at(i64::from(index)),
         data: Bytes::from(format!("line {index}\n")),
     }
+}
+
+pub(in crate::store) fn record_at(revision: u64, millis: i64) -> Record {
+    Record { time: at(millis), ..record(revision) }
 }
 
 pub(in crate::store) fn record(revision: u64) -> Record {

@@ -6,6 +6,7 @@ mod differential;
 pub(in crate::store) mod fixtures;
 mod isolation;
 mod lists;
+mod retention;
 mod window;
 
 use std::sync::Arc;
@@ -107,6 +108,12 @@ of_every_store! {
         expiry_spares_what_was_minted_at_its_bound,
         a_request_that_is_expired_in_its_own_batch_is_not_counted,
         arrivals_are_written_to_the_requests_that_are_there;
+    retention:
+        finished_runs_go_by_their_end_and_live_ones_stay,
+        what_lies_beside_a_run_goes_with_it_and_its_neighbours_stay,
+        a_run_with_a_long_log_goes_in_slices_and_is_not_found_after_the_first,
+        old_records_go_in_slices_and_the_oldest_that_is_left_is_known,
+        a_slice_is_bounded_by_bytes_too;
     lists:
         runs_come_newest_first_without_gap_or_repetition,
         runs_are_filtered,

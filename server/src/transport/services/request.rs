@@ -49,7 +49,7 @@ impl RequestService for Services {
             let state = match &record {
                 Some(_) => v1::RequestState::Done,
                 None if was_under_way => v1::RequestState::UnderWay,
-                None if request_id.minted_at() < engine.window().oldest(self.gate.now()) => v1::RequestState::Expired,
+                None if request_id.minted_at() < engine.forgotten_before(self.gate.now()) => v1::RequestState::Expired,
                 None => v1::RequestState::Unknown,
             };
             let own = |record: &&DedupRecord| {

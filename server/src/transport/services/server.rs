@@ -8,6 +8,7 @@ use crate::transport::{
     call::Call,
     convert::{header, time},
     gate,
+    status::Refusal,
 };
 
 #[tonic::async_trait]
@@ -22,6 +23,7 @@ impl ServerService for Services {
                 (view.engine.revision(), view.engine.state().live_run_count(), view.worker_count(), view.window_total())
             };
             let (revision, live_runs, workers, records) = engine.read(look).await.map_err(gate::refused)?;
+            let oldest = engine.reader().oldest_revision().map_err(|error| Refusal::internal(&error))?;
             let window = engine.window();
             let settings = &self.gate.settings;
             let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -43,6 +45,7 @@ impl ServerService for Services {
                 worker_count: i32::try_from(workers).unwrap_or(i32::MAX),
                 anonymous_call_count: count(self.gate.anonymous_calls()),
                 window_record_count: count(records),
+                oldest_revision: count(oldest.0),
             })
         };
         self.gate.serve(request, look).await
