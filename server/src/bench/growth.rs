@@ -41,6 +41,7 @@ const BUCKETS: u64 = 10;
 const PER_MESSAGE: u64 = 100;
 const OUTSTANDING: u64 = 1024;
 /// The load that compares a grown store with an empty one.
+const ALONE: Shape = Shape { in_flight: 1, connections: 1 };
 const UNARY: Shape = Shape { in_flight: 512, connections: 8 };
 const STREAM: Flow = Flow { outstanding: 1024, per_message: 100 };
 
@@ -56,7 +57,9 @@ pub(super) async fn run(settings: &Settings, growth: &Growth, tell: &(dyn Fn(Str
     let pending = {
         let mut grown = Grown::new(parent.clone(), None).await?;
         grown.grow(growth.pending, "pending runs", tell).await?;
-        grown.report(growth.pending).await?
+        let mut report = grown.report(growth.pending).await?;
+        report["compared_with_empty"] = compare(settings, parent.as_deref(), &grown.site, tell).await?;
+        report
     };
     let mut grown = Grown::new(parent.clone(), Some("held")).await?;
     // A tenth of it first, so that memory can be told from its growth.
@@ -64,9 +67,9 @@ pub(super) async fn run(settings: &Settings, growth: &Growth, tell: &(dyn Fn(Str
     grown.grow(first, "remembered requests", tell).await?;
     let small = grown.report(first).await?;
     grown.grow(growth.records - first, "remembered requests", tell).await?;
-    let large = grown.report(growth.records).await?;
-    let compared = compare(settings, &parent, &grown.site, tell).await?;
-    Ok(json!({ "pending_runs": pending, "records_first": small, "records": large, "compared_with_empty": compared }))
+    let mut large = grown.report(growth.records).await?;
+    large["compared_with_empty"] = compare(settings, parent.as_deref(), &grown.site, tell).await?;
+    Ok(json!({ "pending_runs": pending, "records_first": small, "records": large }))
 }
 
 /// Whether the disk has room for it, to be asked before anything is written.
@@ -169,19 +172,24 @@ fn item(app: &str, key: Option<&str>) -> v1::RunJobRequest {
     v1::RunJobRequest { unique_key, ..run_job(app, IDLE_JOB, PAYLOAD.to_vec()) }
 }
 
-/// The same load on the grown store and on an empty one, in turns.
+/// The same loads on the grown store and on an empty one, in turns.
 async fn compare(
     settings: &Settings,
-    parent: &Option<PathBuf>,
+    parent: Option<&Path>,
     grown: &Site,
     tell: &(dyn Fn(String) + Sync),
 ) -> Result<Value, Error> {
-    let empty = Site::own(parent.as_deref(), wide()).await?;
-    let (mut unary, mut streamed) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let empty = Site::own(parent, wide()).await?;
+    let (mut alone, mut unary, mut streamed) = <([Vec<Sample>; 2], [Vec<Sample>; 2], [Vec<Sample>; 2])>::default();
     for round in 0..settings.rounds {
         tell(format!("round {}: against an empty store", round + 1));
         for (at, site) in [&empty, grown].into_iter().enumerate() {
+            alone[at].push(unary::runs(site, ALONE, settings.seconds).await?);
+        }
+        for (at, site) in [&empty, grown].into_iter().enumerate() {
             unary[at].push(unary::runs(site, UNARY, settings.seconds).await?);
+        }
+        for (at, site) in [&empty, grown].into_iter().enumerate() {
             streamed[at].push(stream::runs(site, IDLE_JOB, STREAM, settings.seconds).await?);
         }
     }
@@ -189,7 +197,7 @@ async fn compare(
         let ratios = grown.iter().zip(empty).map(|(grown, empty)| grown.rate() / empty.rate());
         json!({ "empty": figures(empty), "grown": figures(grown), "ratio": Spread::of(ratios).map(Spread::json) })
     };
-    Ok(json!({ "job_512": of(&unary), "submit_100": of(&streamed) }))
+    Ok(json!({ "job_1": of(&alone), "job_512": of(&unary), "submit_100": of(&streamed) }))
 }
 
 #[cfg(test)]

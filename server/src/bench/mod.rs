@@ -31,8 +31,9 @@ pub(crate) use self::{
     table::{markdown, text},
 };
 use self::{
-    points::{Point, STEADY, Sites},
+    points::{Point, STEADY},
     sample::Sample,
+    site::{EchoSite, Site},
 };
 
 /// What is measured, and how long.
@@ -165,17 +166,18 @@ pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync
         growth::check_space(parent.as_deref(), growth)?;
     }
     let chosen = points::chosen(&settings.only)?;
+    // Whatever is wrong with the server is to be told now, and not after some minutes.
+    drop(Site::open(&settings.target).await?);
+    let echo = EchoSite::start().await?;
     let steady = points::is_steady_chosen(&settings.only);
     let total = chosen.len() * settings.rounds as usize + usize::from(steady) + usize::from(settings.growth.is_some());
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); chosen.len()];
     for round in 0..settings.rounds as usize {
-        // Each round begins with an empty store, or the later ones would be measured on what the earlier ones left.
-        let sites = Sites::open(&settings.target).await?;
         for at in order(chosen.len(), round) {
             let done = samples.iter().map(Vec::len).sum();
             let point: &Point = chosen[at];
             progress(Progress { done, total, text: format!("round {}: {}", round + 1, point.name) });
-            let sample = point.load.run(&sites, settings.seconds).await;
+            let sample = point.load.run(&echo, &settings.target, settings.seconds).await;
             samples[at].push(sample.map_err(at_point(point.name))?);
         }
     }

@@ -118,36 +118,20 @@ pub(super) fn chosen(only: &[String]) -> Result<Vec<&'static Point>, Error> {
     Ok(POINTS.iter().filter(needed).collect())
 }
 
-/// Both sides.
-#[derive(Debug)]
-pub(super) struct Sites {
-    echo: EchoSite,
-    semel: Site,
-}
-
-impl Sites {
-    /// Starts what is to be started.
-    ///
-    /// # Errors
-    /// If one of them does not start.
-    pub(super) async fn open(target: &Target) -> Result<Self, Error> {
-        Ok(Self { echo: EchoSite::start().await?, semel: Site::open(target).await? })
-    }
-}
-
 impl Load {
-    /// Measures once.
+    /// Measures once. Each point of Semel begins with a server and an empty store of its own, or it would be measured on
+    /// what those before it left.
     ///
     /// # Errors
     /// The first failure.
-    pub(super) async fn run(self, sites: &Sites, seconds: Duration) -> Result<Sample, Error> {
+    pub(super) async fn run(self, echo: &EchoSite, target: &Target, seconds: Duration) -> Result<Sample, Error> {
         match self {
-            Self::Echo(shape) => unary::echo(&sites.echo, shape, seconds).await,
-            Self::RunJob(shape) => unary::runs(&sites.semel, shape, seconds).await,
-            Self::EchoStream(flow) => stream::echo(&sites.echo, flow, seconds).await,
-            Self::SubmitRuns(flow) => stream::runs(&sites.semel, IDLE_JOB, flow, seconds).await,
-            Self::Start => whole::starts(&sites.semel, seconds).await,
-            Self::Noop(workers) => whole::noops(&sites.semel, workers, seconds).await,
+            Self::Echo(shape) => unary::echo(echo, shape, seconds).await,
+            Self::EchoStream(flow) => stream::echo(echo, flow, seconds).await,
+            Self::RunJob(shape) => unary::runs(&Site::open(target).await?, shape, seconds).await,
+            Self::SubmitRuns(flow) => stream::runs(&Site::open(target).await?, IDLE_JOB, flow, seconds).await,
+            Self::Start => whole::starts(&Site::open(target).await?, seconds).await,
+            Self::Noop(workers) => whole::noops(&Site::open(target).await?, workers, seconds).await,
         }
     }
 

@@ -73,6 +73,11 @@ impl Recorder {
         self.stage.load(Ordering::Relaxed) == OVER
     }
 
+    /// Whether nothing has come back yet, and callers still try.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.is_over() && self.lock().operations == 0
+    }
+
     /// So many operations came back, each after this time.
     pub(super) fn record(&self, operations: u64, latency: Duration) {
         if self.stage.load(Ordering::Relaxed) == MEASURING {

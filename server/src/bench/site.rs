@@ -32,6 +32,9 @@ pub(super) const START_JOB: &str = "semel-bench-start";
 /// Open files that the bench and a child need: connections, the store, some to spare.
 const FILES_MIN: u64 = 256;
 
+/// How long a call may take that prepares: a server that is not there is to be told soon.
+const PREPARE_MAX: Duration = Duration::from_secs(10);
+
 /// A server under test, as its callers see it.
 #[derive(Debug)]
 pub(super) struct Site {
@@ -250,7 +253,8 @@ fn bearer(secret: &str) -> Result<MetadataValue<Ascii>, Error> {
 
 fn client(url: &str, app: &str, secret: &str) -> Result<Client, Error> {
     let options = Options::new(url).app(app).credentials(Credentials::Bearer(secret.to_owned()));
-    Client::connect_lazy(options.client_name("semel-bench")).map_err(calling("set up a client"))
+    Client::connect_lazy(options.client_name("semel-bench").overall_timeout(PREPARE_MAX))
+        .map_err(calling("set up a client"))
 }
 
 fn calling(doing: &'static str) -> impl FnOnce(semel_client::Error) -> Error {

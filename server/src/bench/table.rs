@@ -111,15 +111,7 @@ fn growth(growth: &Value) -> Vec<String> {
             rate(buckets.first()).unwrap_or_default(),
             rate(buckets.last()).unwrap_or_default(),
         ));
-    }
-    let compared = &growth["compared_with_empty"];
-    if let (Some(unary), Some(stream)) =
-        (median(&compared["job_512"]["ratio"]), median(&compared["submit_100"]["ratio"]))
-    {
-        lines.push(format!(
-            "Rate on that store over the rate on an empty one, in turns: RunJob at 512 in flight {unary:.2}, SubmitRuns \
-             {stream:.2}."
-        ));
+        lines.extend(compared(&stage["compared_with_empty"]));
     }
     lines
 }
@@ -164,6 +156,22 @@ fn row(point: &Value) -> Vec<String> {
         plain("server_cpu_us_per_op"),
         plain("written_bytes_per_op"),
     ]
+}
+
+/// What a grown store does beside an empty one.
+fn compared(compared: &Value) -> Option<String> {
+    let ratio = |name: &str| median(&compared[name]["ratio"]).map(|ratio| format!("{ratio:.2}"));
+    let written =
+        |side: &str| median(&compared["job_1"][side]["written_bytes_per_op"]).map_or_else(String::new, figure);
+    Some(format!(
+        "Rate on that store over the rate on an empty one, in turns: RunJob at 1 in flight {} (bytes written by each: {}, and \
+         {} on the empty one), at 512 in flight {}, SubmitRuns {}.",
+        ratio("job_1")?,
+        written("grown"),
+        written("empty"),
+        ratio("job_512")?,
+        ratio("submit_100")?,
+    ))
 }
 
 fn list(value: &Value) -> &[Value] {
