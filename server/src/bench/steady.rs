@@ -26,13 +26,14 @@ const TICK: Duration = Duration::from_millis(1);
 /// Calls that may be under way: beyond it the server does not keep up, and there is no steady load to speak of.
 const UNDER_WAY_MAX: usize = 100_000;
 const CONNECTIONS: usize = 8;
-/// What a server of the bench's own forgets after: the shortest that it takes.
-const WINDOW: Duration = Duration::from_secs(60);
+/// After what a server of the bench's own forgets requests, finished runs and events: the shortest that it takes.
+const KEPT: Duration = Duration::from_secs(60);
 /// The part of the peak that is sent.
 const PART_OF_PEAK: f64 = 0.5;
 
 /// Measures it: the peak of whole runs first, then half of that for the time that the settings say. A server of the
-/// bench's own forgets requests meanwhile: it is loaded for the length of its window before anything counts.
+/// bench's own forgets requests, finished runs and events meanwhile: it is loaded for longer than it keeps them before
+/// anything counts.
 ///
 /// # Errors
 /// The first failure, or that the server does not keep up.
@@ -40,10 +41,12 @@ pub(super) async fn run(settings: &Settings) -> Result<Value, Error> {
     let (site, lead) = match &settings.target {
         Target::Own { parent } => {
             let mut short = wide();
-            short.push(("SEMEL_WINDOW_LENGTH", format!("{}s", WINDOW.as_secs())));
-            // How far ahead an id may lie has to be less than that.
+            // How far ahead an id may lie has to be less than the window.
             short.push(("SEMEL_WINDOW_FUTURE_MAX", "10s".to_owned()));
-            let lead = if settings.steady >= WINDOW { WINDOW + Duration::from_secs(10) } else { Duration::ZERO };
+            for kept in ["SEMEL_WINDOW_LENGTH", "SEMEL_RETENTION_RUNS", "SEMEL_RETENTION_EVENTS"] {
+                short.push((kept, format!("{}s", KEPT.as_secs())));
+            }
+            let lead = if settings.steady >= KEPT { KEPT + Duration::from_secs(10) } else { Duration::ZERO };
             (Site::own(parent.as_deref(), short).await?, lead)
         }
         Target::Given { .. } => (Site::open(&settings.target).await?, Duration::ZERO),
@@ -125,7 +128,7 @@ fn report(
     put("sent_per_s", json!(Spread::of([rate]).map(Spread::json)));
     put("seconds", json!(settings.steady.as_secs_f64()));
     put("lead_seconds", json!(lead.as_secs_f64()));
-    put("window_expires", json!(lead > WINDOW));
+    put("forgets_meanwhile", json!(lead > KEPT));
     let micros = |disk: &Histogram<u64>, quantile| disk.value_at_quantile(quantile) as f64 / 1e3;
     let disk = disk.map(|disk| {
         json!({

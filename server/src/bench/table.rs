@@ -67,7 +67,9 @@ fn steady(steady: &Value) -> Option<String> {
     let latency = |name: &str| median(&steady[name]).map_or_else(String::new, |micros| figure(micros / 1e3));
     let probe = &steady["disk_probe"];
     let disk = |name: &str| probe[name].as_f64().map_or_else(|| "unknown".to_owned(), |micros| figure(micros / 1e3));
-    let expiry = if steady["window_expires"] == true { "while requests expire" } else { "nothing expires meanwhile" };
+    let forgets = steady["forgets_meanwhile"] == true;
+    let expiry =
+        if forgets { "while requests, runs and events are forgotten" } else { "nothing is forgotten meanwhile" };
     Some(format!(
         "Steady load of whole runs, {sent} a second (half the peak) for {} s, {expiry}: RunJob counted from when it was due, \
          p50 {} ms, p99 {} ms, p999 {} ms, max {} ms. The disk alone meanwhile (4 KiB, fdatasync): p50 {} ms, p999 {} ms, max \
