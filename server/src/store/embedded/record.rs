@@ -91,8 +91,8 @@ impl Record {
         self.rows.push(Row { table, key: at, value, end, deleted: false });
     }
 
-    /// Fills the head in. After this the bytes are what stands in the log.
-    pub(super) fn seal(&mut self, sequence: u64, wal_id: [u8; 16]) -> &[u8] {
+    /// Fills the head in, and pads the bytes to whole blocks: they are what stands in the log.
+    pub(super) fn seal(&mut self, sequence: u64, wal_id: [u8; 16], block: usize) -> &[u8] {
         let length = self.bytes.len() as u64;
         self.bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
         self.bytes[8..16].copy_from_slice(&length.to_be_bytes());
@@ -100,6 +100,7 @@ impl Record {
         self.bytes[24..HEAD_BYTES].copy_from_slice(&wal_id);
         let checksum = crc32fast::hash(&self.bytes[SUMMED_FROM..]);
         self.bytes[4..SUMMED_FROM].copy_from_slice(&checksum.to_be_bytes());
+        self.bytes.resize(self.bytes.len().next_multiple_of(block), 0);
         &self.bytes
     }
 

@@ -127,7 +127,18 @@ impl Wal {
             wal.head = end;
         }
         wal.check_that_nothing_follows()?;
+        wal.forget_pages()?;
         Ok(wal)
+    }
+
+    /// Takes the file out of the system's cache. What was read or written there in large pieces lies in large pages, and a
+    /// commit of one block would have the whole page written again: a megabyte instead of 4 KiB, where it was seen. What
+    /// is not in the cache comes back block by block.
+    fn forget_pages(&self) -> Result<(), Trouble> {
+        self.file.sync_data()?;
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed).map_err(io::Error::from)?;
+        Ok(())
     }
 
     /// Where the log goes on.
@@ -174,13 +185,11 @@ impl Wal {
             return Err(io::Error::other("an earlier write to the log has failed").into());
         }
         self.broken = true;
-        let padding = usize::try_from(round_up(record.len() as u64)).expect("fits into memory") - record.len();
-        let bytes = record.seal(self.head.sequence, self.wal_id);
+        let bytes = record.seal(self.head.sequence, self.wal_id, BLOCK as usize);
         self.file.write_all_at(bytes, offset)?;
-        self.file.write_all_at(&[0; BLOCK as usize][..padding], offset + bytes.len() as u64)?;
         self.file.sync_data()?;
         self.broken = false;
-        let taken = (bytes.len() + padding) as u64;
+        let taken = bytes.len() as u64;
         self.head = Position { sequence: self.head.sequence + 1, offset: offset + taken };
         Ok(taken)
     }
