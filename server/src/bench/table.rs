@@ -18,7 +18,7 @@ const HEAD: [&str; 10] = [
     "p999 ms",
     "max ms",
     "server CPU us/op",
-    "written B/op",
+    "device B/op",
 ];
 
 /// For a terminal.
@@ -156,17 +156,16 @@ fn row(point: &Value) -> Vec<String> {
         millis("p999_us"),
         millis("max_us"),
         plain("server_cpu_us_per_op"),
-        plain("written_bytes_per_op"),
+        plain("device_bytes_per_op"),
     ]
 }
 
 /// What a grown store does beside an empty one.
 fn compared(compared: &Value) -> Option<String> {
     let ratio = |name: &str| median(&compared[name]["ratio"]).map(|ratio| format!("{ratio:.2}"));
-    let written =
-        |side: &str| median(&compared["job_1"][side]["written_bytes_per_op"]).map_or_else(String::new, figure);
+    let written = |side: &str| median(&compared["job_1"][side]["device_bytes_per_op"]).map_or_else(String::new, figure);
     Some(format!(
-        "Rate on that store over the rate on an empty one, in turns: RunJob at 1 in flight {} (bytes written by each: {}, and \
+        "Rate on that store over the rate on an empty one, in turns: RunJob at 1 in flight {} (bytes of the disk for each: {}, and \
          {} on the empty one), at 512 in flight {}, SubmitRuns {}.",
         ratio("job_1")?,
         written("grown"),
