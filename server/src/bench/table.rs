@@ -122,9 +122,10 @@ fn growth(growth: &Value) -> Vec<String> {
 fn conditions(report: &Value) -> String {
     let machine = &report["machine"];
     let words = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+    let quick = if report["settings"]["rounds"] == 1 { " One round: to see that it works, not to quote." } else { "" };
     let debug = if report["build"] == "debug" { " DEBUG BUILD: these figures mean nothing." } else { "" };
     format!(
-        "semel {} on {}: {} cores ({}), {} {}, {}; {} rounds of {} s a point, server and callers on the same machine.{debug}\n",
+        "semel {} on {}: {} cores ({}), {} {}, {}; {} rounds of {} s a point, server and callers on the same machine.{quick}{debug}\n",
         words(&report["version"]),
         words(&report["time"]),
         machine["cores"],
