@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use semel_core::{
     State,
+    app::NewSecret,
     codec::Payload,
     command::{Command, Method, Origin, RunJob, Stamp},
     decide::{self, Cold},
@@ -66,6 +67,9 @@ impl World {
         let state = State::new(Limits::default());
         let mut world =
             Self { state, key: key.clone(), revision: Revision(0), requests: Vec::new(), records: Vec::new() };
+        let (app, secret) = (world.key.app.clone(), NewSecret { hash: [7; 32], key_id: "k".to_owned() });
+        let create = Command::CreateApp { app, description: String::new(), grants: Vec::new(), secret };
+        world.execute(&create, Method::CreateApp);
         world.execute(&Command::CreateJob { key, spec: Arc::new(spec) }, Method::CreateJob);
         world
     }

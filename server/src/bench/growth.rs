@@ -5,7 +5,7 @@
 //! holds it, and remembered as any other. That is the cheapest way to many records without as many runs.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use super::{
-    Error, Settings, Target,
+    Error, Settings,
     procfs::{self, Memory},
     sample::{Sample, Spread, figures},
     site::{IDLE_JOB, Site, wide},
@@ -50,25 +50,22 @@ const STREAM: Flow = Flow { outstanding: 1024, per_message: 100 };
 /// # Errors
 /// The first failure.
 pub(super) async fn run(settings: &Settings, growth: &Growth, tell: &(dyn Fn(String) + Sync)) -> Result<Value, Error> {
-    let parent = match &settings.target {
-        Target::Own { parent } => parent.clone(),
-        Target::Given { .. } => None,
-    };
+    let parent = settings.target.parent();
     let pending = {
-        let mut grown = Grown::new(parent.clone(), None).await?;
+        let mut grown = Grown::new(parent, None).await?;
         grown.grow(growth.pending, "pending runs", tell).await?;
         let mut report = grown.report(growth.pending).await?;
-        report["compared_with_empty"] = compare(settings, parent.as_deref(), &grown.site, tell).await?;
+        report["compared_with_empty"] = compare(settings, parent, &grown.site, tell).await?;
         report
     };
-    let mut grown = Grown::new(parent.clone(), Some("held")).await?;
+    let mut grown = Grown::new(parent, Some("held")).await?;
     // A tenth of it first, so that memory can be told from its growth.
     let first = growth.records / 10;
     grown.grow(first, "remembered requests", tell).await?;
     let small = grown.report(first).await?;
     grown.grow(growth.records - first, "remembered requests", tell).await?;
     let mut large = grown.report(growth.records).await?;
-    large["compared_with_empty"] = compare(settings, parent.as_deref(), &grown.site, tell).await?;
+    large["compared_with_empty"] = compare(settings, parent, &grown.site, tell).await?;
     Ok(json!({ "pending_runs": pending, "records_first": small, "records": large }))
 }
 
@@ -103,8 +100,8 @@ struct Grown {
 }
 
 impl Grown {
-    async fn new(parent: Option<PathBuf>, key: Option<&'static str>) -> Result<Self, Error> {
-        let site = Site::own(parent.as_deref(), wide()).await?;
+    async fn new(parent: Option<&Path>, key: Option<&'static str>) -> Result<Self, Error> {
+        let site = Site::own(parent, wide()).await?;
         let empty = site.memory();
         Ok(Self { site, key, empty, buckets: Vec::new(), items: 0 })
     }

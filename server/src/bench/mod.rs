@@ -21,7 +21,11 @@ mod table;
 mod unary;
 mod whole;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub(crate) use self::{
     echo::serve as serve_echo,
@@ -61,6 +65,16 @@ pub(crate) enum Target {
     Own { parent: Option<PathBuf> },
     /// One that runs already. What it is sent stays with it.
     Given { url: String, app: String, secret: String },
+}
+
+impl Target {
+    /// Below which folder the bench makes its own, if that was chosen.
+    fn parent(&self) -> Option<&Path> {
+        match self {
+            Self::Own { parent } => parent.as_deref(),
+            Self::Given { .. } => None,
+        }
+    }
 }
 
 /// Why there are no figures.
@@ -168,7 +182,7 @@ pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync
     let chosen = points::chosen(&settings.only)?;
     // Whatever is wrong with the server is to be told now, and not after some minutes.
     drop(Site::open(&settings.target).await?);
-    let echo = EchoSite::start().await?;
+    let echo = EchoSite::start(settings.target.parent()).await?;
     let steady = points::is_steady_chosen(&settings.only);
     let total = chosen.len() * settings.rounds as usize + usize::from(steady) + usize::from(settings.growth.is_some());
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); chosen.len()];

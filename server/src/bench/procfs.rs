@@ -4,19 +4,25 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
+/// What `stat` of a block device counts in, whatever the device does.
+const SECTOR_BYTES: u64 = 512;
+
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     /// In user and kernel mode, to one clock tick (10 ms).
     pub(super) cpu: Option<Duration>,
-    /// Bytes that it caused to be written to storage.
+    /// Bytes that the disk under its folder was made to write, by it or by anybody.
     pub(super) written: Option<u64>,
 }
 
 impl Usage {
-    /// What process `id` has used.
-    pub(super) fn of(id: u32) -> Self {
-        Self { cpu: cpu(id), written: field(&format!("/proc/{id}/io"), "write_bytes:") }
+    /// What process `id` has used, with its data in this folder.
+    ///
+    /// Of what is written the disk itself is asked. What `/proc/PID/io` says of a process counts whole folios as soon as a
+    /// byte of them changes, and a file system with large ones (ext4 from Linux 6.16 on) makes megabytes of a page.
+    pub(super) fn of(id: u32, folder: &Path) -> Self {
+        Self { cpu: cpu(id), written: device_written(folder) }
     }
 
     /// What was used from `earlier` on.
@@ -41,6 +47,18 @@ fn ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let kernel: u64 = fields.next()?.parse().ok()?;
     Some(user + kernel)
+}
+
+/// What the block device below a folder has written since the system started; absent where there is no such device.
+fn device_written(folder: &Path) -> Option<u64> {
+    let device = rustix::fs::stat(folder).ok()?.st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    sectors(&fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?)?.checked_mul(SECTOR_BYTES)
+}
+
+/// The seventh figure of a device's `stat`.
+fn sectors(stat: &str) -> Option<u64> {
+    stat.split_whitespace().nth(6)?.parse().ok()
 }
 
 /// The first number behind `name` in a file of lines.
@@ -136,10 +154,16 @@ mod tests {
     #[test]
     fn this_process_has_used_something() {
         let id = std::process::id();
-        assert!(Usage::of(id).cpu.is_some());
+        assert!(Usage::of(id, Path::new(".")).cpu.is_some());
         assert!(Memory::of(id).is_some_and(|memory| memory.anonymous > 0 && memory.file > 0));
         assert!(free_bytes(Path::new(".")).is_some());
         assert!(machine(Some(Path::new(".")))["cores"].as_u64().is_some_and(|cores| cores > 0));
+    }
+
+    #[test]
+    fn the_sectors_that_were_written_are_the_seventh_figure() {
+        assert_eq!(sectors("   11 0 2200 31   40 5 6464 71 0 88 99\n"), Some(6464));
+        assert_eq!(sectors("1 2"), None);
     }
 
     #[test]

@@ -193,7 +193,7 @@ pub(super) fn figures(samples: &[Sample]) -> Map<String, Value> {
     put("p999_us", each(&|sample| Some(sample.micros(0.999))));
     put("max_us", each(&|sample| Some(sample.max_micros())));
     put("server_cpu_us_per_op", each(&Sample::cpu_micros));
-    put("written_bytes_per_op", each(&Sample::written));
+    put("device_bytes_per_op", each(&Sample::written));
     let rates = samples.iter().map(|sample| round(sample.rate()));
     out.insert("rates_of_rounds".to_owned(), rates.collect());
     out.insert("operations".to_owned(), json!(samples.iter().map(|sample| sample.operations).sum::<u64>()));

@@ -187,7 +187,8 @@ impl Site {
 
     /// What the server has used so far; nothing is known of one that was given.
     pub(super) fn usage(&self) -> Usage {
-        self.process.as_ref().map_or_else(Usage::default, |process| Usage::of(process.id()))
+        let own = self.process.as_ref().zip(self.own.as_ref());
+        own.map_or_else(Usage::default, |(process, own)| Usage::of(process.id(), own.folder.path()))
     }
 }
 
@@ -201,18 +202,18 @@ pub(super) fn wide() -> Vec<(&'static str, String)> {
 #[derive(Debug)]
 pub(super) struct EchoSite {
     process: Process,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl EchoSite {
-    /// Starts it.
+    /// Starts it, with its folder below `parent`: the same disk is asked, so that what others write there is seen.
     ///
     /// # Errors
     /// [`Error::Child`].
-    pub(super) async fn start() -> Result<Self, Error> {
-        let folder = Folder::new(None)?;
+    pub(super) async fn start(parent: Option<&Path>) -> Result<Self, Error> {
+        let folder = Folder::new(parent)?;
         let process = Process::start(&Kind::Echo, folder.path()).await?;
-        Ok(Self { process, _folder: folder })
+        Ok(Self { process, folder })
     }
 
     /// So many connections.
@@ -224,7 +225,7 @@ impl EchoSite {
     }
 
     pub(super) fn usage(&self) -> Usage {
-        Usage::of(self.process.id())
+        Usage::of(self.process.id(), self.folder.path())
     }
 }
 

@@ -18,7 +18,7 @@ const HEAD: [&str; 10] = [
     "p999 ms",
     "max ms",
     "server CPU us/op",
-    "written B/op",
+    "device B/op",
 ];
 
 /// For a terminal.
@@ -122,9 +122,10 @@ fn growth(growth: &Value) -> Vec<String> {
 fn conditions(report: &Value) -> String {
     let machine = &report["machine"];
     let words = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+    let quick = if report["settings"]["rounds"] == 1 { " One round: to see that it works, not to quote." } else { "" };
     let debug = if report["build"] == "debug" { " DEBUG BUILD: these figures mean nothing." } else { "" };
     format!(
-        "semel {} on {}: {} cores ({}), {} {}, {}; {} rounds of {} s a point, server and callers on the same machine.{debug}\n",
+        "semel {} on {}: {} cores ({}), {} {}, {}; {} rounds of {} s a point, server and callers on the same machine.{quick}{debug}\n",
         words(&report["version"]),
         words(&report["time"]),
         machine["cores"],
@@ -156,17 +157,16 @@ fn row(point: &Value) -> Vec<String> {
         millis("p999_us"),
         millis("max_us"),
         plain("server_cpu_us_per_op"),
-        plain("written_bytes_per_op"),
+        plain("device_bytes_per_op"),
     ]
 }
 
 /// What a grown store does beside an empty one.
 fn compared(compared: &Value) -> Option<String> {
     let ratio = |name: &str| median(&compared[name]["ratio"]).map(|ratio| format!("{ratio:.2}"));
-    let written =
-        |side: &str| median(&compared["job_1"][side]["written_bytes_per_op"]).map_or_else(String::new, figure);
+    let written = |side: &str| median(&compared["job_1"][side]["device_bytes_per_op"]).map_or_else(String::new, figure);
     Some(format!(
-        "Rate on that store over the rate on an empty one, in turns: RunJob at 1 in flight {} (bytes written by each: {}, and \
+        "Rate on that store over the rate on an empty one, in turns: RunJob at 1 in flight {} (bytes of the disk for each: {}, and \
          {} on the empty one), at 512 in flight {}, SubmitRuns {}.",
         ratio("job_1")?,
         written("grown"),
