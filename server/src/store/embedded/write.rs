@@ -61,6 +61,10 @@ impl Embedded {
         };
         writer.check(epoch, batch, &self.ledger)?;
         let high_water = writer.put_meta(batch, &self.ledger);
+        let forgotten = match &batch.forget {
+            Some(forget) => forget::forget(&shard.view()?, &mut writer.record, forget)?,
+            None => Forgotten::default(),
+        };
         writer.put_requests(&batch.requests)?;
         writer.put_arrivals(batch)?;
         for record in &batch.records {
@@ -82,10 +86,6 @@ impl Embedded {
         let expired = match batch.expire {
             Some((before, max)) => writer.expire(&shard, batch, before, max)?,
             None => BTreeMap::new(),
-        };
-        let forgotten = match &batch.forget {
-            Some(forget) => forget::forget(&shard.view()?, &mut writer.record, forget)?,
-            None => Forgotten::default(),
         };
         let counts = writer.put_counts(&expired, &self.ledger)?;
         let record = writer.record;
