@@ -33,6 +33,17 @@ pub enum Error {
         /// Ours.
         known: u32,
     },
+    /// A page of the tables is not what it should be.
+    #[error(
+        "the store is damaged, a page of its tables is not what it should be: restore a backup into an empty directory with `semel restore`"
+    )]
+    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no space left.
+    #[error("the disk is full, on which {path} lies: make space, then start again")]
+    Full {
+        /// Where.
+        path: PathBuf,
+    },
     /// There is none.
     #[error("there is no store in {path}: name the data directory of a server")]
     Absent {
@@ -85,6 +96,7 @@ impl Error {
     pub(super) fn again(&self) -> Self {
         let (doing, source) = match self {
             Self::Engine { doing, source } => (*doing, source.to_string()),
+            Self::Full { path } => return Self::Full { path: path.clone() },
             other => ("go on", other.to_string()),
         };
         Self::Engine { doing, source: source.into() }

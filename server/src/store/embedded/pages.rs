@@ -146,3 +146,98 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 fn number(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, ops::Bound};
+
+    use super::{
+        super::{
+            open::{create_tables, open_env},
+            tables::Table,
+        },
+        *,
+    };
+
+    const PAGE: u64 = 4096;
+
+    /// Writes rows, every tenth of them a large one, and takes those from a number on away again.
+    fn write(folder: &Path, rows: u32, kept: u32) {
+        let env = open_env(folder, 64 << 20).expect("it opens");
+        let table = create_tables(&env, folder, true).expect("tables")[Table::Runs as usize];
+        let mut txn = env.write_txn().expect("a transaction");
+        for row in 0..rows {
+            let value = vec![7; if row % 10 == 0 { 9000 } else { 90 }];
+            table.put(&mut txn, &row.to_be_bytes(), &value).expect("a write");
+        }
+        txn.commit().expect("a commit");
+        let mut txn = env.write_txn().expect("a transaction");
+        let from = kept.to_be_bytes();
+        table.delete_range(&mut txn, &(Bound::Included(from.as_slice()), Bound::Unbounded)).expect("a write");
+        txn.commit().expect("a commit");
+        // A large row at the end, and what is written after it moves to pages that were free before.
+        for value in [Some(vec![7; 1 << 20]), None] {
+            let mut txn = env.write_txn().expect("a transaction");
+            match value {
+                Some(value) => table.put(&mut txn, &[255; 4], &value).expect("a write"),
+                None => drop(table.delete(&mut txn, &[255; 4]).expect("a write")),
+            }
+            txn.commit().expect("a commit");
+        }
+        for _ in 0..6 {
+            let mut txn = env.write_txn().expect("a transaction");
+            table.put(&mut txn, &(kept - 1).to_be_bytes(), &[7; 90]).expect("a write");
+            txn.commit().expect("a commit");
+        }
+        env.prepare_for_closing().wait();
+    }
+
+    /// Looks at every byte of every value.
+    fn read_all(folder: &Path) -> usize {
+        let env = open_env(folder, 64 << 20).expect("it opens");
+        let table = create_tables(&env, folder, false).expect("tables")[Table::Runs as usize];
+        let txn = env.read_txn().expect("a transaction");
+        let rows = table.iter(&txn).expect("rows").map(|row| row.expect("a row").1);
+        let count = rows.filter(|value| value.iter().all(|byte| *byte == 7)).count();
+        drop(txn);
+        env.prepare_for_closing().wait();
+        count
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_found_out_and_one_that_is_only_short_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data.mdb");
+        write(folder.path(), 3000, 1000);
+        let whole = path.metadata().expect("a file").len() / PAGE;
+        let (mut short, mut cut) = (0, 0);
+        for pages in (0..whole).rev().step_by(5) {
+            let file = OpenOptions::new().write(true).open(&path).expect("a file");
+            file.set_len(pages * PAGE).expect("it is cut");
+            match check(&path).expect("a read") {
+                // The end is free pages. LMDB reads all that is left.
+                Ok(()) if pages > 0 => {
+                    assert_eq!(read_all(folder.path()), 1000, "with {pages} of {whole} pages");
+                    assert_eq!(cut, 0, "less cannot be enough again");
+                    short += 1;
+                }
+                Ok(()) => {}
+                Err(fault) => {
+                    assert_eq!(fault, Fault::Cut);
+                    cut += 1;
+                }
+            }
+        }
+        assert!(short > 5 && cut > 5, "{short} were only short, {cut} were cut");
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_found_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data.mdb");
+        for text in ["short", &"not a database\n".repeat(9000)] {
+            std::fs::write(&path, text).expect("a file");
+            assert_eq!(check(&path).expect("a read"), Err(Fault::Foreign));
+        }
+    }
+}
