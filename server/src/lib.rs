@@ -3,6 +3,7 @@
 //! Who may import whom: `main → cli → server → transport → engine → {core, store}`. See ARCHITECTURE.md.
 
 pub mod auth;
+pub mod backup;
 mod bench;
 pub mod cli;
 pub mod clock;

@@ -223,9 +223,11 @@ impl Running {
         &self.engine
     }
 
-    /// Waits until the server fails by itself, and says why.
+    /// Waits until the server fails by itself, and says why. Health says by then that it does not serve.
     pub async fn failed(&self) -> Error {
-        match self.engine.stopped().await {
+        let stopped = self.engine.stopped().await;
+        self.door.set_serving(false).await;
+        match stopped {
             Stopped::Asked => Error::Engine("it was asked to".to_owned()),
             Stopped::Failed(why) => Error::Engine(why),
         }

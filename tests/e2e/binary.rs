@@ -66,7 +66,12 @@ fn build(folder: &Path) {
 /// A server in a process of its own, on a data directory that outlives it.
 pub(crate) struct ServerProcess {
     folder: PathBuf,
-    environment: Vec<(String, String)>,
+    /// May be changed while it does not run.
+    pub(crate) environment: Vec<(String, String)>,
+    /// What is put before the command.
+    pub(crate) inside: Vec<String>,
+    /// Where the data directory is seen, if it is not where the server sees it.
+    pub(crate) data_seen: Option<PathBuf>,
     pub(crate) address: String,
     child: Option<Child>,
 }
@@ -84,7 +89,14 @@ impl ServerProcess {
     /// One that is not started yet.
     pub(crate) fn start_nothing(folder: &Path) -> Self {
         let address = "127.0.0.1:0".to_owned();
-        Self { folder: folder.to_owned(), environment: Vec::new(), address, child: None }
+        Self {
+            folder: folder.to_owned(),
+            environment: Vec::new(),
+            inside: Vec::new(),
+            data_seen: None,
+            address,
+            child: None,
+        }
     }
 
     /// Starts it on the address that it had.
@@ -106,7 +118,14 @@ impl ServerProcess {
     /// Starts it and does not wait.
     pub(crate) fn spawn(&mut self) {
         let _ = std::fs::remove_file(self.folder.join("ready"));
-        let mut command = Command::new(semel());
+        let mut command = match self.inside.split_first() {
+            None => Command::new(semel()),
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(semel());
+                command
+            }
+        };
         command.args(["serve", "--listen", &self.address]).arg("--data-dir").arg(self.data());
         command.arg("--ready-file").arg(self.folder.join("ready")).current_dir(&self.folder);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -115,7 +134,14 @@ impl ServerProcess {
         self.child = Some(command.spawn().expect("the server starts"));
     }
 
-    fn said(&self) -> String {
+    /// Waits until it ends by itself, and gives its exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it was started");
+        in_time(child.wait()).await.expect("it ends").code()
+    }
+
+    /// What it has said on standard error, in all its lives.
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
     }
 
@@ -124,7 +150,7 @@ impl ServerProcess {
     }
 
     pub(crate) fn secret_file(&self) -> PathBuf {
-        self.data().join("admin-secret")
+        self.data_seen.clone().unwrap_or_else(|| self.data()).join("admin-secret")
     }
 
     /// As `kill -9` does.

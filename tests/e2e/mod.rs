@@ -24,6 +24,7 @@ mod runs;
 mod samples;
 mod smoke;
 mod submit_runs;
+mod upkeep;
 mod valve;
 mod wire;
 mod workers;

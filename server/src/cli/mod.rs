@@ -4,6 +4,7 @@
 //! the exit code), [`show`] (tables and JSON).
 
 mod app;
+mod backup;
 mod bench;
 mod completions;
 mod config_check;
@@ -94,6 +95,10 @@ enum Command {
     /// Looks at the settings of a server
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
+    /// Copies a data directory, whether a server runs on it or not
+    Backup(backup::BackupArgs),
+    /// Makes a data directory of a backup
+    Restore(backup::RestoreArgs),
     /// Manages the server's own keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -118,6 +123,8 @@ fn dispatch(Cli { global, command }: Cli) -> Result<Done, Failure> {
         Command::Bench(args) => bench::run(args, &global),
         Command::Worker(args) => worker::run(args, &global),
         Command::Config(command) => config_check::run(&command, &global),
+        Command::Backup(args) => backup::make(&args, &global),
+        Command::Restore(args) => backup::restore(&args, &global),
         Command::Keys(command) => keys::run(&command, &global),
         Command::Completions(args) => completions::run(&args),
         command => one_call(command, &global),

@@ -6,6 +6,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -21,6 +22,9 @@ use crate::{
     config::Config,
     server::{self, Data, Running, Settings},
 };
+
+/// How long a server whose store has failed may take to tell its callers.
+const FAILED_DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// What `semel serve` was told.
 #[derive(Args, Debug)]
@@ -51,7 +55,11 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<Done, Failure> {
 
 async fn serve_until_stopped(server: Running, output: Output) -> Result<Done, Failure> {
     tokio::select! {
-        error = server.failed() => return Err(failed(&error)),
+        error = server.failed() => {
+            // Callers get what there is to say; those that hang on are cut, so that the process ends soon.
+            _ = tokio::time::timeout(FAILED_DRAIN_MAX, server.shutdown()).await;
+            return Err(failed(&error));
+        }
         signal = signal::stop() => {
             if output == Output::Table {
                 out::note(&format!("{signal}: stopping; a second one stops at once"));
@@ -130,7 +138,10 @@ fn failed(error: &server::Error) -> Failure {
         server::Error::Keyring(_) | server::Error::File { .. } | server::Error::Store(_) => {
             "check the data directory: its rights, its free space, and that no other server uses it"
         }
-        server::Error::Engine(_) | server::Error::Transport(_) => "read the log above, then start it again",
+        server::Error::Engine(_) => {
+            "mend what is named above, as by making space, then start it again: all that was acknowledged is there"
+        }
+        server::Error::Transport(_) => "read the log above, then start it again",
     };
     Failure::with_causes(error, next)
 }

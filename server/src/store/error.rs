@@ -19,7 +19,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A row is not what it should be.
-    #[error("the store is damaged, or was written by a newer server")]
+    #[error("the store is damaged: restore a backup into an empty directory with `semel restore`")]
     Damaged(#[from] codec::Error),
     /// The store has another format.
     #[error(
@@ -32,6 +32,45 @@ pub enum Error {
         found: u32,
         /// Ours.
         known: u32,
+    },
+    /// A page of the tables is not what it should be.
+    #[error(
+        "the store is damaged, a page of its tables is not what it should be: restore a backup into an empty directory with `semel restore`"
+    )]
+    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no space left.
+    #[error("the disk is full, on which {path} lies: make space, then start again")]
+    Full {
+        /// Where.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("there is no store in {path}: name the data directory of a server")]
+    Absent {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file of it is of another kind.
+    #[error(
+        "{path} is no file of a store: name another directory, or restore a backup into an empty one with `semel restore`"
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file of it was cut off.
+    #[error(
+        "{path} is damaged: a part of it is missing; restore a backup into an empty directory with `semel restore`"
+    )]
+    Cut {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A backup was being restored here, and that did not end.
+    #[error("a backup was not wholly restored into {path}: empty the directory, and run `semel restore` again")]
+    HalfRestored {
+        /// Where.
+        path: PathBuf,
     },
     /// Another process has it open.
     #[error("the data directory {path} is in use by another process: stop that one first")]
@@ -57,6 +96,7 @@ impl Error {
     pub(super) fn again(&self) -> Self {
         let (doing, source) = match self {
             Self::Engine { doing, source } => (*doing, source.to_string()),
+            Self::Full { path } => return Self::Full { path: path.clone() },
             other => ("go on", other.to_string()),
         };
         Self::Engine { doing, source: source.into() }

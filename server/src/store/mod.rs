@@ -32,7 +32,10 @@ use semel_core::{
 };
 
 pub use self::{
-    embedded::{Embedded, MAP_SIZE_DEFAULT, Options as EmbeddedOptions},
+    embedded::{
+        DATA_FILE, Description, Embedded, FORMAT, MAP_SIZE_DEFAULT, Options as EmbeddedOptions, adopt, begin_restore,
+        copy, end_restore,
+    },
     error::Error,
     forget::{Forget, Forgotten},
     memory::{Fault, Memory},

@@ -9,7 +9,7 @@ use super::{
     Shard,
     memtable::Layer,
     tables::{Table, meta},
-    trouble::Trouble,
+    trouble::{self, Trouble},
     wal::Position,
 };
 
@@ -47,6 +47,10 @@ impl Drop for Flusher {
 impl Shard {
     /// Writes layers, the oldest first, and from where on the log is needed: all of it or nothing, synced.
     pub(super) fn flush(&self, layers: &[Arc<Layer>], end: Position) -> Result<(), Trouble> {
+        self.write(layers, end).map_err(|trouble| trouble::of_write(trouble, self.env.path()))
+    }
+
+    fn write(&self, layers: &[Arc<Layer>], end: Position) -> Result<(), Trouble> {
         let mut txn = self.env.write_txn()?;
         for layer in layers {
             for table in Table::ALL {

@@ -16,11 +16,13 @@
 //! <path>/shard-0/lock.mdb   LMDB's own
 //! ```
 
+mod copy;
 mod flush;
 mod forget;
 mod load;
 mod memtable;
 mod open;
+mod pages;
 mod read;
 mod record;
 mod tables;
@@ -35,6 +37,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use heed::{Env, WithoutTls};
 
+pub use self::copy::{DATA_FILE, Description, adopt, begin_restore, copy, end_restore};
 use self::{
     flush::Flusher,
     memtable::Memtable,
@@ -45,7 +48,7 @@ use self::{
 use super::{Batch, Committed, Epoch, Error, Fetched, Loaded, Reader, Store, Wanted};
 
 /// The format that is written, and the only one that is read.
-const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 2;
 
 /// The default of [`Options::map_size`]. Takes up address space, not memory and not disk.
 pub const MAP_SIZE_DEFAULT: usize = 64 << 30;
@@ -96,9 +99,13 @@ impl Embedded {
     /// Opens the store, and makes it if it is not there.
     ///
     /// # Errors
-    /// [`Error::InUse`] when somebody has it open, this process included; [`Error::Format`] when it is not a store that
+    /// [`Error::HalfRestored`] when the directory was being restored into and that did not end; [`Error::Cut`] when a file
+    /// is shorter than it must be; [`Error::InUse`] when somebody has it open, this process included; [`Error::Format`] when it is not a store that
     /// this server knows; otherwise when the disk or LMDB fails.
     pub fn open(options: &Options) -> Result<Self, Error> {
+        if options.path.join(copy::UNFINISHED_FILE).exists() {
+            return Err(Error::HalfRestored { path: options.path.clone() });
+        }
         let (shard, wal) = open::open(options).map_err(|trouble| trouble.at("open"))?;
         let ledger = Ledger::read(&shard).map_err(|trouble| trouble.at("open"))?;
         let shard = Arc::new(shard);

@@ -5,11 +5,12 @@ use std::{
     path::Path,
 };
 
-use heed::{CommitOrAbort, Env, EnvOpenOptions, RwTxn, WithoutTls};
+use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, RwTxn, WithoutTls};
 
 use super::{
-    FORMAT, Options, READERS_MAX, Shard,
+    DATA_FILE, FORMAT, Options, READERS_MAX, Shard,
     memtable::Memtable,
+    pages::{self, Fault},
     record::Record,
     tables::{self, Database, Table, meta},
     trouble::Trouble,
@@ -26,6 +27,7 @@ pub(super) fn open(options: &Options) -> Result<(Shard, Wal), Trouble> {
     let shard_path = path.join("shard-0");
     fs::create_dir_all(&shard_path)?;
     let lock = Lock::take(path)?;
+    check_whole(path)?;
     let env = open_env(&shard_path, options.map_size)?;
     let wal_path = shard_path.join("wal");
     let is_new = env.unnamed_database_stat().entries == 0;
@@ -66,7 +68,7 @@ fn recover(shard: Shard, wal_path: &Path) -> Result<(Shard, Wal), Trouble> {
 pub(super) struct Lock(File);
 
 impl Lock {
-    fn take(path: &Path) -> Result<Self, Trouble> {
+    pub(super) fn take(path: &Path) -> Result<Self, Trouble> {
         let file = File::options().create(true).truncate(false).write(true).open(path.join("lock"))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
@@ -89,7 +91,7 @@ impl Drop for Lock {
     reason = "a memory map is only sound while nobody else changes the file: the lock that the caller holds keeps other \
               servers out, the folder is ours alone, and LMDB's own locking stays switched on"
 )]
-fn open_env(path: &Path, map_size: usize) -> Result<Env<WithoutTls>, Trouble> {
+pub(super) fn open_env(path: &Path, map_size: usize) -> Result<Env<WithoutTls>, Trouble> {
     let map_size = map_size.max(PAGE_BYTES_MAX).next_multiple_of(PAGE_BYTES_MAX);
     let tables = u32::try_from(tables::COUNT).expect("there are few tables");
     // Read transactions are begun on tokio's threads, which come and go: tied to a thread, their slots would too.
@@ -99,8 +101,37 @@ fn open_env(path: &Path, map_size: usize) -> Result<Env<WithoutTls>, Trouble> {
     Ok(unsafe { options.open(path) }?)
 }
 
+#[expect(
+    unsafe_code,
+    reason = "a memory map is only sound while nobody but LMDB changes the file: the folder is the store's alone, LMDB's own \
+              locking stays switched on and keeps the pages of a reader, and nothing is written through this map"
+)]
+pub(super) fn open_env_to_read(path: &Path) -> Result<Env<WithoutTls>, Trouble> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    // SAFETY: see the reason above.
+    Ok(unsafe { options.flags(EnvFlags::READ_ONLY).open(path) }?)
+}
+
+/// Refuses a file of tables that LMDB could not read to its end.
+pub(super) fn check_whole(path: &Path) -> Result<(), Trouble> {
+    let file = path.join(DATA_FILE);
+    match pages::check(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        checked => checked?.map_err(|fault| {
+            Trouble::Known(match fault {
+                Fault::Foreign => Error::Foreign { path: file },
+                Fault::Cut => Error::Cut { path: file },
+            })
+        }),
+    }
+}
+
 /// Opens all tables, or makes them, in one transaction: there is never half a store.
-fn create_tables(env: &Env<WithoutTls>, path: &Path, is_new: bool) -> Result<[Database; tables::COUNT], Trouble> {
+pub(super) fn create_tables(
+    env: &Env<WithoutTls>,
+    path: &Path,
+    is_new: bool,
+) -> Result<[Database; tables::COUNT], Trouble> {
     let unknown = |found| Trouble::Known(Error::Format { path: path.to_owned(), found, known: FORMAT });
     let txn = env.write_txn()?;
     let outcome = env.create_databases_and_commit(txn, |opener, txn| -> Result<_, Trouble> {

@@ -171,7 +171,8 @@ fn a_file_of_another_kind_is_refused_and_left_alone() {
     std::fs::create_dir(folder.path().join("shard-0")).expect("a folder");
     let text = "not a database\n".repeat(1000);
     std::fs::write(&file, &text).expect("a file");
-    assert!(matches!(open(folder.path()), Err(Error::Engine { doing: "open", .. })));
+    let refused = open(folder.path()).err().expect("it is no store");
+    assert!(matches!(&refused, Error::Foreign { path } if *path == file), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&file).expect("a file"), text);
 }
 

@@ -1,8 +1,13 @@
 //! What can go wrong inside, before it is known what the store was at.
 
+use std::{io, path::Path};
+
 use semel_core::codec;
 
 use crate::store::Error;
+
+/// With less room than this a disk counts as full.
+const FULL_BYTES: u64 = 1 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -31,12 +36,30 @@ impl Trouble {
                 let doing = "write, because its map is full: raise map_size and start again";
                 Error::Engine { doing, source: Box::new(source) }
             }
+            Self::Engine(heed::Error::Mdb(source)) if says_damage(source) => Error::Corrupt(source.into()),
             Self::Engine(source) => Error::Engine { doing, source: Box::new(source) },
             Self::Damaged(source) => Error::Damaged(source),
             Self::Rule(broken) => Error::Engine { doing, source: broken.into() },
             Self::Known(error) => error,
         }
     }
+}
+
+/// Whether LMDB says that it met a page which it cannot have written.
+fn says_damage(error: heed::MdbError) -> bool {
+    use heed::MdbError as E;
+    matches!(error, E::Corrupted | E::PageNotFound | E::Invalid | E::CursorFull | E::Incompatible | E::BadValSize)
+}
+
+/// That LMDB could not write. It calls a write that the disk had no room for an input/output error, as it does others: so
+/// it is asked how much room there is.
+pub(super) fn of_write(trouble: Trouble, path: &Path) -> Trouble {
+    let Trouble::Engine(heed::Error::Io(error)) = &trouble else { return trouble };
+    let is_full = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => true,
+        _ => rustix::fs::statvfs(path).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < FULL_BYTES),
+    };
+    if is_full { Trouble::Known(Error::Full { path: path.to_owned() }) } else { trouble }
 }
 
 impl From<heed::Error> for Trouble {

@@ -108,6 +108,22 @@ impl Wal {
         path: &Path,
         wal_id: [u8; 16],
         from: Position,
+        replay: impl FnMut(Bytes, Position) -> Result<(), Trouble>,
+    ) -> Result<Self, Trouble> {
+        let wal = Self::open_moving(path, wal_id, from, replay)?;
+        wal.check_that_nothing_follows()?;
+        wal.forget_pages()?;
+        Ok(wal)
+    }
+
+    /// The same of a copy that was made while somebody went on writing: what lies behind the last record is not asked.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn open_moving(
+        path: &Path,
+        wal_id: [u8; 16],
+        from: Position,
         mut replay: impl FnMut(Bytes, Position) -> Result<(), Trouble>,
     ) -> Result<Self, Trouble> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -126,8 +142,6 @@ impl Wal {
             replay(record, end)?;
             wal.head = end;
         }
-        wal.check_that_nothing_follows()?;
-        wal.forget_pages()?;
         Ok(wal)
     }
 
