@@ -16,7 +16,9 @@ mod dispatch;
 mod envelope;
 mod explain;
 mod handle;
+mod in_flight;
 mod liveness;
+mod replies;
 mod step;
 mod thread;
 mod upkeep;
@@ -30,7 +32,7 @@ pub use self::{
     dispatch::{Assignment, CancelReason, Order},
     envelope::Envelope,
     explain::{Explanation, ExplanationKind, explain},
-    handle::{Handle, Parts, Pending, Stopped, View, WorkerStream},
+    handle::{Handle, Parts, Pending, PendingAll, Stopped, View, WorkerStream},
     liveness::Progress,
     step::{Engine, Options, StepOutput},
     thread::start,
