@@ -245,6 +245,7 @@ async fn all_that_is_wrong_with_a_watch_is_said_at_once() {
         (WatchRequest { apps: vec!["a".to_owned(); 17], ..Default::default() }, "apps"),
         (WatchRequest { jobs: vec!["a".to_owned(); 65], ..of("pay") }, "jobs"),
         (WatchRequest { run_ids: vec![fresh(); 257], ..of("pay") }, "run_ids"),
+        (WatchRequest { kinds: vec![EventKind::RunStarted.into()], terminal_only: true, ..of("pay") }, "kinds"),
         (WatchRequest { progress_interval: super::super::wire::seconds(241), ..of("pay") }, "progress_interval"),
         (WatchRequest::default(), "app"),
     ] {
