@@ -22,6 +22,7 @@ use super::{
     directory::Directory,
     dispatch::Order,
     envelope::Envelope,
+    feed::FeedSender,
     handle::{Handed, Handle, Look, Message, Parts, QUEUE_MAX, Stopped, View, WorkerMessage},
     in_flight::InFlight,
     replies::{self, Reply},
@@ -82,12 +83,14 @@ pub async fn start(
             sessions: 1.into(),
             in_flight: Arc::new(InFlight::default()),
             clock: clock.clone(),
+            committed: engine.revision().0.into(),
+            history: engine.history(),
         });
         let shared = handle.parts();
         if ready.send(Ok((handle, first_start))).is_err() {
             return;
         }
-        let mut thread = Thread { engine, messages, orders: HashMap::new(), clock, shared, runtime };
+        let mut thread = Thread { engine, messages, orders: HashMap::new(), feed: None, clock, shared, runtime };
         let reason = thread.run();
         // The queue and the store are let go before anybody is told: whoever waits may open the store again.
         drop(thread);
@@ -101,6 +104,8 @@ struct Thread {
     engine: Engine,
     messages: Receiver<Message>,
     orders: HashMap<SessionId, mpsc::UnboundedSender<Order>>,
+    /// To whoever watches; none as long as nobody ever did.
+    feed: Option<FeedSender>,
     clock: Clock,
     shared: std::sync::Weak<Parts>,
     /// Where callers wait.
@@ -189,6 +194,10 @@ impl Thread {
             }
             Message::Read(read) => taken.reads.push(read),
             Message::Worker(id, message) => self.worker(id, message),
+            Message::Feed(feed, reply) => {
+                self.feed = Some(feed);
+                let _ = reply.send(self.engine.revision());
+            }
             Message::Poke => {}
             Message::Stop => taken.stop = true,
         }
@@ -222,11 +231,15 @@ impl Thread {
     /// Everything in here is durable.
     fn hand_out(&mut self, output: StepOutput, replies: Vec<Reply>) {
         if let Some(shared) = self.shared.upgrade() {
+            shared.committed.store(self.engine.revision().0, Ordering::Release);
             shared.high_water.store(self.engine.time(self.clock.now()).0, Ordering::Release);
             if let Some(directory) = output.directory {
                 shared.directory.store(directory);
             }
             shared.waiters.ring(output.changed_runs.iter());
+        }
+        if let Some(feed) = &self.feed {
+            feed.send(output.records);
         }
         for (session_id, order) in output.orders {
             if let Some(orders) = self.orders.get(&session_id) {
