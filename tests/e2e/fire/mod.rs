@@ -55,8 +55,8 @@ pub(crate) async fn whole_machine() -> MutexGuard<'static, ()> {
 }
 
 /// How a run travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum By {
     /// By a call. While many of these are under way on a client, they share its stream by themselves.
     Call,
     /// Submitted: over the client's stream whenever that is to be had.
@@ -109,7 +109,7 @@ async fn call(client: &Client, number: usize, by: By) -> Answered {
 }
 
 /// One logical call, with all its retries.
-async fn once(client: &Client, id: RequestId, by: By) -> Result<v1::RunJobResponse, Error> {
+pub(crate) async fn once(client: &Client, id: RequestId, by: By) -> Result<v1::RunJobResponse, Error> {
     match by {
         By::Call => client.with_request_id(id).run_job(run_job("settle")).await,
         By::Stream => {
