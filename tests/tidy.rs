@@ -31,6 +31,7 @@ const LONG_FUNCTIONS: &[(&str, usize)] = &[];
 const SLEEPERS: &[(&str, &str)] = &[
     ("tests/e2e/binary.rs", "files of another process tell nobody when they change, and a kill comes at some moment"),
     ("tests/faults/src/call.rs", "to hold an answer back is what it is for"),
+    ("tests/faults/src/messages.rs", "to hold a message of a stream back is what it is for"),
 ];
 
 /// Folders that must hold sources, so that no rule passes because it found nothing to read.

@@ -1,29 +1,25 @@
 //! What is left of a process that was killed without a word: of the server, every call that it acknowledged and not one
 //! twice; of a worker, a run that another one ends.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use semel_client::{
-    Client, RequestId,
+    Client, RequestId, RetryOptions,
     v1::{self, AttemptState, Disposition, RequestState, RunState},
 };
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     binary::{ServerProcess, signal, some_moment, until},
-    fire::{all_runs, number_from, runs_until, whole_machine},
+    fire::{By, all_runs, number_from, once, runs_until, whole_machine},
     harness::{in_time, job, run_job, spec},
     raw_worker::{RawWorker, hello_again, succeeded},
     wire::{Wire, fresh},
 };
 
-/// Callers at once, and the connections that they share.
+/// Callers at once, and the clients that they share: one half makes calls, the other submits runs over streams.
 const CALLERS: usize = 256;
-const CONNECTIONS: usize = 8;
+const CLIENTS: [By; 8] = [By::Call, By::Stream, By::Call, By::Stream, By::Call, By::Stream, By::Call, By::Stream];
 /// Calls of one caller in one round at most: all that was made is looked at one by one, and all of it again at the end.
 const CALLS_MAX: usize = 3;
 /// The server is killed within so long after the callers have begun; sooner where they are done by then.
@@ -35,20 +31,21 @@ const STARTS_KILLED_MAX: u32 = 3;
 const STUBBORN: Duration = Duration::from_secs(10);
 
 /// A call of a caller, and the run that it was told of, if it was told.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Told {
+    by: By,
     id: RequestId,
     run_id: Option<String>,
 }
 
 /// Submits until the server is gone, or for so many calls.
-async fn submit(client: Client) -> Vec<Told> {
+async fn submit(client: Client, by: By) -> Vec<Told> {
     let mut told = Vec::new();
     for _ in 0..CALLS_MAX {
         let id = client.mint_request_id();
-        let run_id = client.with_request_id(id).run_job(run_job("settle")).await.ok().map(|answer| answer.run_id);
+        let run_id = once(&client, id, by).await.ok().map(|answer| answer.run_id);
         let cut = run_id.is_none();
-        told.push(Told { id, run_id });
+        told.push(Told { by, id, run_id });
         if cut {
             break;
         }
@@ -56,9 +53,54 @@ async fn submit(client: Client) -> Vec<Told> {
     told
 }
 
-fn callers(client: impl Fn() -> Client) -> JoinSet<Vec<Told>> {
-    let clients: Vec<Client> = (0..CONNECTIONS).map(|_| client()).collect();
-    (0..CALLERS).map(|number| submit(clients[number % CONNECTIONS].clone())).collect()
+/// Callers at once, and their clients.
+struct Callers {
+    clients: Vec<Client>,
+    calls: JoinSet<Vec<Told>>,
+}
+
+impl Callers {
+    fn begin(client: impl Fn(By) -> Client) -> Self {
+        let clients: Vec<Client> = CLIENTS.into_iter().map(client).collect();
+        let submit = |number: usize| submit(clients[number % clients.len()].clone(), CLIENTS[number % clients.len()]);
+        Self { calls: (0..CALLERS).map(submit).collect(), clients }
+    }
+
+    /// What they were told in the end, and how many answers came over streams.
+    async fn end(self) -> (Vec<Told>, u64) {
+        let told = in_time(self.calls.join_all()).await.into_iter().flatten().collect();
+        (told, self.clients.iter().map(Client::streamed_runs).sum())
+    }
+}
+
+/// What a server that was killed owes to its callers, given the runs that are there: the request id and the run id of
+/// each. Says what it has broken.
+fn owed(told: &[Told], runs: &[(String, String)]) -> Result<(), String> {
+    let there: BTreeMap<&String, &String> = runs.iter().map(|(id, run_id)| (id, run_id)).collect();
+    if there.len() != runs.len() {
+        return Err("a call was doubled".to_owned());
+    }
+    let told: BTreeMap<String, &Told> = told.iter().map(|told| (told.id.to_string(), told)).collect();
+    if let Some(foreign) = there.keys().find(|id| !told.contains_key(**id)) {
+        return Err(format!("there is a run that nobody asked for: {foreign}"));
+    }
+    for (id, told) in told {
+        match (&told.run_id, there.get(&id)) {
+            (Some(_), None) => return Err(format!("an acknowledged call is lost: {id}")),
+            (Some(told), Some(made)) if told != *made => {
+                return Err(format!("{id} has another run than it was told of"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// How many calls were cut, and how many of those had taken effect.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cut {
+    cut: usize,
+    in_effect: usize,
 }
 
 /// A server that is killed again and again, and what it owes to its callers.
@@ -71,8 +113,9 @@ struct Killed {
     within: Duration,
     /// The run of each call that was settled, by its id.
     made: BTreeMap<String, String>,
-    cut: usize,
-    lost: usize,
+    cut: BTreeMap<By, Cut>,
+    /// Answers that came over streams.
+    streamed: u64,
 }
 
 impl Killed {
@@ -86,13 +129,21 @@ impl Killed {
         self.start = begun.elapsed();
     }
 
+    /// A client that takes the first word of the server.
+    fn blunt(&self, by: By) -> Client {
+        let options = self.server.options().app("pay").credentials(self.server.credentials());
+        let options = options.retry(RetryOptions::none()).stream_under_load(by == By::Stream);
+        Client::connect_lazy(options).expect("options")
+    }
+
     /// Killed under load: every caller is cut in the middle of a call, or between two.
     async fn under_load(&mut self) -> Vec<Told> {
-        let callers = callers(|| self.server.blunt("pay"));
+        let callers = Callers::begin(|by| self.blunt(by));
         let moment = self.moment(self.within);
         some_moment(moment).await;
         self.server.kill().await;
-        let told: Vec<Told> = in_time(callers.join_all()).await.into_iter().flatten().collect();
+        let (told, streamed) = callers.end().await;
+        self.streamed += streamed;
         if told.iter().all(|told| told.run_id.is_some()) {
             self.within = moment;
         }
@@ -104,7 +155,8 @@ impl Killed {
     async fn while_it_starts(&mut self) -> Vec<Told> {
         let stubborn =
             self.server.options().app("pay").credentials(self.server.credentials()).overall_timeout(STUBBORN);
-        let callers = callers(|| Client::connect_lazy(stubborn.clone()).expect("options"));
+        let stubborn = |by| stubborn.clone().stream_under_load(by == By::Stream);
+        let callers = Callers::begin(|by| Client::connect_lazy(stubborn(by)).expect("options"));
         some_moment(self.moment(self.within / 4)).await;
         self.server.kill().await;
         for _ in 0..self.random.u32(1..=STARTS_KILLED_MAX) {
@@ -113,33 +165,40 @@ impl Killed {
             self.server.kill().await;
         }
         self.start_again().await;
-        let told = in_time(callers.join_all()).await.into_iter().flatten().collect();
+        let (told, streamed) = callers.end().await;
+        self.streamed += streamed;
         self.server.kill().await;
         told
     }
 
     /// Looks at every call of a round after the restart. What is there is there for both, as a run and as a record, and is
-    /// shown again; what is not is done now.
+    /// shown again; what is not is done now. The first to ask again comes by the way that the call did not take: an id is
+    /// the same call by either.
     async fn settle(&mut self, told: Vec<Told>) {
-        let client = self.server.blunt("pay");
-        let runs = runs_until(&client, |id| self.made.contains_key(id)).await;
-        let there: BTreeMap<String, String> = runs.iter().cloned().collect();
-        assert_eq!(there.len(), runs.len(), "a call was doubled");
-        let asked: BTreeSet<String> = told.iter().map(|told| told.id.to_string()).collect();
-        assert!(there.keys().all(|id| asked.contains(id)), "there are runs that nobody asked for");
-        self.cut += told.iter().filter(|told| told.run_id.is_none()).count();
-        self.lost += asked.len() - there.len();
+        let (by_call, by_stream) = (self.blunt(By::Call), self.blunt(By::Stream));
+        let runs = runs_until(&by_call, |id| self.made.contains_key(id)).await;
+        owed(&told, &runs).unwrap_or_else(|broken| panic!("{broken}"));
+        let there: BTreeMap<String, String> = runs.into_iter().collect();
         let mut settling = JoinSet::new();
         for told in told {
-            let (client, run_id) = (client.clone(), there.get(&told.id.to_string()).cloned());
-            settling.spawn(async move { settle(&client, told, run_id).await });
+            let run_id = there.get(&told.id.to_string()).cloned();
+            if told.run_id.is_none() {
+                let cut = self.cut.entry(told.by).or_default();
+                cut.cut += 1;
+                cut.in_effect += usize::from(run_id.is_some());
+            }
+            let (client, by) = match told.by {
+                By::Call => (by_stream.clone(), By::Stream),
+                By::Stream => (by_call.clone(), By::Call),
+            };
+            settling.spawn(async move { settle(&client, told.id, by, run_id).await });
         }
         self.made.extend(in_time(settling.join_all()).await);
     }
 
     /// All calls of all rounds: one run each, and each is shown again.
     async fn reckon(self) {
-        let client = self.server.blunt("pay");
+        let client = self.blunt(By::Call);
         let found = all_runs(&client).await;
         assert_eq!(found.len(), self.made.len(), "one run for each call");
         assert!(found.into_iter().collect::<BTreeMap<_, _>>() == self.made, "and it is the one that was told of");
@@ -148,7 +207,7 @@ impl Killed {
             let mut again = JoinSet::new();
             for (id, run_id) in calls.by_ref().take(CALLERS) {
                 let (client, id, run_id) = (client.clone(), id.parse().expect("an id"), run_id.clone());
-                again.spawn(async move { retry(&client, id, Disposition::Replayed, Some(&run_id)).await });
+                again.spawn(async move { retry(&client, id, By::Call, Disposition::Replayed, Some(&run_id)).await });
             }
             in_time(again.join_all()).await;
         }
@@ -157,10 +216,7 @@ impl Killed {
 
 /// The first retry of a call after the restart, given the run that it had made by then. Gives its id, and the run that it
 /// has now.
-async fn settle(client: &Client, told: Told, made: Option<String>) -> (String, String) {
-    let id = told.id;
-    assert!(made.is_some() || told.run_id.is_none(), "an acknowledged call is lost: {id}");
-    assert!(told.run_id.is_none() || told.run_id == made, "{id} has another run than it was told of");
+async fn settle(client: &Client, id: RequestId, by: By, made: Option<String>) -> (String, String) {
     let look = v1::GetRequestRequest { target_request_id: id.to_string(), ..Default::default() };
     let record = client.get_request(look).await.expect("an answer").request.expect("a record");
     let (state, disposition) = match made {
@@ -168,14 +224,36 @@ async fn settle(client: &Client, told: Told, made: Option<String>) -> (String, S
         None => (RequestState::Unknown, Disposition::Executed),
     };
     assert_eq!(record.state(), state, "{id}: run and record are there together or not at all");
-    (id.to_string(), retry(client, id, disposition, made.as_ref()).await)
+    (id.to_string(), retry(client, id, by, disposition, made.as_ref()).await)
 }
 
-async fn retry(client: &Client, id: RequestId, wanted: Disposition, made: Option<&String>) -> String {
-    let answer = client.with_request_id(id).run_job(run_job("settle")).await.expect("an answer");
-    assert_eq!(answer.header.expect("a header").disposition(), wanted, "{id}");
+async fn retry(client: &Client, id: RequestId, by: By, wanted: Disposition, made: Option<&String>) -> String {
+    let answer = once(client, id, by).await.expect("an answer");
+    assert_eq!(answer.header.expect("a header").disposition(), wanted, "{id} by {by:?}");
     assert!(made.is_none_or(|made| *made == answer.run_id), "{id} has another run than before");
     answer.run_id
+}
+
+#[test]
+fn a_call_that_is_lost_doubled_or_mixed_up_is_noticed() {
+    let told = |last: char, run_id: Option<&str>| {
+        let id = format!("01980000-0000-7abc-8def-01234567890{last}").parse().expect("an id");
+        Told { by: By::Call, id, run_id: run_id.map(str::to_owned) }
+    };
+    let calls = [told('1', Some("a")), told('2', Some("b")), told('3', None), told('4', None)];
+    let run = |last: char, run_id: &str| (format!("01980000-0000-7abc-8def-01234567890{last}"), run_id.to_owned());
+    let check = |runs: &[(String, String)]| owed(&calls, runs);
+    assert_eq!(check(&[run('1', "a"), run('2', "b"), run('4', "d")]), Ok(()));
+    for (runs, broken) in [
+        (&[run('1', "a")][..], "an acknowledged call is lost"),
+        (&[run('1', "a"), run('2', "b"), run('2', "b2")], "a call was doubled"),
+        (&[run('1', "a"), run('2', "b"), run('4', "d"), run('4', "e")], "a call was doubled"),
+        (&[run('1', "b"), run('2', "a")], "another run than it was told of"),
+        (&[run('1', "a"), run('2', "b"), run('5', "e")], "nobody asked for"),
+    ] {
+        let said = check(runs).expect_err(broken);
+        assert!(said.contains(broken), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,8 +272,8 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
     job(&server.blunt("pay"), "settle", v1::JobSpec { max_running: 1, ..spec("p") }).await;
 
     let random = fastrand::Rng::with_seed(seed as u64);
-    let within = KILLED_WITHIN;
-    let mut killed = Killed { server, random, start, within, made: BTreeMap::new(), cut: 0, lost: 0 };
+    let (within, made, cut) = (KILLED_WITHIN, BTreeMap::new(), BTreeMap::new());
+    let mut killed = Killed { server, random, start, within, made, cut, streamed: 0 };
     for _ in 0..rounds {
         let told = match killed.random.u32(..STARTING_ONE_IN) {
             0 => killed.while_it_starts().await,
@@ -204,10 +282,14 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
         killed.start_again().await;
         killed.settle(told).await;
     }
-    let (made, cut, lost) = (killed.made.len(), killed.cut, killed.lost);
-    println!("{made} calls, {cut} cut, of which {lost} without effect; the last start took {:?}", killed.start);
-    assert!(cut > 0, "no call was ever cut: this test shows nothing");
-    assert!(lost < cut, "no call ever took effect and was cut before its answer: this test shows nothing");
+    let (made, streamed) = (killed.made.len(), killed.streamed);
+    println!("{made} calls, {streamed} answers over streams, {:?}; the last start took {:?}", killed.cut, killed.start);
+    for by in [By::Call, By::Stream] {
+        let Cut { cut, in_effect } = killed.cut.get(&by).copied().unwrap_or_default();
+        assert!(cut > in_effect, "no call by {by:?} was ever cut before it took effect: this shows nothing");
+        assert!(in_effect > 0, "no call by {by:?} ever took effect and was cut before its answer: this shows nothing");
+    }
+    assert!(streamed > made as u64 / 10, "only {streamed} of {made} were answered over a stream: this shows little");
     killed.reckon().await;
 }
 

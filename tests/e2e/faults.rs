@@ -4,12 +4,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use semel_client::v1::{AuthStatus, Disposition};
-use semel_faults::{Draw, Fault, Plan, Proxy};
+use semel_faults::{Draw, Fault, Plan, Proxy, Way};
 use semel_proto::v1;
 use tonic::{Code, Status};
 
 use super::{
     harness::{PATIENCE, TestServer, in_time, run_job},
+    raw_submitter::{RawSubmitter, ids, items},
     raw_worker::{RawWorker, hello},
     wire::{PayByWire, Refused, Wire, arrival, fresh, settle},
 };
@@ -50,7 +51,7 @@ async fn seen(pay: &PayByWire, id: &str) -> (bool, i64) {
 #[tokio::test]
 async fn each_fault_is_what_it_says() {
     let pay = PayByWire::start().await;
-    for fault in Fault::ALL.iter().copied() {
+    for fault in Fault::of_calls() {
         let proxy = faulty(&pay.server, Plan::first([Draw::new(fault, 0)])).await;
         let (id, answer) = in_time(one_call(&pay, &proxy)).await;
         let served = matches!(
@@ -81,7 +82,7 @@ async fn each_fault_is_what_it_says() {
         let again = Wire::to(&proxy.endpoint()).await.bearer(&pay.secret);
         settle(&again, &fresh()).await.unwrap_or_else(|status| panic!("after {fault}: {status}"));
     }
-    assert_eq!(pay.pay.runs().await.len(), 2 * Fault::ALL.len(), "one run for each id");
+    assert_eq!(pay.pay.runs().await.len(), 2 * Fault::of_calls().count(), "one run for each id");
 }
 
 #[tokio::test]
@@ -114,9 +115,8 @@ async fn a_delayed_answer_misses_the_deadline_and_is_there_afterwards() {
     assert_eq!(arrival(answer.header.as_ref()), (Disposition::Replayed, 2));
 }
 
-/// A stream is passed on in both directions, and broken off by a reset, or with the whole connection.
 #[tokio::test]
-async fn streams_are_passed_on_and_broken_off() {
+async fn streams_are_passed_on_in_both_directions_and_meet_with_faults_while_they_open() {
     let pay = PayByWire::start().await;
     let calm = faulty(&pay.server, Plan::calm()).await;
     let wire = Wire::to(&calm.endpoint()).await.bearer(&pay.secret);
@@ -124,20 +124,60 @@ async fn streams_are_passed_on_and_broken_off() {
     let made = settle(&wire, &fresh()).await.expect("a run");
     assert_eq!(worker.assignment().await.run_id, made.run_id, "what the server sends gets through");
     assert_eq!((calm.counts().streams, calm.counts().calls), (1, 1));
+    assert!(calm.counts().messages >= 3, "the worker's hello, the server's, and the assignment: {:?}", calm.counts());
 
-    for fault in [Fault::ResetWithin, Fault::CutAfter] {
+    for fault in Fault::of_openings() {
         let proxy = faulty(&pay.server, Plan::first([Draw::new(fault, 0)])).await;
         let wire = Wire::to(&proxy.endpoint()).await.bearer(&pay.secret);
-        // Whether the first message is still heard is open: a reset may overtake it.
-        if let Ok(mut worker) = RawWorker::open(&wire, hello("none", 1)).await {
-            worker.end().await.1.expect_err("it is broken off");
-        }
-        assert_eq!(proxy.counts().of(fault), 1, "{fault}");
+        let opened = RawSubmitter::open(&wire).await;
+        let opens = matches!(fault, Fault::StripAnswer | Fault::StripTrailers | Fault::StripRequest);
+        assert_eq!(opened.is_ok(), opens, "{fault}");
+        assert_eq!(proxy.counts().of_opening(fault), 1, "{fault}");
+        assert_eq!(proxy.counts().faults.values().sum::<u64>(), 0, "{fault} was done to a stream that opened");
     }
-    for fault in [Fault::Refuse, Fault::ResetBefore, Fault::CutBefore, Fault::StripCredentials] {
-        let proxy = faulty(&pay.server, Plan::first([Draw::new(fault, 0)])).await;
-        let wire = Wire::to(&proxy.endpoint()).await.bearer(&pay.secret);
-        assert!(RawWorker::open(&wire, hello("none", 1)).await.is_err(), "{fault}");
-        assert_eq!(proxy.counts().of(fault), 1, "{fault}");
+}
+
+/// Sends two items, each in a message of its own, and the second only when the first is answered, over a stream of which
+/// one message meets with a fault. Gives what was answered, item by item, until nothing more came.
+async fn two_items(pay: &PayByWire, proxy: &Proxy, ids: &[String]) -> Vec<String> {
+    let wire = Wire::to(&proxy.endpoint()).await.bearer(&pay.secret);
+    let mut submitter = RawSubmitter::open(&wire).await.expect("its first message gets through");
+    let mut heard = Vec::new();
+    for id in ids {
+        let message = v1::SubmitRunsRequest { runs: items(std::slice::from_ref(id)), ..Default::default() };
+        // Whether the stream has ended by now is what the answers say.
+        let _ = submitter.up.send(message).await;
+        while let Ok(Some(result)) = tokio::time::timeout(SHORT, submitter.next()).await {
+            heard.push(result.request_id);
+        }
+    }
+    heard
+}
+
+#[tokio::test]
+async fn each_fault_to_a_message_is_what_it_says() {
+    let pay = PayByWire::start().await;
+    for fault in Fault::of_messages() {
+        // The server's first message says that the stream is open; its second answers the caller's first.
+        let message = if fault.way() == Some(Way::Up) { 0 } else { 1 };
+        let plan = Plan::in_stream(Draw::new(fault, 0), message).hold_for(SHORT * 3 / 2);
+        let proxy = faulty(&pay.server, plan).await;
+        let ids = ids(2);
+        let heard = two_items(&pay, &proxy, &ids).await;
+        let (one, other) = (&ids[0], &ids[1]);
+        let wanted = match fault {
+            Fault::DropMessage | Fault::DropAnswer => vec![other],
+            Fault::RepeatMessage | Fault::RepeatAnswer => vec![one, one, other],
+            // Held back beyond the first look, and there with the second.
+            Fault::HoldMessage | Fault::HoldAnswer => vec![one, other],
+            _ => vec![],
+        };
+        assert_eq!(heard.iter().collect::<Vec<_>>(), wanted, "{fault}");
+        let (took_effect, arrivals) = seen(&pay, one).await;
+        let never = matches!(fault, Fault::DropMessage | Fault::CutServerWithin);
+        let wanted = if fault == Fault::RepeatMessage { 2 } else { i64::from(!never) };
+        assert_eq!((took_effect, arrivals), (!never, wanted), "{fault}: whether the server had it");
+        assert_eq!(proxy.counts().of(fault), 1, "{fault} is counted");
+        assert_eq!(proxy.counts().faults.values().sum::<u64>(), 1, "and no other is");
     }
 }

@@ -24,6 +24,7 @@ mod refusals;
 mod runs;
 mod samples;
 mod smoke;
+mod submit_file;
 mod submit_runs;
 mod upkeep;
 mod valve;

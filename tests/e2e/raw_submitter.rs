@@ -81,6 +81,14 @@ impl RawSubmitter {
         self.results.pop_front().expect("there is one")
     }
 
+    /// The next result; none once the stream has ended, however it did.
+    pub(crate) async fn next(&mut self) -> Option<v1::SubmitResult> {
+        while self.results.is_empty() {
+            self.take().await.ok()??;
+        }
+        self.results.pop_front()
+    }
+
     /// The next result, which is to be that of this item, and to be good.
     pub(crate) async fn served(&mut self, id: &str) -> v1::SubmittedRun {
         run_of(self.result().await, id)

@@ -107,7 +107,7 @@ struct RetryFile {
 /// A span of time, as text.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Span(Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 impl TryFrom<String> for Span {
     type Error = String;
@@ -144,10 +144,10 @@ impl SpecFile {
     }
 }
 
-/// An input as a file with the definition of a job has it: exactly one of these, and its media type.
+/// An input as a file has it: exactly one of these, and its media type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PayloadFile {
+pub(crate) struct PayloadFile {
     text: Option<String>,
     json: Option<serde_json::Value>,
     base64: Option<String>,
@@ -157,7 +157,7 @@ struct PayloadFile {
 
 impl PayloadFile {
     /// The input. A file is looked for in `folder`.
-    fn read(self, folder: &Path) -> Result<Payload, String> {
+    pub(crate) fn read(self, folder: &Path) -> Result<Payload, String> {
         let (data, known) = match (self.text, self.json, self.base64, self.file) {
             (Some(text), None, None, None) => (text.into_bytes(), None),
             (None, Some(json), None, None) => (json.to_string().into_bytes(), Some("application/json")),

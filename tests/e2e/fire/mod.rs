@@ -1,8 +1,10 @@
 //! Under fire: many calls by many callers while everything goes wrong that may, and the reckoning afterwards: each call
 //! answered, one run for each, none more. What these tests share stands here; which fire it is, in a file each.
 
+mod ground;
 mod modes;
 mod nginx;
+mod streams;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +17,7 @@ use std::{
 
 use semel_client::{
     Client, Error, Options, RequestId,
-    v1::{self, AuthStatus, Disposition, RequestState},
+    v1::{self, AuthStatus, Disposition, RequestHeader, RequestState},
 };
 use tokio::{
     sync::{Mutex, MutexGuard, watch},
@@ -52,10 +54,21 @@ pub(crate) async fn whole_machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
 }
 
+/// How a run travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum By {
+    /// By a call. While many of these are under way on a client, they share its stream by themselves.
+    Call,
+    /// Submitted: over the client's stream whenever that is to be had.
+    Stream,
+}
+
 /// What a caller learnt of its call in the end.
 #[derive(Clone, Debug)]
 struct Answered {
     id: RequestId,
+    /// Which client made it.
+    client: usize,
     run_id: String,
     replayed: bool,
     arrivals: i64,
@@ -67,11 +80,11 @@ struct Answered {
 }
 
 /// Calls `settle` under one id until it is known what became of it.
-async fn call(client: &Client) -> Answered {
+async fn call(client: &Client, number: usize, by: By) -> Answered {
     let id = client.mint_request_id();
     let mut known_done = false;
     for given_up in 0..TRIES_MAX {
-        match client.with_request_id(id).run_job(run_job("settle")).await {
+        match once(client, id, by).await {
             Ok(answer) => {
                 let header = answer.header.as_ref();
                 let (disposition, arrivals) = arrival(header);
@@ -80,6 +93,7 @@ async fn call(client: &Client) -> Answered {
                 let ends = header.and_then(|header| header.auth.as_ref()?.expire_time);
                 return Answered {
                     id,
+                    client: number,
                     run_id: answer.run_id,
                     replayed,
                     arrivals,
@@ -94,6 +108,17 @@ async fn call(client: &Client) -> Answered {
     panic!("{id} is not answered after {TRIES_MAX} calls with all their retries");
 }
 
+/// One logical call, with all its retries.
+pub(crate) async fn once(client: &Client, id: RequestId, by: By) -> Result<v1::RunJobResponse, Error> {
+    match by {
+        By::Call => client.with_request_id(id).run_job(run_job("settle")).await,
+        By::Stream => {
+            let header = Some(RequestHeader { request_id: id.to_string(), client: None });
+            client.submit_runs().submit(v1::RunJobRequest { header, ..run_job("settle") }).await?.await
+        }
+    }
+}
+
 /// What a caller does whose client has given up: it asks what became of the call.
 async fn is_done(client: &Client, id: RequestId, error: &Error) -> bool {
     let reason = error.reason().unwrap_or_default();
@@ -106,27 +131,28 @@ async fn is_done(client: &Client, id: RequestId, error: &Error) -> bool {
 
 /// Makes so many calls, by many callers at once; `answers` says how many are answered by now.
 async fn fire(options: impl Fn() -> Options, calls: usize, answers: &watch::Sender<usize>) -> Vec<Answered> {
-    let clients: Vec<Client> = (0..CLIENTS)
-        .map(|_| {
-            let options = options().connections(2).request_timeout(REQUEST_TIMEOUT);
-            Client::connect_lazy(options.overall_timeout(Duration::from_secs(20))).expect("options")
-        })
-        .collect();
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| hasty(options().connections(2))).collect();
     let begun = Arc::new(AtomicUsize::new(0));
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
-        let client = clients[number % CLIENTS].clone();
+        let (number, client) = (number % CLIENTS, clients[number % CLIENTS].clone());
         let (begun, answers) = (Arc::clone(&begun), answers.clone());
         callers.spawn(async move {
             let mut answered = Vec::new();
             while begun.fetch_add(1, Ordering::SeqCst) < calls {
-                answered.push(call(&client).await);
+                answered.push(call(&client, number, By::Call).await);
                 answers.send_modify(|count| *count += 1);
             }
             answered
         });
     }
     callers.join_all().await.into_iter().flatten().collect()
+}
+
+/// A client that does not wait long.
+fn hasty(options: Options) -> Client {
+    let options = options.request_timeout(REQUEST_TIMEOUT).overall_timeout(Duration::from_secs(20));
+    Client::connect_lazy(options).expect("options")
 }
 
 /// Waits until so many calls are answered.

@@ -1,11 +1,7 @@
-//! Bodies on their way through: whole ones, which can be sent again, and streams, which can be broken off. It owns
-//! their forms and decides nothing.
+//! Bodies on their way through: whole ones, which can be sent again, and what goes wrong with any. It owns their forms
+//! and decides nothing.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -65,45 +61,4 @@ impl Whole {
 /// An error that hyper makes this reset of.
 pub(crate) fn reset(reason: Reason) -> Error {
     h2::Error::from(reason).into()
-}
-
-/// A stream that is passed on as it comes.
-pub(crate) fn passed(incoming: Incoming) -> Body {
-    incoming.map_err(Into::into).boxed_unsync()
-}
-
-/// A stream that is passed on for so many frames and then broken off; `then` is called at that moment.
-pub(crate) fn broken_off(
-    incoming: Incoming,
-    after: u32,
-    reason: Reason,
-    then: impl FnOnce() + Send + Unpin + 'static,
-) -> Body {
-    BrokenOff { incoming, left: after, reason, then: Some(then) }.boxed_unsync()
-}
-
-struct BrokenOff<F> {
-    incoming: Incoming,
-    left: u32,
-    reason: Reason,
-    then: Option<F>,
-}
-
-impl<F: FnOnce() + Unpin> hyper::body::Body for BrokenOff<F> {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.left == 0 {
-            if let Some(then) = self.then.take() {
-                then();
-            }
-            return Poll::Ready(Some(Err(reset(self.reason))));
-        }
-        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if frame.is_ready() {
-            self.left -= 1;
-        }
-        frame.map_err(Into::into)
-    }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn pass(
             tokio::task::yield_now().await;
             Err(body::reset(substitute::reason(draw.dice)))
         }
-        Fault::StripRequest | Fault::StripCredentials | Fault::Respell | Fault::StripAnswer => {
+        Fault::StripRequest | Fault::StripCredentials | Fault::Respell | Fault::StripAnswer | Fault::StripTrailers => {
             Ok(given(tampered(call, shared, draw.fault).await))
         }
         Fault::CutServer => {
@@ -129,6 +129,7 @@ async fn tampered(mut call: Call, shared: &Arc<Shared>, fault: Fault) -> Option<
             headers::strip(&mut answer.head.headers);
             answer.body.trailers.iter_mut().for_each(headers::strip);
         }
+        Fault::StripTrailers => answer.body.trailers = None,
         Fault::Respell => {
             headers::respell(&mut answer.head.headers);
             if answer.head.headers.contains_key("grpc-status") {

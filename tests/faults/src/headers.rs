@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, header};
 
 /// What HTTP/2 and gRPC cannot do without, in either direction. The encodings say how the message is packed.
-const KEPT: &[&str] = &["content-type", "te", "grpc-status", "grpc-encoding", "authorization"];
+const KEPT: &[&str] = &["content-type", "grpc-status", "grpc-encoding", "authorization"];
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// Drops everything that may be dropped. Credentials stay: losing them is another fault.
@@ -67,7 +67,7 @@ mod tests {
     fn what_grpc_needs_is_kept_and_everything_else_goes() {
         let needed = [("content-type", "application/grpc"), ("grpc-status", "0"), ("authorization", "Bearer x")];
         let mut map = headers(&needed);
-        for name in ["grpc-message", "grpc-status-details-bin", "grpc-timeout", "user-agent", "x-own", "date"] {
+        for name in ["grpc-message", "grpc-status-details-bin", "grpc-timeout", "user-agent", "te", "x-own", "date"] {
             map.insert(name, HeaderValue::from_static("1"));
         }
         strip(&mut map);

@@ -1,13 +1,13 @@
 //! The proxy as a program, for people and for suites in other languages. It says where it listens on its first line, tells
 //! each fault on standard error, and at its end (SIGTERM or SIGINT) what it has done.
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use semel_faults::{Fault, Plan, Proxy};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A gRPC proxy that does to calls what networks and proxies do to them.
+/// A gRPC proxy that does to calls, and to the messages of streams, what networks and proxies do to them.
 #[derive(Debug, Parser)]
 #[command(name = "semel-faults", after_help = faults())]
 struct Arguments {
@@ -20,12 +20,16 @@ struct Arguments {
     /// By which faults are drawn: the same seed gives the same faults to the same calls, in the order in which they come
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// `calm`, `storm`, or either or nothing followed by FAULT=ODDS out of a thousand calls, separated by commas
+    /// `calm`, `storm`, or either or nothing followed by FAULT=ODDS out of a thousand calls (or messages of streams, for
+    /// faults of those), separated by commas
     #[arg(long, default_value = "storm")]
     plan: Plan,
     /// After how many further calls a kept one is sent again
     #[arg(long, default_value_t = 500)]
     later_after: u64,
+    /// For how many milliseconds a message of a stream is held back
+    #[arg(long, default_value_t = 6000, value_name = "MS")]
+    hold_ms: u64,
     /// The form of what is written to standard output
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -41,8 +45,14 @@ enum Output {
 }
 
 fn faults() -> String {
-    let names: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name()).collect();
-    format!("Faults: {}", names.join(", "))
+    let line = |fault: Fault| format!("\n  {:<18}{}", fault.name(), fault.what());
+    let calls: String = Fault::of_calls().map(line).collect();
+    let messages: String = Fault::of_messages().map(line).collect();
+    let openings: Vec<&str> = Fault::of_openings().map(Fault::name).collect();
+    let openings = openings.join(", ");
+    format!(
+        "Faults of calls:{calls}\n\nOf these for streams too, while they open: {openings}\n\nFaults of messages of streams:{messages}"
+    )
 }
 
 #[tokio::main]
@@ -61,7 +71,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> io::Result<()> {
-    let plan = arguments.plan.seed(arguments.seed).later_after(arguments.later_after);
+    let held = Duration::from_millis(arguments.hold_ms);
+    let plan = arguments.plan.seed(arguments.seed).later_after(arguments.later_after).hold_for(held);
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let proxy = Proxy::start(arguments.listen, arguments.to, plan).await?;
@@ -79,11 +90,14 @@ async fn run(arguments: Arguments) -> io::Result<()> {
         Output::Json => println!("{}", counts.to_json()),
         Output::Text => {
             println!(
-                "{} calls, {} streams, sent {}, unreachable {}",
-                counts.calls, counts.streams, counts.sent, counts.unreachable
+                "{} calls, {} streams with {} messages, sent {}, unreachable {}",
+                counts.calls, counts.streams, counts.messages, counts.sent, counts.unreachable
             );
             for (fault, count) in &counts.faults {
                 println!("{fault:<20} {count}");
+            }
+            for (fault, count) in &counts.openings {
+                println!("{fault:<20} {count} of streams that opened");
             }
         }
     }

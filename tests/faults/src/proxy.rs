@@ -145,7 +145,6 @@ impl Shared {
             call.send_late(self);
         }
         if self.streaming.contains(request.uri().path()) {
-            self.counters.streams.fetch_add(1, Ordering::Relaxed);
             return stream::pass(self, cut, number, request).await;
         }
         self.counters.calls.fetch_add(1, Ordering::Relaxed);

@@ -30,7 +30,7 @@ pub(crate) struct Server {
 
 /// One connection.
 #[derive(Clone, Debug)]
-struct Lane {
+pub(crate) struct Lane {
     sender: http2::SendRequest<Body>,
     cut: watch::Sender<bool>,
 }
@@ -61,8 +61,7 @@ impl Server {
     /// # Errors
     /// When the server is not there, or the connection or the stream broke.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, body::Error> {
-        let mut lane = self.lane().await?;
-        Ok(lane.sender.send_request(request).await?)
+        self.lane().await?.send(request).await
     }
 
     /// Sends a request and cuts its connection at once.
@@ -74,12 +73,13 @@ impl Server {
         tokio::select! {
             biased;
             answer = &mut answer => return Ok(answer?),
-            () = tokio::task::yield_now() => lane.cut.send_replace(true),
+            () = tokio::task::yield_now() => lane.cut(),
         };
         Ok(answer.await?)
     }
 
-    async fn lane(&self) -> io::Result<Lane> {
+    /// One of the connections, made if it is not there.
+    pub(crate) async fn lane(&self) -> io::Result<Lane> {
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
         let mut lane = self.lanes[number].lock().await;
         if let Some(lane) = lane.as_ref().filter(|lane| !lane.sender.is_closed()) {
@@ -98,5 +98,17 @@ impl Server {
         // How it ends is told to each call on it.
         parts.execute(connection);
         Ok(Lane { sender, cut })
+    }
+}
+
+impl Lane {
+    /// Sends a request over it; as [`Server::send`].
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, body::Error> {
+        Ok(self.sender.send_request(request).await?)
+    }
+
+    /// Cuts it, with all that is under way on it.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tonic::Code;
 
 use super::{
-    pipe::{Fate, Item, State},
+    pipe::{Fate, Item, OFF_MAX, State},
     session::{Ended, Session},
 };
 use crate::{
@@ -17,9 +17,7 @@ use crate::{
     transport::Transport,
 };
 
-/// How long calls do without a stream that broke in a way that calls do not.
-const OFF: Duration = Duration::from_secs(30);
-/// The same where the server does not know the method.
+/// How long calls do without a stream of a server that does not know the method.
 const OFF_UNKNOWN: Duration = Duration::from_secs(300);
 
 /// See the module.
@@ -67,6 +65,9 @@ impl Driver {
     /// Tells those without an answer what to do, after a stream has ended. False if nobody is left.
     fn settle(&mut self, session: Session, ended: Ended, waiting: &mut VecDeque<Item>) -> bool {
         let has_served = session.has_served();
+        if has_served && session.age() >= OFF_MAX {
+            self.state.forgive();
+        }
         let fate = match ended {
             Ended::Left => return false,
             Ended::Idle => return true,
@@ -76,7 +77,7 @@ impl Driver {
             }
             Ended::Broken(why) => {
                 tracing::warn!(why, "the stream for runs is broken; calls go on one by one");
-                self.state.switch_off(OFF);
+                self.state.switch_off();
                 self.take_all(waiting);
                 waiting.drain(..).for_each(|item| drop(item.ticket.send(Fate::NotHad)));
                 Fate::NotHad
@@ -93,15 +94,14 @@ impl Driver {
     /// What a refusal of the stream means for its items. Credentials and what may pass are theirs as well; anything else
     /// is about the stream alone, and each of them learns by a call of its own how it stands itself.
     fn fate(&self, refusal: &Refusal, has_served: bool) -> Fate {
-        let span = match retry::classify(refusal) {
+        match retry::classify(refusal) {
             Class::Credentials => return Fate::Refused(Box::new(refusal.clone())),
             Class::Passing(_) if has_served || matches!(refusal.origin, Origin::Server | Origin::NotSent) => {
                 return Fate::Refused(Box::new(refusal.clone()));
             }
-            _ if refusal.code == Code::Unimplemented => OFF_UNKNOWN,
-            _ => OFF,
-        };
-        self.state.switch_off(span);
+            _ if refusal.code == Code::Unimplemented => self.state.switch_off_for(OFF_UNKNOWN),
+            _ => self.state.switch_off(),
+        }
         Fate::NotHad
     }
 

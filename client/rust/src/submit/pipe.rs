@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -25,6 +25,11 @@ use crate::{
 const LOAD: usize = 16;
 /// Runs that may wait for the stream to take them.
 const QUEUE_MAX: usize = 8192;
+/// How long calls do without a stream that broke in a way that calls do not: so long for the first time, and twice as long
+/// for each further one, up to a bound. Something on the way may have hiccuped, or may never let a stream live.
+const OFF_FIRST: Duration = Duration::from_millis(250);
+/// The bound; and a stream that has lived so long was a good one.
+pub(super) const OFF_MAX: Duration = Duration::from_secs(30);
 /// A larger run goes by a call of its own: its neighbours should not wait for it.
 const ITEM_BYTES_MAX: usize = 256 * 1024;
 
@@ -44,7 +49,14 @@ pub(crate) struct Pipe {
 pub(crate) struct State {
     under_way: AtomicUsize,
     answered: AtomicU64,
-    off_until: Mutex<Option<Instant>>,
+    off: Mutex<Off>,
+}
+
+/// Since when, and how often, the stream is not to be had.
+#[derive(Debug, Default)]
+struct Off {
+    until: Option<Instant>,
+    times: u32,
 }
 
 /// One attempt of one run that waits for the stream.
@@ -131,17 +143,39 @@ impl Pipe {
 }
 
 impl State {
-    /// For so long, calls are to do without the stream.
-    pub(super) fn switch_off(&self, span: Duration) {
-        *self.off_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + span);
+    /// Calls are to do without the stream, for longer each time.
+    pub(super) fn switch_off(&self) {
+        let mut off = self.off();
+        off.until = Some(Instant::now() + off.span());
+        off.times = off.times.saturating_add(1);
+    }
+
+    /// Calls are to do without the stream for so long.
+    pub(super) fn switch_off_for(&self, span: Duration) {
+        self.off().until = Some(Instant::now() + span);
+    }
+
+    /// What went wrong before counts no longer.
+    pub(super) fn forgive(&self) {
+        self.off().times = 0;
     }
 
     fn is_off(&self) -> bool {
-        self.off_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
+        self.off().until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn off(&self) -> MutexGuard<'_, Off> {
+        self.off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn has_answered(&self) {
         self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Off {
+    fn span(&self) -> Duration {
+        OFF_FIRST.saturating_mul(1_u32.checked_shl(self.times).unwrap_or(u32::MAX)).min(OFF_MAX)
     }
 }
 
@@ -163,5 +197,27 @@ impl Ticket {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_breaks_again_and_again_is_done_without_for_longer_each_time() {
+        let state = State::default();
+        assert!(!state.is_off());
+        let mut spans = Vec::new();
+        for _ in 0..40 {
+            spans.push(state.off().span());
+            state.switch_off();
+        }
+        assert!(state.is_off());
+        assert_eq!(spans[..3], [OFF_FIRST, OFF_FIRST * 2, OFF_FIRST * 4]);
+        assert_eq!((spans[39], spans.is_sorted()), (OFF_MAX, true));
+        state.forgive();
+        assert_eq!(state.off().span(), OFF_FIRST);
+        assert!(state.is_off(), "what was said holds");
     }
 }

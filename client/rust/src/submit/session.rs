@@ -49,6 +49,7 @@ pub(super) struct Session {
     head: Option<RequestHeader>,
     /// By which token it was opened, or reauthenticated.
     generation: u64,
+    opened_at: Instant,
     outstanding: VecDeque<Outstanding>,
     /// When there was last something new to wait for, or something came.
     moved_at: Instant,
@@ -109,6 +110,7 @@ impl Session {
             rx,
             head: Some(head),
             generation: signature.generation,
+            opened_at: Instant::now(),
             outstanding: VecDeque::new(),
             moved_at: Instant::now(),
             stall,
@@ -120,6 +122,11 @@ impl Session {
     /// Whether any run was answered over it.
     pub(super) fn has_served(&self) -> bool {
         self.has_served
+    }
+
+    /// For how long it has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.opened_at.elapsed()
     }
 
     /// Those who have no answer.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        hints::{self, Again, Exit},
+        hints::{self, Again, Exit, Hint},
         out,
         show::{self, Show as _},
     },
@@ -46,7 +46,12 @@ impl Call {
         if self.kind == ErrorKind::Usage {
             return Exit::Usage;
         }
-        self.refusal.reason().and_then(hints::of).map_or_else(|| exit_of_code(&self.code()), |hint| hint.exit)
+        self.hint().map_or_else(|| exit_of_code(&self.code()), |hint| hint.exit)
+    }
+
+    /// What its reason means, if it has one that is known.
+    pub(super) fn hint(&self) -> Option<&'static Hint> {
+        self.refusal.reason().and_then(hints::of)
     }
 
     /// The code as gRPC spells it, for instance `NOT_FOUND`.
@@ -70,8 +75,7 @@ impl Call {
     }
 
     fn again(&self) -> String {
-        let hint = self.refusal.reason().and_then(hints::of);
-        let again = match hint {
+        let again = match self.hint() {
             Some(hint) => hint.again,
             None if self.may_retry() || self.outcome_open() => Again::Yes,
             None => Again::No,
@@ -83,9 +87,9 @@ impl Call {
         }
     }
 
-    fn next(&self) -> Option<String> {
+    pub(super) fn next(&self) -> Option<String> {
         let id = &self.request_id;
-        if let Some(hint) = self.refusal.reason().and_then(hints::of) {
+        if let Some(hint) = self.hint() {
             return Some(hint.next.to_owned());
         }
         if self.outcome_open() && !id.is_empty() {
@@ -150,6 +154,15 @@ impl Call {
             rows.push(("request", format!("{} (sent {} {times})", self.request_id, self.attempts)));
         }
         super::block(&self.headline(), &rows)
+    }
+
+    /// The reason, or the code without one, and what is wrong with which field, or the message.
+    pub(super) fn brief(&self) -> String {
+        let reason = self.refusal.reason().map_or_else(|| self.code(), str::to_owned);
+        let fields: Vec<String> =
+            self.violations().map(|wrong| format!("{}: {}", wrong.field, wrong.description)).collect();
+        let what = if fields.is_empty() { self.refusal.message.clone() } else { fields.join("; ") };
+        out::cell(&format!("{reason}: {what}"))
     }
 
     pub(super) fn json(&self) -> Value {

@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 
 use self::call::Call;
 pub(crate) use self::call::auth_words;
-use super::{global::Output, hints::Exit, out};
+use super::{
+    global::Output,
+    hints::{Again, Exit},
+    out,
+};
 use crate::config::Fault;
 
 /// A command that came to its end, which need not be a good one: a run that was waited for may have failed.
@@ -156,6 +160,29 @@ impl Failure {
         }
     }
 
+    /// The same in one line.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Call(call) => call.brief(),
+            Self::Local { message, .. } => out::cell(message),
+            Self::Faults(_) | Self::OutputClosed => out::cell(&self.block()),
+        }
+    }
+
+    /// Whether it may be sent again without a look at what became of it.
+    pub(crate) fn may_be_sent_again(&self) -> bool {
+        !matches!(self, Self::Call(call) if call.hint().is_some_and(|hint| hint.again == Again::LookUpFirst))
+    }
+
+    /// What to do next.
+    pub(crate) fn next(&self) -> Option<String> {
+        match self {
+            Self::Call(call) => call.next(),
+            Self::Local { next, .. } => Some(next.clone()),
+            Self::Faults(_) | Self::OutputClosed => None,
+        }
+    }
+
     /// The same for programs.
     pub(crate) fn json(&self) -> Value {
         let exit = self.exit() as u8;
@@ -175,7 +202,7 @@ impl Failure {
 }
 
 /// One block: a headline, and below it what belongs to it.
-fn block(headline: &str, rows: &[(&str, String)]) -> String {
+pub(crate) fn block(headline: &str, rows: &[(&str, String)]) -> String {
     let mut text = format!("semel: {headline}");
     for (name, value) in rows {
         text.push_str(&format!("\n  {name:<12} {value}"));

@@ -1,5 +1,6 @@
 //! `semel run`: submitting, following and ending runs.
 
+mod batch;
 mod list;
 mod logs;
 mod submit;
@@ -19,7 +20,7 @@ use super::{
 /// See the module.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
-    /// Makes one run of a job, however often the call is sent under one request id
+    /// Makes one run of a job, or one for each line of a file, however often the call is sent under one request id
     Submit(Box<submit::SubmitArgs>),
     /// Shows a run, with its input and its result
     Get {

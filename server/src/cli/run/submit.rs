@@ -1,12 +1,15 @@
-//! `semel run submit`: one run of a job, and, if wished, following it to its end.
+//! `semel run submit`: one run of a job, and, if wished, following it to its end; or one for each line of a file.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::Args;
 use semel_proto::v1::{RunJobRequest, UniqueKey};
 use serde_json::Value;
 
-use super::wait;
+use super::{batch, wait};
 use crate::cli::{
     failure::{Done, Failure},
     global::Output,
@@ -16,11 +19,46 @@ use crate::cli::{
     show::Show as _,
 };
 
+/// The options that say something of one run: lines say it for themselves.
+const ONE_RUN: [&str; 14] = [
+    "standard_input",
+    "payload",
+    "payload_file",
+    "content_type",
+    "labels",
+    "priority",
+    "start_in",
+    "start_at",
+    "deadline_in",
+    "deadline_at",
+    "unique_key",
+    "hold",
+    "wait",
+    "up_to",
+];
+
 /// What to run.
 #[derive(Args, Debug)]
 pub(crate) struct SubmitArgs {
-    /// The job
-    job: String,
+    /// The job; with --file, that of lines which name none
+    #[arg(required_unless_present = "file")]
+    job: Option<String>,
+    /// Makes a run of each line of a file, or of standard input if it is `-`; --help tells of the form
+    ///
+    /// Each line is a JSON object with these fields, all of them optional: job, payload (an object with one of json, text,
+    /// base64 and file, and content_type), labels, priority, start_time or start_in, deadline or deadline_in, unique_key,
+    /// hold, request_id. Moments, spans and inputs are written as with the flags and in the files of jobs.
+    ///
+    /// A file is looked through first: if a line is wrong, all that are wrong are told, and nothing is sent. Standard input
+    /// is sent as it comes, up to the first line that is wrong. Then the runs go over one stream, in the order of the
+    /// lines. A run that is refused keeps no other from being made; all that were are told at the end.
+    ///
+    /// The request id of each line comes from --request-id and the line's number, unless the line has its own. So the same
+    /// file may be sent again under the same --request-id, whole or after it was cut short: what was made is told again as
+    /// REPLAYED, and the rest is made. A line that was refused may be mended before that; one that was made may not be
+    /// changed or moved to another number.
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ONE_RUN)]
+    file: Option<PathBuf>,
     /// `-` takes the input from standard input
     #[arg(value_name = "-", value_parser = ["-"], conflicts_with_all = ["payload", "payload_file"])]
     standard_input: Option<String>,
@@ -66,7 +104,7 @@ impl SubmitArgs {
         let payload = self.payload.clone().or_standard_input(self.standard_input.is_some()).read()?;
         let hold = self.hold.and_then(|hold| hold.try_into().ok());
         Ok(RunJobRequest {
-            job: self.job.clone(),
+            job: self.job.clone().unwrap_or_default(),
             payload,
             labels: parse::labels(&self.labels),
             priority: self.priority,
@@ -85,6 +123,9 @@ impl SubmitArgs {
 }
 
 pub(super) async fn run(args: SubmitArgs, session: &Session) -> Result<Done, Failure> {
+    if let Some(file) = args.file {
+        return batch::run(file, args.job, args.mutation, session).await;
+    }
     let request = args.request()?;
     let answer = session.mutate(args.mutation, |base| args.at(&request, base)).await?;
     if !args.wait {
@@ -121,6 +162,21 @@ mod tests {
 
     fn parse(flags: &[&str]) -> Result<SubmitArgs, clap::Error> {
         Only::try_parse_from(["submit", "settle"].iter().chain(flags)).map(|only| only.submit)
+    }
+
+    #[test]
+    fn a_file_says_all_of_its_runs_and_may_leave_the_job_to_the_command() {
+        let parse = |flags: &[&str]| Only::try_parse_from(["submit"].iter().chain(flags)).map(|only| only.submit);
+        assert!(parse(&[]).is_err(), "neither a job nor a file");
+        assert_eq!(parse(&["--file=runs.jsonl"]).expect("good").job, None);
+        assert_eq!(parse(&["settle", "-f", "-"]).expect("good").job.as_deref(), Some("settle"));
+        let more =
+            ["-", "--payload=a", "--payload-file=a", "--content-type=a/b", "--label=a=b", "--priority=1", "--wait"];
+        let relative = ["--start-in=5m", "--deadline-in=5m", "--unique-key=k"];
+        let fixed = ["--start-at=2026-01-31T08:00:00Z", "--deadline-at=2026-01-31T08:00:00Z"];
+        for flag in more.iter().chain(&relative).chain(&fixed) {
+            assert!(parse(&["settle", "--file=runs.jsonl", flag]).is_err(), "{flag}");
+        }
     }
 
     #[test]

@@ -53,8 +53,12 @@ pub(crate) fn header_line(header: &ResponseHeader) -> String {
         Disposition::Executed => format!(" (arrival {})", header.arrivals),
         _ => String::new(),
     };
-    let auth = header.auth.as_ref().map_or_else(|| "UNSPECIFIED".to_owned(), auth_line);
-    format!("request {} {disposition}{effect}, auth {auth}", out::cell(&header.request_id))
+    format!("request {} {disposition}{effect}, auth {}", out::cell(&header.request_id), auth_of(header))
+}
+
+/// What an answer says of the credentials.
+pub(crate) fn auth_of(header: &ResponseHeader) -> String {
+    header.auth.as_ref().map_or_else(|| "UNSPECIFIED".to_owned(), auth_line)
 }
 
 /// A verdict on credentials, in a few words.
