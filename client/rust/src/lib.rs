@@ -80,6 +80,7 @@ mod refusal;
 pub mod retry;
 mod submit;
 mod transport;
+mod wait;
 pub mod watch;
 pub mod worker;
 

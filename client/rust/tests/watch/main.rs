@@ -8,6 +8,7 @@ mod slow;
 mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
+mod waits;
 
 use std::time::{Duration, Instant};
 
