@@ -74,7 +74,7 @@ pub enum SnapshotCause {
 
 impl Item {
     /// Where to go on behind this item, also after a restart of the program; see
-    /// [`WatchOptions::from_token`](super::WatchOptions::from_token). Nothing before the end of a snapshot: a snapshot is
+    /// [`WatchOptions::resume`](super::WatchOptions::resume). Nothing before the end of a snapshot: a snapshot is
     /// begun again.
     pub fn resume_token(&self) -> Option<ResumeToken> {
         self.position.token()

@@ -102,14 +102,14 @@ impl WatchOptions {
 
     /// From this revision on, inclusive. Takes the place of any other start.
     #[must_use]
-    pub fn from_revision(mut self, revision: i64) -> Self {
+    pub fn start_at(mut self, revision: i64) -> Self {
         self.start = Start::Revision(revision);
         self
     }
 
     /// After what the holder of this token has seen, by this filter. Takes the place of any other start.
     #[must_use]
-    pub fn from_token(mut self, token: ResumeToken) -> Self {
+    pub fn resume(mut self, token: ResumeToken) -> Self {
         self.start = Start::Token(token);
         self
     }
@@ -174,7 +174,7 @@ mod tests {
             .kind(EventKind::RunFailed)
             .terminal_only()
             .snapshot(SnapshotScope::Live)
-            .from_revision(7);
+            .start_at(7);
         let request = options.request(&options.start);
         assert_eq!(request.start, Some(watch_request::Start::FromRevision(7)));
         assert_eq!(request.snapshot(), SnapshotScope::Unspecified);

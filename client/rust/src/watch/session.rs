@@ -128,8 +128,10 @@ pub(super) struct Renewal {
     /// When the credentials should be renewed by their own age.
     due: Option<Instant>,
     at: Option<Instant>,
-    under_way: Option<Pin<Box<dyn Future<Output = Result<Signature, Error>> + Send>>>,
+    under_way: Option<Renewing>,
 }
+
+type Renewing = Pin<Box<dyn Future<Output = Result<Signature, Error>> + Send>>;
 
 impl Renewal {
     fn new(client: Client, request_id: String, signature: &Signature) -> Self {

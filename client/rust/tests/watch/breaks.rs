@@ -83,7 +83,7 @@ async fn a_program_that_stopped_in_the_middle_of_a_message_goes_on_with_the_next
     drop(watch);
     post.left().await;
 
-    let mut watch = client.watch(WatchOptions::new().from_token(stored.parse().unwrap()));
+    let mut watch = client.watch(WatchOptions::new().resume(stored.parse().unwrap()));
     assert_eq!(watch.resume_token().unwrap().to_string(), stored, "also before anything came");
     let post = tower.open("A").await;
     assert_eq!(post.start(), token("A"));

@@ -53,7 +53,7 @@ fn compacted() -> Refuse {
 #[tokio::test]
 async fn events_that_are_no_longer_kept_are_an_error_that_names_the_oldest_one() {
     let tower = Tower::start().await;
-    let mut watch = client(&tower).watch(WatchOptions::new().from_revision(7));
+    let mut watch = client(&tower).watch(WatchOptions::new().start_at(7));
     let post = tower.accept().await;
     assert_eq!(post.start(), Some(Start::FromRevision(7)));
     post.refuse(compacted()).await;

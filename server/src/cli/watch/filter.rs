@@ -62,8 +62,8 @@ impl FilterArgs {
             (_, Some(Scope::Live)) => options.snapshot(SnapshotScope::Live),
             (_, Some(Scope::All)) => options.snapshot(SnapshotScope::All),
             (From::Now, None) => options,
-            (From::Revision(revision), None) => options.from_revision(*revision),
-            (From::Token(token), None) => options.from_token(token.clone()),
+            (From::Revision(revision), None) => options.start_at(*revision),
+            (From::Token(token), None) => options.resume(token.clone()),
         };
         if self.bridge { options.bridge_gaps(SnapshotScope::All) } else { options }
     }

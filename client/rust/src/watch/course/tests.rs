@@ -91,7 +91,7 @@ fn a_revision_that_broke_off_in_the_middle_goes_on_where_it_was() {
 #[test]
 fn a_program_goes_on_from_the_middle_of_a_message() {
     let stored = "A~pay:6:1".parse().expect("a token");
-    let mut course = course(WatchOptions::new().from_token(stored));
+    let mut course = course(WatchOptions::new().resume(stored));
     assert_eq!(start(&course), token("A"));
     assert_eq!(open(&mut course, "A"), ["opened A~pay:6:1"]);
     assert!(!course.has_own_token());
