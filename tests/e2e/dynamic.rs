@@ -87,6 +87,10 @@ pub(crate) async fn call(
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::try_from(path(method)).expect("a path");
     let codec = Dynamic(method.output());
+    if method.is_server_streaming() && !method.is_client_streaming() {
+        let mut heard = grpc.server_streaming(wire.request(message), path, codec).await?.into_inner();
+        return heard.message().await?.ok_or_else(|| Status::cancelled("the stream ended at once"));
+    }
     if !method.is_client_streaming() {
         return grpc.unary(wire.request(message), path, codec).await.map(tonic::Response::into_inner);
     }

@@ -179,6 +179,11 @@ impl Stage {
             sample(v1::WaitRunRequest { app: app(), run_id: ended(), ..Default::default() }),
             sample(v1::ExplainRunRequest { app: app(), run_id: live(), ..Default::default() }),
             sample(v1::GetRunLogsRequest { app: app(), run_id: ended(), ..Default::default() }),
+            // A stream to the caller is called as any other method is: its first message is the answer.
+            (
+                "/semel.v1.WatchService/Watch",
+                prost::Message::encode_to_vec(&v1::WatchRequest { app: app(), ..Default::default() }),
+            ),
         ]
     }
 

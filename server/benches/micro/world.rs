@@ -143,7 +143,14 @@ impl World {
         };
         self.requests.push((DedupKey { request_id, app: self.key.app.clone() }, dedup));
         let request_id = Some(request_id);
-        self.records.push(Record { revision: stamp.revision, time: stamp.now, request_id, principal, events });
+        self.records.push(Record {
+            revision: stamp.revision,
+            time: stamp.now,
+            request_id,
+            principal,
+            events,
+            facts: Vec::new(),
+        });
     }
 
     fn decide_on(&self, command: &Command) -> decide::Decision {

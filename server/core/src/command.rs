@@ -7,7 +7,10 @@ use minicbor::{Decode, Encode};
 use crate::{
     app::{Grant, NewSecret, Role},
     codec::Payload,
-    id::{AppName, AttemptNumber, JobKey, Millis, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId},
+    event::WorkerStanding,
+    id::{
+        AppName, AttemptNumber, JobKey, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId,
+    },
     job::{JobSpec, Labels},
     run::LogStream,
 };
@@ -408,6 +411,23 @@ pub enum SystemCommand {
         /// Which attempt of it.
         number: AttemptNumber,
     },
+    /// A worker came, went, or was lost.
+    NoteWorker {
+        /// Whose runs it takes.
+        app: AppName,
+        /// Which process it is.
+        worker_id: WorkerId,
+        /// What it calls itself.
+        worker_name: Arc<str>,
+        /// Where it stands now.
+        standing: WorkerStanding,
+        /// What it can do.
+        processors: Vec<ProcessorName>,
+        /// How many attempts it takes at a time.
+        slots: u32,
+    },
+    /// The server has started, and no worker is connected.
+    ResetWorkers,
 }
 
 /// When and where something is decided: set once by the engine, never going back.

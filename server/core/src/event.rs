@@ -7,7 +7,8 @@ use minicbor::{Decode, Encode};
 use crate::{
     app::App,
     codec::Payload,
-    id::{AppName, AttemptNumber, JobKey, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId},
+    facts::Facts,
+    id::{AppName, AttemptNumber, JobKey, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId},
     job::{Job, JobSpec},
     run::{AttemptOutcome, LogStream, Outcome, Run},
 };
@@ -217,6 +218,49 @@ pub enum Event {
         #[n(1)]
         unique_key: String,
     },
+    /// A worker came, went, or was lost. Changes no state: who is connected is not kept, but that it changed is told.
+    #[n(20)]
+    WorkerChanged {
+        /// Whose runs it takes.
+        #[n(0)]
+        app: AppName,
+        /// Which process it is.
+        #[n(1)]
+        worker_id: WorkerId,
+        /// What it calls itself.
+        #[cbor(n(2), with = "crate::codec::shared_str")]
+        worker_name: Arc<str>,
+        /// Where it stands now.
+        #[n(3)]
+        standing: WorkerStanding,
+        /// What it can do; empty where its stream had ended before.
+        #[n(4)]
+        processors: Vec<ProcessorName>,
+        /// How many attempts it takes at a time.
+        #[n(5)]
+        slots: u32,
+    },
+    /// The server has started: no worker is connected. Changes no state.
+    #[n(21)]
+    WorkersReset,
+}
+
+/// Where a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum WorkerStanding {
+    /// Its stream is open.
+    #[n(1)]
+    Connected,
+    /// Its stream is open, and it wants no further work.
+    #[n(2)]
+    Draining,
+    /// Its stream has ended.
+    #[n(3)]
+    Disconnected,
+    /// It was silent for longer than its lease, and lost the attempts that it held.
+    #[n(4)]
+    Lost,
 }
 
 /// One entry of the log: all that one command made happen, whole.
@@ -237,4 +281,7 @@ pub struct Record {
     /// What happened, in order.
     #[n(4)]
     pub events: Vec<Event>,
+    /// What must be known besides of what the events are about; see [`Facts`]. Records of before it was kept have none.
+    #[cbor(n(5), default)]
+    pub facts: Vec<Facts>,
 }

@@ -14,6 +14,7 @@ pub mod codec;
 pub mod command;
 pub mod decide;
 pub mod event;
+pub mod facts;
 pub mod id;
 pub mod job;
 pub mod limits;

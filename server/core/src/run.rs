@@ -25,9 +25,9 @@ pub struct Run {
     /// Where it stands.
     #[n(3)]
     pub state: RunState,
-    /// Its labels.
-    #[n(4)]
-    pub labels: Labels,
+    /// Its labels. Shared with what the log says of it.
+    #[cbor(n(4), with = "crate::codec::shared")]
+    pub labels: Arc<Labels>,
     /// Higher goes first.
     #[n(5)]
     pub priority: i32,

@@ -149,7 +149,7 @@ pub(crate) fn run_with_id(id: RunId, revision: u64) -> Run {
         job: settle(),
         plan: Arc::new(plan()),
         state: RunState::Queued { since: T0 },
-        labels: Labels::new(),
+        labels: std::sync::Arc::default(),
         priority: 0,
         create_time: T0,
         start_time: None,

@@ -49,7 +49,7 @@ pub struct Assignment {
     /// What to do.
     pub processor: ProcessorName,
     /// Labels of the run.
-    pub labels: Labels,
+    pub labels: std::sync::Arc<Labels>,
     /// When the attempt counts as timed out.
     pub deadline: Option<Timestamp>,
     /// How many attempts the run may have.

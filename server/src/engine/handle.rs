@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use semel_core::{
     command::Command,
-    id::{AttemptNumber, Millis, RunId, Timestamp},
+    id::{AttemptNumber, Millis, Revision, RunId, Timestamp},
     window::Window,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,10 +22,11 @@ use super::{
     directory::Directory,
     dispatch::Order,
     envelope::Envelope,
+    feed::{self, Feed, FeedSender},
     liveness::Progress,
-    step::Engine,
+    step::{Engine, History},
     waiters::Waiters,
-    workers::{Hello, SessionId},
+    workers::{Connected, Hello, SessionId},
 };
 use crate::{
     clock::{Clock, Now},
@@ -57,6 +58,9 @@ pub struct Parts {
     pub(super) draining: AtomicBool,
     pub(super) sessions: AtomicU64,
     pub(super) in_flight: Arc<InFlight>,
+    /// The position of the last commit.
+    pub(super) committed: AtomicU64,
+    pub(super) history: History,
 }
 
 /// Why the engine does not run any more.
@@ -75,6 +79,7 @@ pub(super) enum Message {
     Submit { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: InFlightGuard },
     Read(Look),
     Worker(SessionId, WorkerMessage),
+    Feed(FeedSender, oneshot::Sender<Revision>),
     Poke,
     Stop,
 }
@@ -105,6 +110,11 @@ impl View<'_> {
     /// How many workers are connected.
     pub fn worker_count(&self) -> usize {
         self.engine.workers.len()
+    }
+
+    /// The workers that are connected.
+    pub fn connected(&self) -> impl Iterator<Item = Connected> + '_ {
+        self.engine.workers.connected()
     }
 
     /// How many requests are remembered.
@@ -177,6 +187,29 @@ impl Handle {
         self.send(Message::Worker(id, WorkerMessage::Open { hello, orders: orders_in, reply }))?;
         let stale = stale.await.map_err(|_| Refused::NoOwner)?;
         Ok((WorkerStream { handle: self.clone(), id, orders }, stale))
+    }
+
+    /// Everything that is committed from now on, whole and in order, with the position after which it begins. There is one
+    /// feed: a new one ends the former.
+    ///
+    /// # Errors
+    /// [`Refused::Overloaded`] and [`Refused::NoOwner`].
+    pub async fn feed(&self) -> Result<(Feed, Revision), Refused> {
+        let (sender, feed) = feed::channel();
+        let (reply, begin) = oneshot::channel();
+        self.send(Message::Feed(sender, reply))?;
+        let begin = begin.await.map_err(|_| Refused::NoOwner)?;
+        Ok((feed, begin))
+    }
+
+    /// The position of the last commit: at least that of every answer that was given.
+    pub fn committed(&self) -> Revision {
+        Revision(self.0.committed.load(Ordering::Acquire))
+    }
+
+    /// Which log positions are of.
+    pub fn history(&self) -> History {
+        self.0.history
     }
 
     /// All credentials, as of the last commit that changed one.

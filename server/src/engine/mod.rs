@@ -15,6 +15,7 @@ mod directory;
 mod dispatch;
 mod envelope;
 mod explain;
+mod feed;
 mod handle;
 mod liveness;
 mod step;
@@ -30,11 +31,12 @@ pub use self::{
     dispatch::{Assignment, CancelReason, Order},
     envelope::Envelope,
     explain::{Explanation, ExplanationKind, explain},
+    feed::{Fed, Feed},
     handle::{Handle, Parts, Pending, Stopped, View, WorkerStream},
     liveness::Progress,
-    step::{Engine, Options, StepOutput},
+    step::{Engine, History, Options, StepOutput},
     thread::start,
     upkeep::Retention,
     waiters::Waiters,
-    workers::{Hello, SessionId},
+    workers::{Connected, Hello, SessionId},
 };

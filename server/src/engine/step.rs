@@ -11,6 +11,7 @@ use semel_core::{
     decide,
     decide::Cold,
     event::{Event, Record},
+    facts,
     id::{AppName, AttemptNumber, Millis, ProcessorName, Revision, RunId, Timestamp, WorkerKey},
     limits::Limits,
     policy,
@@ -57,6 +58,16 @@ impl Default for Options {
     }
 }
 
+/// Which log a position is of. After a restore from a backup the log goes on differently under the same numbers, so the
+/// store's id alone does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The store.
+    pub store_id: [u8; 16],
+    /// When it was restored last; 0 if it never was.
+    pub restored_at: Timestamp,
+}
+
 /// The heart of a shard. Owns state and store by value.
 pub struct Engine {
     pub(super) options: Options,
@@ -75,6 +86,8 @@ pub struct Engine {
     durable_time: Timestamp,
     upkeep: Upkeep,
     random: u64,
+    /// Which log it is: see [`History`].
+    history: History,
 }
 
 /// What came of a batch. To be handed out only after [`Engine::step`] has returned: everything in it is durable.
@@ -88,6 +101,8 @@ pub struct StepOutput {
     pub changed_runs: Vec<RunId>,
     /// The credentials, if they changed.
     pub directory: Option<Arc<Directory>>,
+    /// What happened, as it stands in the log now.
+    pub records: Vec<Record>,
 }
 
 /// What a batch gathers before its commit.
@@ -117,10 +132,15 @@ impl Engine {
     ) -> Result<(Self, bool), Error> {
         let loaded = store.load()?;
         let limits = Limits { attempt_floor: loaded.attempt_floor, ..options.limits };
+        let history = History { store_id: loaded.store_id, restored_at: loaded.window_floor };
+        let mut workers = Workers::default();
+        if loaded.revision > Revision(0) {
+            workers.reset();
+        }
         let mut engine = Self {
             state: State::restore(limits, loaded.rows),
             dedup: Dedup::new(options.window, loaded.window_floor, loaded.window_counts),
-            workers: Workers::default(),
+            workers,
             liveness: Liveness::default(),
             store,
             epoch: loaded.epoch,
@@ -130,6 +150,7 @@ impl Engine {
             durable_time: loaded.high_water,
             upkeep: Upkeep::new(&options, now.steady),
             random: seed,
+            history,
             options,
         };
         let Some(hash) = bootstrap else { return Ok((engine, false)) };
@@ -147,6 +168,7 @@ impl Engine {
     pub fn step(&mut self, now: Now, envelopes: &[Envelope]) -> Result<StepOutput, Error> {
         let mut work = self.begin(now);
         self.prefetch(&mut work, envelopes)?;
+        self.note_workers(&mut work);
         for envelope in envelopes {
             let submitted = self.execute(&mut work, envelope);
             work.output.answers.push(submitted);
@@ -175,6 +197,11 @@ impl Engine {
         }
         let passed = now.steady.0 - self.high_water_at.0;
         self.high_water.plus(Millis(passed.max(0) / 10 * 9))
+    }
+
+    /// Which log its positions are of.
+    pub fn history(&self) -> History {
+        self.history
     }
 
     /// When the store was restored from a backup; 0 if it never was.
@@ -287,6 +314,7 @@ impl Engine {
                 work.output.orders.extend(orders.into_iter().map(|order| (session_id, order)));
             }
         }
+        let facts = facts::of(&self.state, &events);
         for event in &events {
             self.state.evolve(stamp, event);
         }
@@ -297,12 +325,23 @@ impl Engine {
             request_id: cause.map(|envelope| envelope.request_id),
             principal: cause.map(|envelope| envelope.principal.name.clone()).unwrap_or_default(),
             events,
+            facts,
         });
+    }
+
+    /// Writes down which workers have come and gone since the last batch.
+    fn note_workers(&mut self, work: &mut Work) {
+        for (session_id, note) in self.workers.take_notes() {
+            self.apply_system(work, &note);
+            self.workers.noted(session_id, self.revision);
+        }
     }
 
     fn expire_leases(&mut self, work: &mut Work, steady: Millis) {
         for worker in self.liveness.lost(&self.state, steady, self.options.lease) {
             let held: Vec<(RunId, AttemptNumber)> = self.state.held_by(&worker).collect();
+            self.workers.lost(&self.state, &worker);
+            self.note_workers(work);
             for (run_id, number) in held {
                 self.apply_system(work, &SystemCommand::ExpireLease { run_id, number });
             }
@@ -340,7 +379,7 @@ impl Engine {
         let changes = self.state.take_changes();
         let written = Written::of(work.window.made.len(), work.records.len(), &changes);
         let slice = is_due.then(|| self.upkeep.slice(work.now, self.dedup.oldest(work.now), written));
-        let batch = Batch {
+        let mut batch = Batch {
             now: work.now,
             revision: self.revision,
             requests: std::mem::take(&mut work.window.made),
@@ -358,6 +397,7 @@ impl Engine {
             forget: slice.map(|slice| slice.forget),
         };
         let committed = self.store.commit(self.epoch, &batch)?;
+        work.output.records = std::mem::take(&mut batch.records);
         self.durable_time = work.now;
         self.dedup.expired(&committed.expired);
         if let Some(slice) = slice {

@@ -20,6 +20,7 @@ use super::{
     directory::Directory,
     dispatch::Order,
     envelope::Envelope,
+    feed::FeedSender,
     handle::{Handle, InFlight, InFlightGuard, Look, Message, Parts, QUEUE_MAX, Stopped, View, WorkerMessage},
     step::{Engine, Options, StepOutput},
     waiters::Waiters,
@@ -71,12 +72,14 @@ pub async fn start(
             sessions: 1.into(),
             in_flight: Arc::new(InFlight::default()),
             clock: clock.clone(),
+            committed: engine.revision().0.into(),
+            history: engine.history(),
         });
         let shared = handle.parts();
         if ready.send(Ok((handle, first_start))).is_err() {
             return;
         }
-        let mut thread = Thread { engine, messages, orders: HashMap::new(), clock, shared };
+        let mut thread = Thread { engine, messages, orders: HashMap::new(), feed: None, clock, shared };
         let reason = thread.run();
         // The queue and the store are let go before anybody is told: whoever waits may open the store again.
         drop(thread);
@@ -90,6 +93,8 @@ struct Thread {
     engine: Engine,
     messages: Receiver<Message>,
     orders: HashMap<SessionId, mpsc::UnboundedSender<Order>>,
+    /// To whoever watches; none as long as nobody ever did.
+    feed: Option<FeedSender>,
     clock: Clock,
     shared: std::sync::Weak<Parts>,
 }
@@ -160,6 +165,10 @@ impl Thread {
             }
             Message::Read(read) => taken.reads.push(read),
             Message::Worker(id, message) => self.worker(id, message),
+            Message::Feed(feed, reply) => {
+                self.feed = Some(feed);
+                let _ = reply.send(self.engine.revision());
+            }
             Message::Poke => {}
             Message::Stop => taken.stop = true,
         }
@@ -193,11 +202,15 @@ impl Thread {
     /// Everything in here is durable.
     fn hand_out(&mut self, output: StepOutput, replies: Vec<(oneshot::Sender<Submitted>, InFlightGuard)>) {
         if let Some(shared) = self.shared.upgrade() {
+            shared.committed.store(self.engine.revision().0, Ordering::Release);
             shared.high_water.store(self.engine.time(self.clock.now()).0, Ordering::Release);
             if let Some(directory) = output.directory {
                 shared.directory.store(directory);
             }
             shared.waiters.ring(output.changed_runs.iter());
+        }
+        if let Some(feed) = &self.feed {
+            feed.send(output.records);
         }
         for (session_id, order) in output.orders {
             if let Some(orders) = self.orders.get(&session_id) {

@@ -7,7 +7,9 @@ use std::{
 
 use semel_core::{
     State,
-    id::{AppName, AttemptNumber, ProcessorName, RunId, WorkerId, WorkerKey},
+    command::SystemCommand,
+    event::WorkerStanding,
+    id::{AppName, AttemptNumber, ProcessorName, Revision, RunId, WorkerId, WorkerKey},
     run::{Run, RunState},
 };
 
@@ -16,7 +18,7 @@ use super::{
     liveness::Liveness,
 };
 
-/// One stream of one worker.
+/// One stream of one worker. 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
@@ -48,9 +50,43 @@ impl Hello {
 pub(super) struct Session {
     pub(super) hello: Hello,
     pub(super) draining: bool,
+    /// Its lease has passed while it held something, and it was not heard of since.
+    lost: bool,
+    /// Where in the log its last change stands.
+    revision: Revision,
+}
+
+/// A worker that is connected, for those who look from outside.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// What it said of itself.
+    pub hello: Hello,
+    /// Where it stands.
+    pub standing: WorkerStanding,
+    /// Where in the log its last change stands.
+    pub revision: Revision,
 }
 
 impl Session {
+    fn standing(&self) -> WorkerStanding {
+        match (self.lost, self.draining) {
+            (true, _) => WorkerStanding::Lost,
+            (false, true) => WorkerStanding::Draining,
+            (false, false) => WorkerStanding::Connected,
+        }
+    }
+
+    fn note(&self, standing: WorkerStanding) -> SystemCommand {
+        SystemCommand::NoteWorker {
+            app: self.hello.app.clone(),
+            worker_id: self.hello.worker_id,
+            worker_name: self.hello.worker_name.clone(),
+            standing,
+            processors: self.hello.processors.iter().cloned().collect(),
+            slots: self.hello.slots,
+        }
+    }
+
     fn free(&self, state: &State) -> usize {
         if self.draining {
             return 0;
@@ -64,6 +100,9 @@ pub(super) struct Workers {
     sessions: BTreeMap<SessionId, Session>,
     by_worker: BTreeMap<WorkerKey, SessionId>,
     offers: BTreeMap<(AppName, ProcessorName), BTreeSet<SessionId>>,
+    /// What is to be written down with the next batch. One for each message of a session at most, so the queue of messages
+    /// bounds it.
+    notes: Vec<(SessionId, SystemCommand)>,
 }
 
 impl Workers {
@@ -77,8 +116,82 @@ impl Workers {
             self.offers.entry((hello.app.clone(), processor.clone())).or_default().insert(id);
         }
         self.by_worker.insert(hello.key(), id);
-        self.sessions.insert(id, Session { hello, draining: false });
+        let session = Session { hello, draining: false, lost: false, revision: Revision(0) };
+        self.notes.push((id, session.note(WorkerStanding::Connected)));
+        self.sessions.insert(id, session);
         former
+    }
+
+    /// The server has started: whoever was connected before is so no more. Written down with the first batch and not at
+    /// the start itself, where nothing is written that need not be.
+    pub(super) fn reset(&mut self) {
+        self.notes.push((SessionId(0), SystemCommand::ResetWorkers));
+    }
+
+    /// What is to be written down of what has changed.
+    pub(super) fn take_notes(&mut self) -> Vec<(SessionId, SystemCommand)> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// It was written down, there.
+    pub(super) fn noted(&mut self, id: SessionId, revision: Revision) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.revision = revision;
+        }
+    }
+
+    /// The stream of a session has ended, and no other of its worker has taken its place.
+    fn ended(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get(&id) {
+            self.notes.push((id, session.note(WorkerStanding::Disconnected)));
+        }
+        self.close(id);
+    }
+
+    fn drains(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if !session.draining {
+            session.draining = true;
+            self.notes.push((id, session.note(WorkerStanding::Draining)));
+        }
+    }
+
+    /// A session was heard of: if it was taken for lost, it no longer is.
+    fn heard(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.lost {
+            session.lost = false;
+            self.notes.push((id, session.note(session.standing())));
+        }
+    }
+
+    /// The lease of a worker that holds attempts has passed; its stream may be open still, or not.
+    pub(super) fn lost(&mut self, state: &State, worker: &WorkerKey) {
+        let session = self.session_of(worker).and_then(|id| Some((id, self.sessions.get_mut(&id)?)));
+        if let Some((id, session)) = session {
+            session.lost = true;
+            self.notes.push((id, session.note(WorkerStanding::Lost)));
+            return;
+        }
+        let held = state.held_by(worker).find_map(|(run_id, _)| state.run(run_id)?.held());
+        let note = SystemCommand::NoteWorker {
+            app: worker.app.clone(),
+            worker_id: worker.worker_id,
+            worker_name: held.map_or_else(|| "".into(), |held| held.worker_name.clone()),
+            standing: WorkerStanding::Lost,
+            processors: Vec::new(),
+            slots: 0,
+        };
+        self.notes.push((SessionId(0), note));
+    }
+
+    /// All that are connected.
+    pub(super) fn connected(&self) -> impl Iterator<Item = Connected> + '_ {
+        self.sessions.values().map(|session| Connected {
+            hello: session.hello.clone(),
+            standing: session.standing(),
+            revision: session.revision,
+        })
     }
 
     pub(super) fn close(&mut self, id: SessionId) {
@@ -187,13 +300,14 @@ impl super::Engine {
 
     /// The stream of a worker has ended. What it holds stays its own until its lease runs out.
     pub fn worker_closed(&mut self, id: SessionId) {
-        self.workers.close(id);
+        self.workers.ended(id);
     }
 
     /// A worker said something.
     pub fn worker_heard(&mut self, now: crate::clock::Now, id: SessionId) {
         if let Some(session) = self.workers.get(id) {
             self.liveness.heard(session.hello.key(), now.steady);
+            self.workers.heard(id);
         }
     }
 
@@ -206,9 +320,7 @@ impl super::Engine {
 
     /// A worker wants no further work.
     pub fn worker_drains(&mut self, id: SessionId) {
-        if let Some(session) = self.workers.get_mut(id) {
-            session.draining = true;
-        }
+        self.workers.drains(id);
     }
 
     /// A worker says how far an attempt is. Word about what it does not hold is passed over.

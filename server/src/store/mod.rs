@@ -191,6 +191,12 @@ pub trait Reader: Send + Sync {
     /// See [`Reader::run`].
     fn runs(&self, query: &RunQuery) -> Result<Page<Run, RunId>, Error>;
 
+    /// Runs of all apps, the newest first. Bounded as [`Reader::runs`] is.
+    ///
+    /// # Errors
+    /// See [`Reader::run`].
+    fn scan_runs(&self, scan: &RunScan) -> Result<Page<Run, RunId>, Error>;
+
     /// Pieces of a run's log from this index on.
     ///
     /// # Errors
@@ -279,6 +285,17 @@ impl RunQuery {
             && (self.phases.is_empty() || self.phases.contains(&run.state.phase()))
             && self.labels.iter().all(|(key, value)| run.labels.get(key) == Some(value))
     }
+}
+
+/// Which runs of all apps to go through.
+#[derive(Clone, Copy, Debug)]
+pub struct RunScan {
+    /// The finished ones too.
+    pub is_all: bool,
+    /// Only runs that are older than this one: where the last page ended.
+    pub before: Option<RunId>,
+    /// How many at most.
+    pub limit: usize,
 }
 
 /// Which requests to list.

@@ -17,6 +17,7 @@ mod page;
 mod router;
 mod services;
 mod status;
+mod watch;
 
 pub use self::router::Error;
 pub(crate) use self::{

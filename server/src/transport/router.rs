@@ -17,7 +17,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{
     auth_layer::{Bar, Judge},
     gate::Gate,
-    services::Services,
+    services::{Services, WatchDoor},
 };
 
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
@@ -143,6 +143,7 @@ async fn serve(
         .add_service(sized!(RequestServiceServer))
         .add_service(sized!(WorkerServiceServer))
         .add_service(sized!(ServerServiceServer))
+        .add_service(WatchDoor::new(services.clone(), bytes))
         .add_service(health_service)
         .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
         .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate)))

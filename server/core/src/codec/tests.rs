@@ -6,8 +6,9 @@ use super::*;
 use crate::{
     app::{App, AppPattern, FormerSecret, Grant, Role},
     command::Method,
-    event::{Event, Record},
-    id::{AppName, AttemptNumber, Millis, Revision, Timestamp},
+    event::{Event, Record, WorkerStanding},
+    facts::{Facts, JobFacts, RunFacts},
+    id::{AppName, AttemptNumber, Millis, RequestId, Revision, Timestamp},
     job::{Job, JobSpec, Pause},
     reply::Reply,
     run::{AttemptOutcome, LogStream, Outcome, Phase, Run, RunState},
@@ -76,7 +77,7 @@ fn full_run(phase: Phase) -> Run {
         })
         .collect();
     (run.start_time, run.deadline, run.retry_of) = (Some(START), Some(START), Some(id(2)));
-    (run.unique_key, run.labels, run.reason) = (Some("k".to_owned()), labels(&[("a", "b")]), "why".to_owned());
+    (run.unique_key, run.labels, run.reason) = (Some("k".to_owned()), labels(&[("a", "b")]).into(), "why".to_owned());
     (run.log_bytes, run.log_chunks, run.has_payload, run.has_result) = (u64::MAX, u32::MAX, true, true);
     run
 }
@@ -109,6 +110,15 @@ fn events() -> Vec<Event> {
             data: bytes::Bytes::new(),
         },
         Event::UniqueKeyReleased { key: settle(), unique_key: "k".to_owned() },
+        Event::WorkerChanged {
+            app: pay(),
+            worker_id: WORKER,
+            worker_name: "w1".into(),
+            standing: WorkerStanding::Draining,
+            processors: vec![processor("echo")],
+            slots: 3,
+        },
+        Event::WorkersReset,
     ]
 }
 
@@ -135,6 +145,8 @@ fn number(event: &Event) -> u8 {
         Event::RunEnded { .. } => 17,
         Event::LogAppended { .. } => 18,
         Event::UniqueKeyReleased { .. } => 19,
+        Event::WorkerChanged { .. } => 20,
+        Event::WorkersReset => 21,
     }
 }
 
@@ -193,7 +205,46 @@ fn record() -> Record {
         request_id: Some(REQUEST),
         principal: "app:pay".to_owned(),
         events: events(),
+        facts: facts(),
     }
+}
+
+fn facts() -> Vec<Facts> {
+    let run = full_run(Phase::Running);
+    let held = run.attempts.last().cloned();
+    let of_run = RunFacts { job: settle(), from: Phase::Running, labels: run.labels, held };
+    let of_job = JobFacts {
+        etag: Revision(3),
+        processor: processor("echo"),
+        labels: labels(&[("a", "b")]),
+        pause: Some(Pause { note: "why".to_owned(), time: T0 }),
+        create_time: T0,
+    };
+    vec![Facts::Run(of_run), Facts::Job(of_job)]
+}
+
+/// A record as it was written before facts were kept.
+#[derive(Encode)]
+struct OldRecord {
+    #[n(0)]
+    revision: Revision,
+    #[n(1)]
+    time: Timestamp,
+    #[n(2)]
+    request_id: Option<RequestId>,
+    #[n(3)]
+    principal: String,
+    #[n(4)]
+    events: Vec<Event>,
+}
+
+#[test]
+fn a_record_of_before_facts_were_kept_has_none() {
+    let Record { revision, time, request_id, principal, events, .. } = record();
+    let old = OldRecord { revision, time, request_id, principal: principal.clone(), events: events.clone() };
+    let read: Record = decode(&encode(&old)).expect("it can be read");
+    assert!(read.facts.is_empty());
+    assert_eq!((read.revision, read.principal), (revision, principal));
 }
 
 #[track_caller]
@@ -215,7 +266,7 @@ fn tolerates_a_new_field<T: Encode<()> + for<'b> Decode<'b, ()> + PartialEq + De
 #[test]
 fn every_event_is_there_and_comes_back() {
     let numbers: Vec<u8> = events().iter().map(number).collect();
-    assert_eq!(numbers, (1..=19).collect::<Vec<u8>>());
+    assert_eq!(numbers, (1..=21).collect::<Vec<u8>>());
     for event in events() {
         round_trip(&event);
         let bytes = encode(&event);

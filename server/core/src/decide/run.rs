@@ -1,5 +1,7 @@
 //! Making a run.
 
+use std::sync::Arc;
+
 use super::{Decision, job};
 use crate::{
     codec::Payload,
@@ -25,7 +27,9 @@ pub(super) fn run_job(state: &State, stamp: Stamp, origin: &Origin, wish: &RunJo
     }
     let payload = wish.payload.clone().or_else(|| job.spec.payload.clone());
     let mut run = new_run(state, stamp, origin, job, payload.is_some())?;
-    run.labels.extend(wish.labels.clone());
+    if !wish.labels.is_empty() {
+        Arc::make_mut(&mut run.labels).extend(wish.labels.clone());
+    }
     run.priority = wish.priority.unwrap_or(run.priority);
     run.start_time = wish.start_time.filter(|start_time| *start_time > stamp.now);
     if let Some(until) = run.start_time {
@@ -49,7 +53,7 @@ pub(super) fn new_run(
     if state.live_runs_of(&job.key.app) >= limit {
         return Err(Rejection::QuotaExceeded { app: job.key.app.clone(), what: "unfinished runs", limit });
     }
-    let labels: Labels = job.spec.labels.clone();
+    let labels: Arc<Labels> = Arc::new(job.spec.labels.clone());
     Ok(Run {
         id: RunId::new(stamp.now, stamp.revision, stamp.entropy),
         job: job.key.clone(),

@@ -26,6 +26,17 @@ pub fn decide_system(state: &State, stamp: Stamp, command: &SystemCommand) -> Ve
             Some(run) if run.held().is_some_and(|held| held.number == *number) => report::lost(run),
             _ => Vec::new(),
         },
+        SystemCommand::NoteWorker { app, worker_id, worker_name, standing, processors, slots } => {
+            vec![Event::WorkerChanged {
+                app: app.clone(),
+                worker_id: *worker_id,
+                worker_name: worker_name.clone(),
+                standing: *standing,
+                processors: processors.clone(),
+                slots: *slots,
+            }]
+        }
+        SystemCommand::ResetWorkers => vec![Event::WorkersReset],
     }
 }
 

@@ -69,6 +69,8 @@ impl State {
             | Event::RunEnded { .. }
             | Event::LogAppended { .. } => self.evolve_run(stamp, event),
             Event::UniqueKeyReleased { key, unique_key } => self.release_key(&(key.clone(), unique_key.clone())),
+            // Told to those who watch, and kept nowhere else.
+            Event::WorkerChanged { .. } | Event::WorkersReset => {}
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
     view::{Range, View},
 };
 use crate::store::{
-    DedupKey, Error, Page, Reader, RequestQuery, RunQuery,
+    DedupKey, Error, Page, Reader, RequestQuery, RunQuery, RunScan,
     list::{Pager, Span},
 };
 
@@ -41,6 +41,10 @@ impl Reader for Shard {
             Some(job) => runs_of_job(view, query, job, &span, pager),
             None => runs_of_app(view, query, &span, pager),
         })
+    }
+
+    fn scan_runs(&self, scan: &RunScan) -> Result<Page<Run, RunId>, Error> {
+        self.read(|view| all_runs(view, scan))
     }
 
     fn logs(&self, id: RunId, from: u32, limit: usize) -> Result<Vec<LogRow>, Error> {
@@ -149,6 +153,22 @@ fn runs_of_app(
         let is_ours = codec::decode::<RunOwner<'_>>(value)?.job.app == query.app.as_str();
         let run: Option<Run> = if is_ours { Some(codec::decode(value)?) } else { None };
         pager.take(id, run.filter(|run| query.matches(run)));
+    }
+    Ok(pager.end())
+}
+
+fn all_runs(view: &View<'_>, scan: &RunScan) -> Result<Page<Run, RunId>, Trouble> {
+    let mut pager = Pager::new(scan.limit);
+    let table = if scan.is_all { Table::Runs } else { Table::Live };
+    let before = scan.before.as_ref().map_or(Bound::Unbounded, |before| Bound::Excluded(before.0.as_slice()));
+    for row in view.rev_range(table, (Bound::Unbounded, before))? {
+        let (key, value) = row?;
+        let id = tables::last_run_id(key)?;
+        if pager.ends_before(id) {
+            return Ok(pager.cut());
+        }
+        let run: Run = if scan.is_all { codec::decode(value)? } else { view.required(Table::Runs, key, "live run")? };
+        pager.take(id, Some(run));
     }
     Ok(pager.end())
 }

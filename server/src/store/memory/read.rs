@@ -19,7 +19,7 @@ use super::{
     tables::{Row, decode},
 };
 use crate::store::{
-    DedupKey, Error, Page, Reader, RequestQuery, RunQuery,
+    DedupKey, Error, Page, Reader, RequestQuery, RunQuery, RunScan,
     list::{Pager, Span},
 };
 
@@ -49,6 +49,24 @@ impl Reader for Disk {
                 }
                 let run: Option<Run> = decode(tables.runs.get(id))?;
                 pager.take(*id, run.filter(|run| query.matches(run)));
+            }
+            Ok(pager.end())
+        })
+    }
+
+    fn scan_runs(&self, scan: &RunScan) -> Result<Page<Run, RunId>, Error> {
+        let mut pager = Pager::new(scan.limit);
+        let range = (Bound::Unbounded, scan.before.map_or(Bound::Unbounded, Bound::Excluded));
+        self.with(|tables| {
+            let ids: Box<dyn Iterator<Item = &RunId>> = match scan.is_all {
+                true => Box::new(tables.runs.range(range).rev().map(|(id, _)| id)),
+                false => Box::new(tables.live.range(range).rev()),
+            };
+            for id in ids {
+                if pager.ends_before(*id) {
+                    return Ok(pager.cut());
+                }
+                pager.take(*id, decode(tables.runs.get(id))?);
             }
             Ok(pager.end())
         })

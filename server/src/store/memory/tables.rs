@@ -32,7 +32,7 @@ pub(super) struct Tables {
     window_counts: BTreeMap<AppName, u64>,
     pub(super) records: BTreeMap<Revision, Row>,
     pub(super) runs: BTreeMap<RunId, Row>,
-    live: BTreeSet<RunId>,
+    pub(super) live: BTreeSet<RunId>,
     /// Finished runs of which something is still there, by their end.
     pub(super) ended: BTreeSet<(Timestamp, RunId)>,
     pub(super) runs_by_job: BTreeMap<JobKey, BTreeSet<RunId>>,

@@ -85,7 +85,7 @@ pub(in crate::store) fn run(id: RunId, job: &JobKey) -> Run {
         job: job.clone(),
         plan: Arc::new(plan()),
         state: RunState::Queued { since: at(8) },
-        labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
+        labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]).into(),
         priority: -3,
         create_time: at(1),
         start_time: Some(at(2)),
@@ -171,6 +171,7 @@ pub(in crate::store) fn record(revision: u64) -> Record {
         request_id: Some(request_id(0, revision)),
         principal: "pay".to_owned(),
         events: vec![queued, deleted],
+        facts: Vec::new(),
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn runs_come_newest_first_without_gap_or_repetition(place: &impl Plac
 
 pub(super) fn runs_are_filtered(place: &impl Place) {
     let labelled = |mut run: Run, value: &str| {
-        run.labels.insert("size".to_owned(), value.to_owned());
+        std::sync::Arc::make_mut(&mut run.labels).insert("size".to_owned(), value.to_owned());
         run
     };
     let key = job_key("pay", "settle");

@@ -105,6 +105,6 @@ pub(super) fn disposition(disposition: Disposition) -> v1::Disposition {
 }
 
 /// A count for the wire.
-pub(super) fn count(count: u64) -> i64 {
+pub(crate) fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

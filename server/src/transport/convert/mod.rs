@@ -2,6 +2,7 @@
 //! in, all faults at once; translates on the way out; chooses nothing.
 
 pub(crate) mod app;
+pub(crate) mod event;
 pub(crate) mod fields;
 pub(crate) mod header;
 pub(crate) mod job;

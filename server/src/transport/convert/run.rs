@@ -28,7 +28,7 @@ pub(crate) fn run(run: &Run) -> v1::Run {
         app: run.job.app.to_string(),
         job: run.job.job.to_string(),
         state: phase(run.state.phase()).into(),
-        labels: run.labels.clone(),
+        labels: (*run.labels).clone(),
         priority: run.priority,
         create_time: Some(time::timestamp(run.create_time)),
         start_time: optional(run.start_time),
@@ -57,7 +57,7 @@ pub(crate) fn progress(progress: &Progress) -> v1::Progress {
     }
 }
 
-fn attempt(attempt: &Attempt) -> v1::Attempt {
+pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
     let state = attempt.end.as_ref().map_or(v1::AttemptState::Running, |end| match end.how {
         AttemptOutcome::Succeeded => v1::AttemptState::Succeeded,
         AttemptOutcome::Failed => v1::AttemptState::Failed,

@@ -123,7 +123,7 @@ pub(crate) fn assignment(assignment: &Assignment, payload: Option<&Payload>) -> 
         job: assignment.job.to_string(),
         processor: assignment.processor.to_string(),
         payload: payload.map(run::payload),
-        labels: assignment.labels.clone(),
+        labels: (*assignment.labels).clone(),
         attempt_deadline: assignment.deadline.map(time::timestamp),
         max_attempts: i32::try_from(assignment.max_attempts).unwrap_or(i32::MAX),
     }

@@ -9,13 +9,19 @@ mod server;
 mod standing;
 mod submit;
 mod submit_queue;
+mod watch;
 mod work;
 mod worker;
 
 use std::sync::Arc;
 
-use super::gate::Gate;
+use super::{gate::Gate, watch::Hub};
 use submit_queue::Shared;
+
+pub(super) use self::{
+    standing::{Standing, going_away},
+    watch::WatchDoor,
+};
 
 /// Serves all of `semel.v1`.
 #[derive(Clone)]
@@ -23,10 +29,12 @@ pub(super) struct Services {
     gate: Arc<Gate>,
     /// What all streams of submitters together may have in the engine.
     shared: Shared,
+    /// What all watchers share.
+    hub: Arc<Hub>,
 }
 
 impl Services {
     pub(super) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, shared: Shared::new() }
+        Self { gate, shared: Shared::new(), hub: Arc::default() }
     }
 }

@@ -26,7 +26,7 @@ const EXPIRING_AHEAD: Millis = Millis::from_secs(60);
 const RECONNECT_AFTER: Millis = Millis(500);
 
 /// See the module.
-pub(super) struct Standing {
+pub(in crate::transport) struct Standing {
     verdict: Verdict,
     authorization: Authorization,
     address: Option<IpAddr>,
@@ -38,35 +38,35 @@ pub(super) struct Standing {
 
 impl Standing {
     /// As the interceptor judged it.
-    pub(super) fn of<T>(request: &Request<T>) -> Self {
+    pub(in crate::transport) fn of<T>(request: &Request<T>) -> Self {
         let (verdict, authorization) = Gate::stream_credentials(request);
         let address = request.remote_addr().map(|address| address.ip());
         Self { verdict, authorization, address, directory: None, warned: false }
     }
 
-    pub(super) fn verdict(&self) -> &Verdict {
+    pub(in crate::transport) fn verdict(&self) -> &Verdict {
         &self.verdict
     }
 
     /// The refusal that the verdict is, if it is one.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(in crate::transport) fn refusal(&self) -> Option<Refusal> {
         Refusal::of_verdict(&self.verdict)
     }
 
     /// Fresh credentials have come; they count with the next judgement.
-    pub(super) fn renew(&mut self, fresh: &v1::Reauthenticate) {
+    pub(in crate::transport) fn renew(&mut self, fresh: &v1::Reauthenticate) {
         let authorization: Arc<[u8]> = format!("Bearer {}", fresh.token).into_bytes().into();
         self.authorization = Authorization(Some(authorization));
     }
 
     /// Judges the credentials again: they may have ended, or been taken back, and fresh ones may have come.
-    pub(super) fn judge(&mut self, gate: &Gate) {
+    pub(in crate::transport) fn judge(&mut self, gate: &Gate) {
         self.directory = gate.directory();
         self.verdict = gate.judge(self.authorization.0.as_deref(), self.address);
     }
 
     /// Whether the verdict may be another one by now. Cheap: for each message.
-    pub(super) fn is_stale(&self, gate: &Gate) -> bool {
+    pub(in crate::transport) fn is_stale(&self, gate: &Gate) -> bool {
         let is_over = self.verdict.expire_time.is_some_and(|end| end <= gate.now());
         let same = match (&self.directory, gate.directory()) {
             (Some(then), Some(now)) => Arc::ptr_eq(then, &now),
@@ -76,15 +76,22 @@ impl Standing {
     }
 
     /// Whether the caller must be told that its credentials end soon; it is told once.
-    pub(super) fn is_to_be_warned(&mut self, gate: &Gate) -> bool {
+    pub(in crate::transport) fn is_to_be_warned(&mut self, gate: &Gate) -> bool {
         let soon = self.verdict.expire_time.is_some_and(|end| end <= gate.now().plus(EXPIRING_AHEAD));
         let warn = soon && !self.warned;
         self.warned = soon;
         warn
     }
 
+    /// How long until something is to be said of the credentials, if time alone brings it about.
+    pub(in crate::transport) fn due_in(&self, gate: &Gate) -> Option<Duration> {
+        let end = self.verdict.expire_time?;
+        let next = if self.warned { end } else { end.minus(EXPIRING_AHEAD) };
+        Some(Duration::from_millis(u64::try_from(next.0 - gate.now().0).unwrap_or(0)))
+    }
+
     /// Word of the verdict; or of this status, if it is another.
-    pub(super) fn notice(&self, status: Option<v1::AuthStatus>) -> v1::AuthNotice {
+    pub(in crate::transport) fn notice(&self, status: Option<v1::AuthStatus>) -> v1::AuthNotice {
         let mut auth = header::auth_result(&self.verdict);
         if let Some(status) = status {
             auth.status = status.into();
@@ -94,6 +101,6 @@ impl Standing {
 }
 
 /// What the caller of a stream is told before the server stops.
-pub(super) fn going_away() -> v1::GoingAway {
+pub(in crate::transport) fn going_away() -> v1::GoingAway {
     v1::GoingAway { reconnect_after: Some(times::duration(RECONNECT_AFTER)) }
 }

@@ -26,12 +26,12 @@ fn a_run_nobody_knows_cannot_be_retried() {
 #[test]
 fn what_is_repeated_keeps_input_labels_and_priority() {
     let old = run(1).with_payload(payload("in")).with(|run| {
-        run.labels = labels(&[("who", "me")]);
+        run.labels = labels(&[("who", "me")]).into();
         run.priority = 9;
     });
     let mut world = given(base()).and(old.at(Phase::Failed)).committed().when(retry(id(1))).done();
     let new = made_by(&world);
-    assert_eq!((new.labels, new.priority, new.retry_of), (labels(&[("who", "me")]), 9, Some(id(1))));
+    assert_eq!((new.labels, new.priority, new.retry_of), (labels(&[("who", "me")]).into(), 9, Some(id(1))));
     assert!(new.has_payload);
     world.commit();
     assert_eq!(world.disk.payload(new.id), Some(&payload("in")));

@@ -1,0 +1,118 @@
+//! What a record says of the things that its events are about, so that it can be read by itself: by a watcher, long
+//! after, when the run or the job may be gone. Taken from the state before the events are evolved; nothing is decided by
+//! it.
+//!
+//! Context: an event names its run by id alone, and a dashboard wants to know its job, its labels, where it stood before
+//! and which worker had it. Choice: a record carries that much of it, shared with the run in memory, so that noting it
+//! costs the engine two counters and the log about 20 to 100 bytes. Rejected: looking the run up when the event is
+//! told (it has moved on by then, or was forgotten), and more fields in each event (what decides would also describe).
+//! A record that makes a run has none: the event holds the run itself, so `RunJob` costs what it did.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::{
+    event::Event,
+    id::{JobKey, ProcessorName, Revision, RunId, Timestamp},
+    job::{Labels, Pause},
+    run::{Attempt, Phase},
+    state::State,
+};
+
+/// What is said of one thing.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Facts {
+    /// Of a run: one for each step of a run, in the order of these events.
+    #[n(0)]
+    Run(#[n(0)] RunFacts),
+    /// Of a job: one for each change of a job but its making, in their order.
+    #[n(1)]
+    Job(#[n(0)] JobFacts),
+}
+
+/// A run before a step.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RunFacts {
+    /// Its job.
+    #[n(0)]
+    pub job: JobKey,
+    /// Where it stood.
+    #[n(1)]
+    pub from: Phase,
+    /// Its labels.
+    #[cbor(n(2), with = "crate::codec::shared")]
+    pub labels: Arc<Labels>,
+    /// The attempt that a worker held.
+    #[n(3)]
+    pub held: Option<Attempt>,
+}
+
+/// A job before a change.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct JobFacts {
+    /// Its etag.
+    #[n(0)]
+    pub etag: Revision,
+    /// What it needs.
+    #[n(1)]
+    pub processor: ProcessorName,
+    /// Its labels.
+    #[n(2)]
+    pub labels: Labels,
+    /// Whether and why it was paused.
+    #[n(3)]
+    pub pause: Option<Pause>,
+    /// When it was created.
+    #[n(4)]
+    pub create_time: Timestamp,
+}
+
+/// The run of an event that takes a run a step on, unless it makes it.
+pub fn stepped(event: &Event) -> Option<RunId> {
+    match event {
+        Event::RunQueued { run_id }
+        | Event::AttemptStarted { run_id, .. }
+        | Event::RunRetrying { run_id, .. }
+        | Event::RunCancelRequested { run_id, .. }
+        | Event::RunEnded { run_id, .. } => Some(*run_id),
+        _ => None,
+    }
+}
+
+/// The job of an event that changes one, unless it makes it.
+pub fn changed_job(event: &Event) -> Option<&JobKey> {
+    match event {
+        Event::JobUpdated { key, .. }
+        | Event::JobDeleted { key }
+        | Event::JobPaused { key, .. }
+        | Event::JobResumed { key } => Some(key),
+        _ => None,
+    }
+}
+
+/// What must be noted beside these events, before they are evolved.
+pub fn of(state: &State, events: &[Event]) -> Vec<Facts> {
+    events.iter().filter_map(|event| run_facts(state, event).or_else(|| job_facts(state, event))).collect()
+}
+
+fn run_facts(state: &State, event: &Event) -> Option<Facts> {
+    let run = state.run(stepped(event)?)?;
+    Some(Facts::Run(RunFacts {
+        job: run.job.clone(),
+        from: run.state.phase(),
+        labels: run.labels.clone(),
+        held: run.held().cloned(),
+    }))
+}
+
+fn job_facts(state: &State, event: &Event) -> Option<Facts> {
+    let job = state.job(changed_job(event)?)?;
+    Some(Facts::Job(JobFacts {
+        etag: job.etag,
+        processor: job.spec.plan.processor.clone(),
+        labels: job.spec.labels.clone(),
+        pause: job.pause.clone(),
+        create_time: job.create_time,
+    }))
+}

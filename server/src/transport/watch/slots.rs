@@ -1,0 +1,199 @@
+//! Who is woken for what. A watcher has a slot, which holds no events: one mark, which says from which position on there
+//! may be something for it, and its waker. Everything before the mark is known to hold nothing for it, so a watcher of
+//! one run is not woken by the others, and its position passes over them at once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+};
+
+use semel_core::id::{AppName, Revision};
+use semel_proto::v1::EventKind;
+
+use super::{
+    filter::{Key, Kinds},
+    ring::Entry,
+};
+
+/// Watchers of one server. Each costs some kilobytes, and every one that watches all is a message with each event.
+pub(crate) const WATCHERS_MAX: usize = 1 << 17;
+/// Watchers of the callers of one app: so that no app takes all of them.
+pub(crate) const WATCHERS_PER_APP_MAX: usize = 1 << 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mark: Option<Revision>,
+    waker: Option<Waker>,
+    /// Something but an event makes the watcher look: its credentials, the end of the server.
+    nudged: bool,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There may be something from this position on.
+    pub(crate) fn mark(&self, from: Revision) {
+        let waker = {
+            let mut state = self.lock();
+            state.mark = Some(state.mark.map_or(from, |mark| mark.min(from)));
+            state.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has the watcher look, although there may be no event for it.
+    pub(crate) fn nudge(&self) {
+        let waker = {
+            let mut state = self.lock();
+            state.nudged = true;
+            state.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// From where on there may be something; none if there is nothing in all that was published.
+    pub(crate) fn take_mark(&self) -> Option<Revision> {
+        self.lock().mark.take()
+    }
+
+    /// Has this waker woken with the next mark or nudge. False if there was one since the last look: then look again.
+    pub(crate) fn sleep(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        if state.mark.is_some() || std::mem::take(&mut state.nudged) {
+            return false;
+        }
+        if !state.waker.as_ref().is_some_and(|former| former.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        true
+    }
+}
+
+/// A slot among others, with the kinds of events that it is woken for.
+#[derive(Debug)]
+struct Place {
+    slot: Arc<Slot>,
+    kinds: Kinds,
+}
+
+/// All slots, by what they are woken for.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    by_key: HashMap<Key, HashMap<u64, Place>>,
+    /// How many watchers the callers of an app have; those without an app count together.
+    by_app: HashMap<Option<AppName>, usize>,
+    count: usize,
+    /// How many watch a label.
+    by_label: usize,
+    next: u64,
+}
+
+/// Why there is no room for another watcher.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The server has as many as it may.
+    Server,
+    /// The callers of this app have.
+    App(Option<AppName>),
+}
+
+impl Slots {
+    /// Takes a watcher in.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(crate) fn insert(
+        &mut self,
+        keys: &[Key],
+        kinds: Kinds,
+        app: Option<AppName>,
+        slot: &Arc<Slot>,
+    ) -> Result<u64, Full> {
+        if self.count >= WATCHERS_MAX {
+            return Err(Full::Server);
+        }
+        let of_app = self.by_app.entry(app.clone()).or_default();
+        if *of_app >= WATCHERS_PER_APP_MAX {
+            return Err(Full::App(app));
+        }
+        *of_app += 1;
+        self.count += 1;
+        self.next += 1;
+        self.by_label += labels_in(keys);
+        for key in keys {
+            let place = Place { slot: slot.clone(), kinds };
+            self.by_key.entry(key.clone()).or_default().insert(self.next, place);
+        }
+        Ok(self.next)
+    }
+
+    /// Lets a watcher go.
+    pub(crate) fn remove(&mut self, keys: &[Key], app: &Option<AppName>, id: u64) {
+        for key in keys {
+            if let Some(places) = self.by_key.get_mut(key) {
+                places.remove(&id);
+                if places.is_empty() {
+                    self.by_key.remove(key);
+                }
+            }
+        }
+        self.by_label -= labels_in(keys);
+        if let Some(of_app) = self.by_app.get_mut(app) {
+            *of_app -= 1;
+            if *of_app == 0 {
+                self.by_app.remove(app);
+            }
+        }
+        self.count -= 1;
+    }
+
+    /// How many watchers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Marks all for which there is something in these entries, each at the first that concerns it.
+    pub(crate) fn mark(&self, entries: &[Arc<Entry>]) {
+        let mut hits: HashMap<Key, Vec<(EventKind, Revision)>> = HashMap::new();
+        for entry in entries {
+            for event in &entry.events {
+                let labels = (self.by_label > 0).then(|| event.told.label_keys()).into_iter().flatten();
+                for key in event.told.keys().chain(labels).filter(|key| self.by_key.contains_key(key)) {
+                    let kinds = hits.entry(key).or_default();
+                    if !kinds.iter().any(|(kind, _)| *kind == event.told.kind) {
+                        kinds.push((event.told.kind, entry.revision));
+                    }
+                }
+                if event.told.app.is_none() {
+                    self.all(|slot| slot.mark(entry.revision));
+                }
+            }
+        }
+        for (key, kinds) in hits {
+            for place in self.by_key.get(&key).into_iter().flat_map(HashMap::values) {
+                // The kinds stand in the order of their revisions: the first that the slot wants is its mark.
+                if let Some((_, first)) = kinds.iter().find(|(kind, _)| place.kinds.has(*kind)) {
+                    place.slot.mark(*first);
+                }
+            }
+        }
+    }
+
+    /// Does something with every slot; with one that stands under several keys, once for each.
+    pub(crate) fn all(&self, act: impl Fn(&Slot)) {
+        self.by_key.values().flat_map(HashMap::values).for_each(|place| act(&place.slot));
+    }
+}
+
+fn labels_in(keys: &[Key]) -> usize {
+    keys.iter().filter(|key| matches!(key, Key::Label(..))).count()
+}
