@@ -18,6 +18,7 @@ use crate::{
     retry::{self, Class, Decision, Progress, RetryOptions},
     submit::{Pipe, Ticket},
     transport::Transport,
+    wait::Waits,
 };
 
 /// A call that may take for ever is given a year, so that moments can be added up without care.
@@ -28,6 +29,7 @@ pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 pub(crate) struct Core {
     pub(crate) transport: Arc<Transport>,
     pub(crate) pipe: Pipe,
+    pub(crate) waits: Waits,
     pub(crate) auth: Auth,
     pub(crate) client_info: ClientInfo,
     pub(crate) app: String,

@@ -1,10 +1,9 @@
 //! The client as its users see it. It owns what all its clones share, and the few calls that are more than one request;
 //! the way of a call stands in `call`, the list of methods in `methods`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use semel_proto::v1::{ClientInfo, Run, WaitRunRequest};
-use tonic::Code;
+use semel_proto::v1::ClientInfo;
 
 use crate::{
     auth::Auth,
@@ -13,13 +12,10 @@ use crate::{
     id::RequestId,
     methods::Method,
     options::Options,
-    refusal::{Origin, Refusal},
     submit::{Pipe, RunSubmitter},
     transport::Transport,
+    wait::Waits,
 };
-
-/// How long one `WaitRun` asks the server to wait: shorter than the 15 s after which common proxies end a call.
-const WAIT_STEP: Duration = Duration::from_secs(10);
 
 /// A client of a Semel server. Cheap to clone; all clones share connections, token and clock.
 #[derive(Clone, Debug)]
@@ -53,6 +49,7 @@ impl Client {
         let stall = request_timeout / 2;
         let core = Core {
             pipe: Pipe::new(transport.clone(), client_info.clone(), options.stream_under_load, stall),
+            waits: Waits::default(),
             transport,
             auth: Auth::new(&options.credentials)?,
             client_info,
@@ -103,28 +100,6 @@ impl Client {
     /// By how many milliseconds the server's clock is ahead of this machine's, as of the last answer.
     pub fn clock_offset_ms(&self) -> i64 {
         self.core.transport.clock().offset_ms()
-    }
-
-    /// Waits until a run has ended, however long that takes, and gives it back with its result. An empty app means the
-    /// client's own. Fails only where a single `wait_run` fails for good.
-    pub async fn wait_until_finished(&self, app: impl Into<String>, run_id: impl Into<String>) -> Result<Run, Error> {
-        let request = WaitRunRequest {
-            app: app.into(),
-            run_id: run_id.into(),
-            timeout: prost_types::Duration::try_from(WAIT_STEP).ok(),
-            ..Default::default()
-        };
-        loop {
-            let answer = self.wait_run(request.clone()).await?;
-            if !answer.finished {
-                continue;
-            }
-            return answer.run.ok_or_else(|| {
-                let id = answer.header.map(|header| header.request_id).unwrap_or_default();
-                let message = "the answer says finished but holds no run";
-                Error::new(Refusal::local(Code::Ok, message, Origin::Other).into(), id, 1)
-            });
-        }
     }
 
     pub(crate) fn core(&self) -> &Core {

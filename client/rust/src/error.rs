@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::{
     refusal::{Origin, Refusal},
-    retry,
+    retry, watch,
 };
 
 /// Why a call failed, after everything that may be tried was tried.
@@ -114,6 +114,11 @@ impl Error {
     /// What the reason adds, for instance the first field that differs.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         self.0.refusal.info.as_ref().map(|info| info.metadata.clone()).unwrap_or_default()
+    }
+
+    /// For `RESUME_COMPACTED`: the oldest revision that the server keeps, from which a watch can begin.
+    pub fn oldest_revision(&self) -> Option<i64> {
+        watch::oldest_revision(&self.0.refusal)
     }
 
     /// How often the call was sent.

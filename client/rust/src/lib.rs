@@ -39,6 +39,13 @@
 //! Semel server spoke), the [`violations`](Error::violations), and the [`request_id`](Error::request_id): with it the
 //! same call can be made again, or be looked up by `get_request`.
 //!
+//! # Watching
+//!
+//! [`Client::watch`] tells what happens as it happens, over as many streams as it takes: it reconnects, renews its
+//! credentials and resumes by itself, tells no event twice and leaves none out. Each item has a
+//! [`resume_token`](watch::Item::resume_token) to be stored beside what the program made of it, so that the same holds
+//! over a restart of the program. See [`watch`].
+//!
 //! # Working
 //!
 //! ```no_run
@@ -73,6 +80,8 @@ mod refusal;
 pub mod retry;
 mod submit;
 mod transport;
+mod wait;
+pub mod watch;
 pub mod worker;
 
 pub use call::CallOptions;
@@ -90,3 +99,4 @@ pub use semel_proto::v1;
 pub use submit::{RunSubmitter, Submission};
 /// The codes of gRPC, as [`Error::code`] gives them.
 pub use tonic::Code;
+pub use watch::WatchOptions;

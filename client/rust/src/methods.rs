@@ -217,7 +217,8 @@ mod tests {
         let mut expected = Vec::new();
         for file in set.file.iter().filter(|file| file.package() == "semel.v1") {
             for service in &file.service {
-                let unary = service.method.iter().filter(|method| !method.client_streaming());
+                let unary =
+                    service.method.iter().filter(|method| !method.client_streaming() && !method.server_streaming());
                 expected.extend(unary.map(|method| format!("/semel.v1.{}/{}", service.name(), method.name())));
             }
         }

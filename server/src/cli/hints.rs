@@ -162,7 +162,13 @@ const HINTS: &[Hint] = &[
          its operator",
     ),
     hint("LEASE_STALE", Exit::State, Again::No, "the attempt is no longer this worker's: stop working on it"),
-    hint("RESUME_COMPACTED", Exit::State, Again::No, "the events since then are gone: start from a snapshot"),
+    hint(
+        "RESUME_COMPACTED",
+        Exit::State,
+        Again::No,
+        "the events since then are gone: begin with how things stand (--snapshot), or let the watch do so by itself \
+         (--bridge)",
+    ),
     hint("INVALID", Exit::Usage, Again::Mended, "mend what is listed; all of it is listed"),
     hint("NOT_FOUND", Exit::State, Again::No, "check the name and the app (--app); `list` shows what there is"),
     hint("ALREADY_EXISTS", Exit::State, Again::No, "take another name, or update what is there"),
@@ -184,6 +190,9 @@ mod tests {
 
     use super::*;
 
+    /// Codes of gRPC that a comment names beside their reason.
+    const CODES: [&str; 1] = ["OUT_OF_RANGE"];
+
     /// The reasons that the RPCs' comments name, in the sentences that begin with "Refuses with".
     fn reasons_in_the_protocol() -> BTreeSet<String> {
         let files = [
@@ -192,6 +201,7 @@ mod tests {
             include_str!("../../../proto/semel/v1/job_service.proto"),
             include_str!("../../../proto/semel/v1/run_service.proto"),
             include_str!("../../../proto/semel/v1/request_service.proto"),
+            include_str!("../../../proto/semel/v1/watch_service.proto"),
             include_str!("../../../proto/semel/v1/worker_service.proto"),
         ];
         let mut reasons = BTreeSet::new();
@@ -200,7 +210,10 @@ mod tests {
             for part in comments.split("efuses ").skip(1) {
                 let sentence = part.split('.').next().unwrap_or_default();
                 reasons.extend(
-                    sentence.split(|c: char| !is_of_reason(c)).filter(|word| word.len() > 5).map(str::to_owned),
+                    sentence
+                        .split(|c: char| !is_of_reason(c))
+                        .filter(|word| word.len() > 5 && !CODES.contains(word))
+                        .map(str::to_owned),
                 );
             }
         }

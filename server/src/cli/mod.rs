@@ -28,6 +28,7 @@ mod session;
 mod show;
 mod signal;
 mod token;
+mod watch;
 pub mod worker;
 
 use std::process::ExitCode;
@@ -84,6 +85,8 @@ enum Command {
     /// Submits, follows and ends runs
     #[command(subcommand)]
     Run(run::RunCommand),
+    /// Shows what happens, as it happens: runs, jobs and workers
+    Watch(Box<watch::WatchArgs>),
     /// Tells what became of requests
     #[command(subcommand)]
     Request(request::RequestCommand),
@@ -141,6 +144,7 @@ fn one_call(command: Command, global: &Global) -> Result<Done, Failure> {
             Command::App(command) => app::run(command, &session).await,
             Command::Job(command) => job::run(command, &session).await,
             Command::Run(command) => run::run(command, &session).await,
+            Command::Watch(args) => watch::run(*args, &session).await,
             Command::Request(command) => request::run(command, &session).await,
             Command::Token(command) => token::run(command, &session).await,
             _ => info::run(&session).await,

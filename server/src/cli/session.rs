@@ -39,6 +39,11 @@ impl Session {
         Self { output, colors, global: global.clone(), client: OnceCell::new() }
     }
 
+    /// The app that the command line names; empty if none.
+    pub(crate) fn app(&self) -> &str {
+        &self.global.app
+    }
+
     /// The client, connected.
     pub(crate) async fn client(&self) -> Result<&Client, Failure> {
         self.client.get_or_try_init(|| self.global.connect()).await

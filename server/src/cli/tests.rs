@@ -45,6 +45,12 @@ fn every_command_parses() {
         "run wait r --up-to 10m",
         "run explain r",
         "run logs r --follow --attempt 2",
+        "watch --app pay --job settle --job refund --run r --label a=b --kind run-failed --kind JOB_PAUSED",
+        "watch --prefix pay --terminal-only --snapshot --count 5 --up-to 10m --until-idle 5s -o json",
+        "watch -A --snapshot=all --bridge",
+        "watch --from 17",
+        "watch --from AbC~pay:7:1",
+        "watch --top --job settle",
         "request get 01980000-0000-7000-8000-000000000000",
         "request list --method JobService/RunJob --principal app:pay --since 1d",
         "token issue --lifetime 1h --role worker --role viewer",
@@ -72,6 +78,9 @@ fn mistakes_are_found_before_anything_is_sent() {
         "token revoke id --all",
         "app list --limit 0",
         "worker --processor shell",
+        "watch --kind run-done",
+        "watch --from 0",
+        "watch --top --count 5",
     ] {
         let words = std::iter::once("semel").chain(line.split(' '));
         assert!(Cli::try_parse_from(words).is_err(), "{line} was taken");

@@ -6,6 +6,7 @@ pub(crate) mod calls;
 pub(crate) mod refusals;
 pub(crate) mod relay;
 pub(crate) mod streams;
+pub(crate) mod watch;
 pub(crate) mod work;
 
 use std::{future::Future, net::SocketAddr, time::Duration};

@@ -7,6 +7,7 @@ mod job;
 mod request;
 mod run;
 mod server;
+mod watch;
 
 use std::{collections::BTreeMap, fmt::Display};
 
@@ -15,7 +16,10 @@ use comfy_table::{Table, presets};
 use semel_proto::v1::{AuthMethod, AuthResult, AuthStatus, Disposition, PageResponse, Payload, ResponseHeader};
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::run::{run_state, state_line};
+pub(crate) use self::{
+    run::{run_state, state_line},
+    watch::{event_kind, item_json, worker_state},
+};
 use super::out;
 
 /// An answer that can be shown.

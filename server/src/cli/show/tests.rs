@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use semel_proto::v1::{
-    self, App, Attempt, DedupWindow, Grant, Job, JobSpec, LogChunk, Progress, RequestRecord, RetryPolicy, Run,
-    RunExplanation, RunState,
+    self, App, Attempt, DedupWindow, Event, Grant, Job, JobEvent, JobSpec, LogChunk, Progress, RequestRecord,
+    RetryPolicy, Run, RunEvent, RunExplanation, RunState, Worker,
 };
 
 use super::*;
@@ -43,6 +43,8 @@ fn json_has_every_field_of_the_protocol_by_its_name() {
     let run = include_str!("../../../../proto/semel/v1/run.proto");
     let run_service = include_str!("../../../../proto/semel/v1/run_service.proto");
     let request = include_str!("../../../../proto/semel/v1/request_service.proto");
+    let event = include_str!("../../../../proto/semel/v1/event.proto");
+    let worker = include_str!("../../../../proto/semel/v1/worker.proto");
     for (file, message, json) in [
         (app, "App", app::app_json(&App::default())),
         (header, "ResponseHeader", ResponseHeader::default().json()),
@@ -56,6 +58,10 @@ fn json_has_every_field_of_the_protocol_by_its_name() {
         (run, "Progress", run::progress_json(&Progress::default())),
         (run_service, "RunExplanation", run::explanation_json(&RunExplanation::default())),
         (run_service, "LogChunk", run::chunk_json(&LogChunk::default())),
+        (event, "Event", watch::event_json(&Event::default())),
+        (event, "RunEvent", watch::run_event_json(&RunEvent::default())),
+        (event, "JobEvent", watch::job_event_json(&JobEvent::default())),
+        (worker, "Worker", watch::worker_json(&Worker::default())),
         (request, "RequestRecord", request::record_json(&RequestRecord::default())),
     ] {
         assert_eq!(keys(&json), fields_of(file, message), "{message}");
