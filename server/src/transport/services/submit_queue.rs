@@ -42,8 +42,8 @@ const SHARED_MAX: usize = 4096;
 const ITEMS_MAX: usize = 4096;
 /// Bytes of their inputs, beyond which it is not read either.
 const BYTES_MAX: usize = 8 << 20;
-/// Items that are handed in together, at most about so many: about what goes into one commit.
-const TOGETHER_MAX: usize = 1000;
+/// Items that are handed in together at most: half of what goes into one commit, so that two streams find room in it.
+const TOGETHER_MAX: usize = 256;
 /// When the engine is looked at again after it was full.
 const FULL_LOOK: Duration = Duration::from_millis(5);
 /// What is shown of an id that is none.
