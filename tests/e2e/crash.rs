@@ -27,6 +27,8 @@ const KILLED_WITHIN: Duration = Duration::from_millis(400);
 /// In one round out of so many it is killed while it starts, up to so often.
 const STARTING_ONE_IN: u32 = 3;
 const STARTS_KILLED_MAX: u32 = 3;
+/// In so many rounds calls by either way are cut, before they took effect and after.
+const ROUNDS_ENOUGH: usize = 30;
 /// How long callers go on who do not give up when a server dies.
 const STUBBORN: Duration = Duration::from_secs(10);
 
@@ -101,6 +103,12 @@ fn owed(told: &[Told], runs: &[(String, String)]) -> Result<(), String> {
 struct Cut {
     cut: usize,
     in_effect: usize,
+}
+
+impl Cut {
+    fn and(self, other: Self) -> Self {
+        Self { cut: self.cut + other.cut, in_effect: self.in_effect + other.in_effect }
+    }
 }
 
 /// A server that is killed again and again, and what it owes to its callers.
@@ -284,10 +292,12 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
     }
     let (made, streamed) = (killed.made.len(), killed.streamed);
     println!("{made} calls, {streamed} answers over streams, {:?}; the last start took {:?}", killed.cut, killed.start);
-    for by in [By::Call, By::Stream] {
-        let Cut { cut, in_effect } = killed.cut.get(&by).copied().unwrap_or_default();
-        assert!(cut > in_effect, "no call by {by:?} was ever cut before it took effect: this shows nothing");
-        assert!(in_effect > 0, "no call by {by:?} ever took effect and was cut before its answer: this shows nothing");
+    let each: Vec<Cut> = killed.cut.values().copied().collect();
+    let all = each.iter().fold(Cut::default(), |sum, cut| sum.and(*cut));
+    // In a few rounds either may not have happened by both ways.
+    for Cut { cut, in_effect } in if rounds < ROUNDS_ENOUGH { vec![all] } else { each } {
+        assert!(cut > in_effect, "no call was ever cut before it took effect: this shows nothing");
+        assert!(in_effect > 0, "no call ever took effect and was cut before its answer: this shows nothing");
     }
     assert!(streamed > made as u64 / 10, "only {streamed} of {made} were answered over a stream: this shows little");
     killed.reckon().await;
