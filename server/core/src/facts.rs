@@ -116,3 +116,41 @@ fn job_facts(state: &State, event: &Event) -> Option<Facts> {
         create_time: job.create_time,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{command::Stamp, limits::Limits, run::Outcome, samples::*};
+
+    fn state(events: &[Event]) -> State {
+        let mut state = State::new(Limits::default());
+        for (revision, event) in (1..).zip(events) {
+            state.evolve(Stamp { now: T0, revision: Revision(revision), entropy: 0 }, event);
+        }
+        state
+    }
+
+    #[test]
+    fn a_step_is_noted_with_where_the_run_stood_and_who_had_it() {
+        let running = run(1).with(|run| run.labels = labels(&[("a", "b")]).into()).at(Phase::Running);
+        let state = state(&[base(), running].concat());
+        let facts = of(&state, &[over(id(1), Outcome::Succeeded, "")]);
+        let [Facts::Run(noted)] = facts.as_slice() else { panic!("one run: {facts:?}") };
+        assert_eq!((noted.job.clone(), noted.from, noted.labels["a"].as_str()), (settle(), Phase::Running, "b"));
+        assert_eq!(noted.held.as_ref().map(|held| held.worker_id), Some(WORKER));
+    }
+
+    #[test]
+    fn a_change_of_a_job_is_noted_with_what_it_was() {
+        let state = state(&base());
+        let facts = of(&state, &[Event::JobPaused { key: settle(), note: "why".to_owned() }]);
+        let [Facts::Job(noted)] = facts.as_slice() else { panic!("one job: {facts:?}") };
+        assert!(noted.pause.is_none());
+    }
+
+    #[test]
+    fn what_makes_a_run_or_touches_none_needs_no_facts() {
+        let state = state(&base());
+        assert!(of(&state, &[run(1).created(), Event::WorkersReset]).is_empty());
+    }
+}

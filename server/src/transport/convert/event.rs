@@ -71,10 +71,10 @@ impl Teller<'_> {
             }
             Event::WorkersReset => Some(self.of_app(None, v1::EventKind::WorkersReset, None)),
             _ => match (facts::stepped(event), facts::changed_job(event)) {
-                (Some(run_id), _) => {
-                    let facts = self.run_facts().or_else(|| recall(run_id).map(recalled))?;
-                    Some(self.step(event, run_id, facts))
-                }
+                (Some(run_id), _) => match self.run_facts() {
+                    Some(facts) => Some(self.step(event, run_id, Some(facts.from), facts)),
+                    None => recall(run_id).map(|run| self.step(event, run_id, None, recalled(run))),
+                },
                 (None, Some(key)) => Some(self.job_changed(event, key)),
                 (None, None) => None,
             },
@@ -157,14 +157,14 @@ impl Teller<'_> {
     }
 
     /// A step of a run that exists.
-    fn step(&mut self, event: &Event, run_id: RunId, facts: RunFacts) -> Told {
-        let RunFacts { job, from, labels, held } = facts;
+    fn step(&mut self, event: &Event, run_id: RunId, from: Option<Phase>, facts: RunFacts) -> Told {
+        let RunFacts { job, labels, held, .. } = facts;
         let ended = self.ended.take();
         let now = time::timestamp(self.record.time);
         let mut step = v1::RunEvent {
             run_id: run_id.to_string(),
             job: job.job.to_string(),
-            from_state: run::phase(from).into(),
+            from_state: from.map(run::phase).unwrap_or_default().into(),
             attempt: held.map(|held| run::attempt(&after(held, ended.as_ref()))),
             reason: ended.map(|(_, end)| end.error).unwrap_or_default(),
             labels: (*labels).clone(),
@@ -265,9 +265,9 @@ fn after(held: Attempt, ended: Option<&(AttemptNumber, AttemptEnd)>) -> Attempt 
     Attempt { end, ..held }
 }
 
-/// What can still be said of a run whose record has no facts. Where it stood before is not known any more.
+/// What can still be said of a run whose record has no facts. Where it stood before, and who had it, is not known any more.
 fn recalled(run: Run) -> RunFacts {
-    RunFacts { job: run.job, from: run.state.phase(), labels: run.labels, held: run.attempts.last().cloned() }
+    RunFacts { job: run.job, from: run.state.phase(), labels: run.labels, held: None }
 }
 
 fn step_kind(to: Phase) -> v1::EventKind {
@@ -328,5 +328,96 @@ pub(crate) fn connected(worker: &Connected) -> v1::Worker {
         processors: worker.hello.processors.iter().map(ToString::to_string).collect(),
         slots: i32::try_from(worker.hello.slots).unwrap_or(i32::MAX),
         revision: count(worker.revision.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use semel_core::id::{RequestId, Revision};
+
+    use super::*;
+
+    fn name<T>(parsed: Result<T, String>) -> T {
+        parsed.expect("a name")
+    }
+
+    fn job_key() -> JobKey {
+        JobKey { app: name(AppName::parse("pay")), job: name(JobName::parse("settle")) }
+    }
+
+    fn record(events: Vec<Event>, facts: Vec<Facts>) -> Record {
+        Record {
+            revision: Revision(7),
+            time: Timestamp(1500),
+            request_id: Some(RequestId([1; 16])),
+            principal: "app:pay".to_owned(),
+            events,
+            facts,
+        }
+    }
+
+    fn running(attempt: u32) -> Facts {
+        Facts::Run(RunFacts {
+            job: job_key(),
+            from: Phase::Running,
+            labels: Arc::new([("a".to_owned(), "b".to_owned())].into()),
+            held: Some(Attempt {
+                number: AttemptNumber(attempt),
+                worker_id: semel_core::id::WorkerId([2; 16]),
+                worker_name: "w".into(),
+                start_time: Timestamp(1000),
+                deadline: None,
+                end: None,
+            }),
+        })
+    }
+
+    fn step_of(told: &Told) -> &v1::RunEvent {
+        match &told.event.subject {
+            Some(Subject::Run(run)) => run,
+            other => panic!("not about a run: {other:?}"),
+        }
+    }
+
+    fn ended(run: u8, attempt: u32, error: &str) -> Event {
+        let how = semel_core::run::AttemptOutcome::Failed;
+        let number = AttemptNumber(attempt);
+        Event::AttemptEnded { run_id: RunId([run; 16]), number, how, error: error.to_owned(), result: None }
+    }
+
+    #[test]
+    fn the_end_of_an_attempt_is_a_part_of_the_step_that_follows_and_of_no_other() {
+        let events = vec![
+            ended(1, 3, "no"),
+            Event::RunRetrying { run_id: RunId([1; 16]), until: Timestamp(9000) },
+            Event::RunQueued { run_id: RunId([2; 16]) },
+        ];
+        let told = told(&record(events, vec![running(3), running(1)]), |_| None);
+        assert_eq!(told.len(), 2);
+        let (first, second) = (step_of(&told[0]), step_of(&told[1]));
+        assert_eq!((first.from_state(), first.to_state()), (v1::RunState::Running, v1::RunState::Retrying));
+        let attempt = first.attempt.as_ref().expect("an attempt");
+        assert_eq!((attempt.attempt, attempt.state(), attempt.error.as_str()), (3, v1::AttemptState::Failed, "no"));
+        assert_eq!((first.reason.as_str(), attempt.worker_name.as_str()), ("no", "w"));
+        assert_eq!(second.attempt.as_ref().expect("an attempt").state(), v1::AttemptState::Running);
+        assert!(second.reason.is_empty());
+    }
+
+    #[test]
+    fn what_was_logged_before_facts_were_kept_is_told_as_far_as_its_run_is_there() {
+        let event = || vec![ended(1, 1, "no"), Event::RunQueued { run_id: RunId([1; 16]) }];
+        assert!(told(&record(event(), Vec::new()), |_| None).is_empty(), "nobody knows whose it was");
+        let known = told(&record(event(), vec![running(1)]), |_| None);
+        assert_eq!(known[0].app, Some(job_key().app));
+    }
+
+    #[test]
+    fn nothing_is_told_of_logs_tokens_and_keys() {
+        let events = vec![
+            Event::TokenForgotten { token_id: semel_core::id::TokenId([1; 16]) },
+            Event::UniqueKeyReleased { key: job_key(), unique_key: "k".to_owned() },
+            Event::AppDeleted { app: job_key().app },
+        ];
+        assert!(told(&record(events, Vec::new()), |_| None).is_empty());
     }
 }

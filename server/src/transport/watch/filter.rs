@@ -39,6 +39,10 @@ impl Kinds {
         kinds.iter().any(|kind| self.has(*kind))
     }
 
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }

@@ -113,7 +113,14 @@ fn parse_kinds(fields: &mut Fields, request: &v1::WatchRequest) -> Kinds {
         }
     }
     let named = if request.kinds.is_empty() { Kinds::ALL } else { Kinds::of(&kinds) };
-    if request.terminal_only { named.and(Kinds::of(&Kinds::TERMINAL)) } else { named }
+    if !request.terminal_only {
+        return named;
+    }
+    let ends = named.and(Kinds::of(&Kinds::TERMINAL));
+    if ends.is_empty() {
+        fields.note("kinds", "must name an end of a run when terminal_only is set: nothing would ever be told");
+    }
+    ends
 }
 
 fn parse_start(fields: &mut Fields, start: Option<&watch_request::Start>) -> Option<Start> {

@@ -197,3 +197,43 @@ impl Slots {
 fn labels_in(keys: &[Key]) -> usize {
     keys.iter().filter(|key| matches!(key, Key::Label(..))).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_cannot_take_all_places_and_gives_back_what_it_leaves() {
+        let app = AppName::parse("a").ok();
+        let (mut slots, slot) = (Slots::default(), Arc::new(Slot::default()));
+        let ids: Vec<u64> = (0..WATCHERS_PER_APP_MAX)
+            .map(|_| slots.insert(&[Key::All], Kinds::ALL, app.clone(), &slot).expect("there is room"))
+            .collect();
+        assert_eq!(slots.insert(&[Key::All], Kinds::ALL, app.clone(), &slot), Err(Full::App(app.clone())));
+        for _ in WATCHERS_PER_APP_MAX..WATCHERS_MAX {
+            slots.insert(&[], Kinds::ALL, None, &slot).expect("others find room");
+            if slots.by_app[&None] == WATCHERS_PER_APP_MAX {
+                break;
+            }
+        }
+        assert_eq!(slots.len(), WATCHERS_MAX);
+        let other = AppName::parse("b").ok();
+        assert_eq!(slots.insert(&[], Kinds::ALL, other.clone(), &slot), Err(Full::Server));
+        ids.into_iter().for_each(|id| slots.remove(&[Key::All], &app, id));
+        assert!(slots.by_key.is_empty() && slots.insert(&[], Kinds::ALL, other, &slot).is_ok());
+    }
+
+    #[test]
+    fn a_mark_is_the_first_position_and_wakes_once() {
+        let slot = Slot::default();
+        let waker = Waker::noop();
+        assert!(slot.sleep(waker));
+        slot.mark(Revision(7));
+        slot.mark(Revision(5));
+        slot.mark(Revision(9));
+        assert!(!slot.sleep(waker), "there is something to look at");
+        assert_eq!((slot.take_mark(), slot.take_mark()), (Some(Revision(5)), None));
+        slot.nudge();
+        assert!(!slot.sleep(waker) && slot.sleep(waker), "a nudge counts once");
+    }
+}
