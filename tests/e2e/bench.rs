@@ -67,6 +67,17 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
     assert!(start["commits"].is_object() && start["ratios"].is_null(), "{start:#}");
     assert!(figure(&report["steady"], "p999_us") > 0.0, "{:#}", report["steady"]);
     assert!(report["steady"]["disk_probe"]["max_us"].as_f64().is_some(), "{:#}", report["steady"]);
+    let watch = &report["watch"];
+    let apart = watch["apart"].as_array().expect("without and with one that does not read");
+    assert!(apart.iter().all(|part| part["deliveries"].as_u64().is_some_and(|count| count > 0)), "{watch:#}");
+    assert_eq!(apart.iter().map(|part| part["held_caught_up_ms"].is_number()).collect::<Vec<_>>(), [false, true]);
+    let parts = watch["together"].as_array().expect("parts");
+    assert_eq!(parts.iter().map(|part| part["watchers"].as_u64()).collect::<Vec<_>>(), [Some(200), Some(1000)]);
+    for part in parts {
+        let burst = &part["burst"];
+        assert!(burst["deliveries_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{part:#}");
+        assert!(part["paced"]["p99_ms"].as_f64().is_some() && part["memory_per_watcher"].is_u64(), "{part:#}");
+    }
     let growth = &report["growth"];
     for (name, items) in [("pending_runs", 1000), ("records_first", 200), ("records", 2000)] {
         assert_eq!(growth[name]["items"], items, "{growth:#}");
@@ -82,7 +93,10 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
     let table = String::from_utf8(shown.stdout).expect("text");
     let rows = table.lines().filter(|line| line.starts_with('|')).count();
     assert_eq!(rows, points.len() + 2, "a head, a line, and the points: {table}");
-    assert!(table.contains("Steady load") && table.contains("1000 pending runs"), "{table}");
+    assert!(
+        table.contains("Steady load") && table.contains("watchers over") && table.contains("1000 pending runs"),
+        "{table}"
+    );
 }
 
 #[tokio::test]

@@ -29,5 +29,6 @@ mod submit_runs;
 mod upkeep;
 mod valve;
 mod watch;
+mod watching;
 mod wire;
 mod workers;

@@ -17,7 +17,6 @@ use super::{
 /// See the module. Dropping it ends its stream.
 pub(crate) struct RawWatcher {
     pub(crate) opened: v1::WatchOpened,
-    pub(crate) opened_header: v1::ResponseHeader,
     /// Where to go on, as of the last message that said so.
     pub(crate) token: String,
     messages: Streaming<WatchResponse>,
@@ -41,9 +40,10 @@ impl RawWatcher {
         let first = in_time(messages.message()).await?.expect("a first message");
         let Some(Kind::Opened(opened)) = first.kind else { panic!("the first message is `opened`, not {first:?}") };
         let last_revision = opened.revision;
-        let opened_header = first.header.expect("a header");
+        let header = first.header.expect("a header");
+        assert_eq!((auth_status(Some(&header)), header.disposition()), (AuthStatus::Passed, v1::Disposition::ReadOnly));
         let token = first.resume_token;
-        Ok(Self { opened, opened_header, token, messages, events: VecDeque::new(), last_revision })
+        Ok(Self { opened, token, messages, events: VecDeque::new(), last_revision })
     }
 
     /// The same, where it must be served.

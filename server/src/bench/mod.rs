@@ -18,7 +18,9 @@ mod site;
 mod steady;
 mod stream;
 mod table;
+mod tally;
 mod unary;
+mod watch;
 mod whole;
 
 use std::{
@@ -33,9 +35,10 @@ pub(crate) use self::{
     points::names,
     report::Report,
     table::{markdown, text},
+    watch::Watchers,
 };
 use self::{
-    points::{Point, STEADY},
+    points::{Point, STEADY, WATCH},
     sample::Sample,
     site::{EchoSite, Site},
 };
@@ -53,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) only: Vec<String>,
     /// How long the steady load is measured.
     pub(crate) steady: Duration,
+    /// How many watch.
+    pub(crate) watchers: Watchers,
     /// Whether the store is grown too.
     pub(crate) growth: Option<Growth>,
 }
@@ -183,8 +188,9 @@ pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync
     // Whatever is wrong with the server is to be told now, and not after some minutes.
     drop(Site::open(&settings.target).await?);
     let echo = EchoSite::start(settings.target.parent()).await?;
-    let steady = points::is_steady_chosen(&settings.only);
-    let total = chosen.len() * settings.rounds as usize + usize::from(steady) + usize::from(settings.growth.is_some());
+    let (steady, watch) = (points::is_chosen(&settings.only, STEADY), points::is_chosen(&settings.only, WATCH));
+    let once = usize::from(steady) + usize::from(watch) + usize::from(settings.growth.is_some());
+    let total = chosen.len() * settings.rounds as usize + once;
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); chosen.len()];
     for round in 0..settings.rounds as usize {
         for at in order(chosen.len(), round) {
@@ -200,6 +206,11 @@ pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync
     if steady {
         progress(Progress { done, total, text: format!("{STEADY}: {} s", settings.steady.as_secs_f64()) });
         report.add(STEADY, steady::run(settings).await.map_err(at_point(STEADY))?);
+        done += 1;
+    }
+    if watch {
+        let tell = |text: String| progress(Progress { done, total, text: format!("{WATCH}: {text}") });
+        report.add(WATCH, watch::run(settings, &tell).await.map_err(at_point(WATCH))?);
         done += 1;
     }
     if let Some(growth) = &settings.growth {

@@ -94,14 +94,17 @@ const POINTS: &[Point] = &[
 /// The name of the steady load, which is measured once, after the rounds.
 pub(super) const STEADY: &str = "steady";
 
+/// The name of the watchers, who are measured once as well.
+pub(super) const WATCH: &str = "watch";
+
 /// The names of all points.
 pub(crate) fn names() -> Vec<&'static str> {
-    POINTS.iter().map(|point| point.name).chain([STEADY]).collect()
+    POINTS.iter().map(|point| point.name).chain([STEADY, WATCH]).collect()
 }
 
-/// Whether the steady load is among what was asked for.
-pub(super) fn is_steady_chosen(only: &[String]) -> bool {
-    only.is_empty() || only.iter().any(|name| name == STEADY)
+/// Whether something that is measured once is among what was asked for.
+pub(super) fn is_chosen(only: &[String], once: &str) -> bool {
+    only.is_empty() || only.iter().any(|name| name == once)
 }
 
 /// The points of these names and what they are compared with; all, if there are no names.

@@ -55,7 +55,8 @@ fn render(report: &Value, preset: TableStyle, gap: &str) -> Result<String, Strin
     if table.row_count() > 0 {
         _ = writeln!(out, "{gap}{}", table.to_string().trim_end());
     }
-    for line in steady(&report["steady"]).into_iter().chain(growth(&report["growth"])) {
+    let once = steady(&report["steady"]).into_iter().chain(watch(&report["watch"]));
+    for line in once.chain(growth(&report["growth"])) {
         _ = writeln!(out, "{gap}{line}");
     }
     Ok(out)
@@ -83,6 +84,52 @@ fn steady(steady: &Value) -> Option<String> {
         disk("p999_us"),
         disk("max_us"),
     ))
+}
+
+/// What the watchers say.
+fn watch(watch: &Value) -> Vec<String> {
+    let late = |late: &Value| {
+        let part = |name: &str| late[name].as_f64().map_or_else(String::new, figure);
+        format!("p50 {} ms, p99 {} ms, max {} ms", part("p50_ms"), part("p99_ms"), part("max_ms"))
+    };
+    let number = |value: &Value| value.as_f64().map_or_else(|| "unknown".to_owned(), figure);
+    let memory = |part: &Value| {
+        part["memory_per_watcher"].as_f64().map_or_else(|| "unknown".to_owned(), |bytes| figure(bytes / 1024.0))
+    };
+    let mut lines = Vec::new();
+    for apart in list(&watch["apart"]) {
+        let held = match apart["held_caught_up_ms"].as_f64() {
+            Some(millis) => format!(" One more did not read meanwhile, and had all of it {} ms later.", figure(millis)),
+            None => String::new(),
+        };
+        lines.push(format!(
+            "{} watchers over {} connections, each of runs of its own, while {} whole runs a second complete: {} deliveries, all in \
+             order, {} after the time of the event; {} KiB of the server for each watcher; the server used {} of a core.{held}",
+            number(&apart["watchers"]),
+            apart["connections"],
+            number(&apart["runs_per_s"]),
+            number(&apart["deliveries"]),
+            late(&apart["late"]),
+            memory(apart),
+            number(&apart["server_cpu_share"]),
+        ));
+    }
+    lines.extend(list(&watch["together"]).iter().map(|part| {
+        let burst = &part["burst"];
+        format!(
+            "{} watchers over {} connections, all of the same runs: {} KiB of the server for each; one event at a time, {}; a burst \
+             of {} deliveries at {} a second, {} us of the server's CPU each, {}. All complete and in order.",
+            number(&part["watchers"]),
+            part["connections"],
+            memory(part),
+            late(&part["paced"]),
+            number(&burst["deliveries"]),
+            number(&burst["deliveries_per_s"]),
+            number(&burst["server_cpu_us_per_delivery"]),
+            late(&burst["late"]),
+        )
+    }));
+    lines
 }
 
 /// What the grown stores say.

@@ -20,7 +20,7 @@ use super::{
     global::{Global, Output},
     out, serve, signal,
 };
-use crate::bench::{self, Growth, Progress, Report, Settings, Target};
+use crate::bench::{self, Growth, Progress, Report, Settings, Target, Watchers};
 
 /// Rounds and seconds a point, by default and with `--quick`.
 const ROUNDS: u32 = 3;
@@ -29,6 +29,9 @@ const QUICK_ROUNDS: u32 = 1;
 const QUICK_SECONDS: f64 = 1.0;
 /// The steady load, by default; with `--quick` it is measured as long as a point is.
 const STEADY_SECONDS: f64 = 60.0;
+/// How many watch, by default and with `--quick`.
+const WATCHERS: [u32; 2] = [10_000, 50_000];
+const QUICK_WATCHERS: [u32; 2] = [200, 1000];
 /// How far `--full` grows the store.
 const RECORDS: u64 = 10_000_000;
 const PENDING: u64 = 1_000_000;
@@ -59,6 +62,12 @@ pub(crate) struct BenchArgs {
     /// How long the steady load is measured [default: 60]
     #[arg(long, value_name = "S", value_parser = seconds)]
     steady: Option<Duration>,
+    /// How many watch, each of them runs of its own [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    watchers: Option<u32>,
+    /// How many watch the same runs at the most [default: 50000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    watchers_together: Option<u32>,
     /// Grows the store too: memory, start and speed with a million pending runs, and with many remembered requests. Takes
     /// minutes and GBs
     #[arg(long, conflicts_with = "address")]
@@ -73,7 +82,7 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     quick: bool,
     /// Shows the report of an earlier run (the file that -o json gave) as Markdown, and measures nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "data_dir", "rounds", "seconds", "only", "quick", "steady", "full"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "data_dir", "rounds", "seconds", "only", "quick", "steady", "watchers", "watchers_together", "full"])]
     report: Option<PathBuf>,
 }
 
@@ -147,8 +156,14 @@ fn settings(args: BenchArgs, global: &Global) -> Result<Settings, Failure> {
     let (rounds, seconds) = if args.quick { (QUICK_ROUNDS, QUICK_SECONDS) } else { (ROUNDS, SECONDS) };
     let seconds = args.seconds.unwrap_or(Duration::from_secs_f64(seconds));
     let steady = if args.quick { seconds } else { Duration::from_secs_f64(STEADY_SECONDS) };
+    let [apart, together] = if args.quick { QUICK_WATCHERS } else { WATCHERS };
+    let watchers = Watchers {
+        apart: args.watchers.unwrap_or(apart) as usize,
+        together: args.watchers_together.unwrap_or(together) as usize,
+    };
     Ok(Settings {
         target,
+        watchers,
         rounds: args.rounds.unwrap_or(rounds),
         seconds,
         only: args.only,

@@ -110,15 +110,12 @@ async fn jobs_and_workers_are_told_of_as_runs_are() {
         Some(Subject::Worker(worker)) => worker.clone(),
         other => panic!("not about a worker: {other:?}"),
     };
-    for at in 4..7 {
+    for (at, event) in events.iter().enumerate().skip(4) {
         assert_eq!(
             (worker(at).worker_id.as_str(), worker(at).app.as_str(), worker(at).slots),
             (worker_id.as_str(), "pay", 3)
         );
-        assert_eq!(
-            (worker(at).processors.as_slice(), worker(at).revision),
-            (&["echo".to_owned()][..], events[at].revision)
-        );
+        assert_eq!((worker(at).processors.as_slice(), worker(at).revision), (&["echo".to_owned()][..], event.revision));
     }
     use v1::WorkerState::{Connected, Disconnected, Draining};
     assert_eq!([worker(4).state(), worker(5).state(), worker(6).state()], [Connected, Draining, Disconnected]);

@@ -13,10 +13,6 @@ use crate::e2e::{
     wire::{PayByWire, Refused},
 };
 
-fn ids(events: &[v1::Event]) -> Vec<(i64, String)> {
-    events.iter().map(|event| (event.revision, run_of(event).run_id.clone())).collect()
-}
-
 #[tokio::test]
 async fn a_watch_resumes_exactly_where_it_broke() {
     let pay = PayByWire::start().await;
@@ -169,7 +165,7 @@ async fn a_snapshot_holds_what_the_filter_lets_through() {
     );
     assert_eq!(all.runs[1].state(), RunState::Succeeded);
     assert!(all.runs[1].result.is_none() && all.runs[1].attempts.len() == 1);
-    assert_eq!(named(&look(SnapshotScope::Live, of("pay")).await), [live.clone()]);
+    assert_eq!(named(&look(SnapshotScope::Live, of("pay")).await), std::slice::from_ref(&live));
     let of_other = WatchRequest { jobs: vec!["other".to_owned()], ..of("pay") };
     let rows = look(SnapshotScope::All, of_other).await;
     assert_eq!((named(&rows), rows.jobs.len(), rows.workers.len()), (vec![live.clone()], 1, 0));

@@ -78,9 +78,7 @@ impl Lines {
                  --from",
                 time_cell(expire_time.as_ref())
             )),
-            Told::Lost(error) => {
-                Shown::Note(format!("lost the server, trying again: {}", out::cell(&error.to_string())))
-            }
+            Told::Lost(error) => Shown::Note(format!("lost the server, trying again: {}", out::cell(error.message()))),
             _ => Shown::Nothing,
         }
     }
@@ -99,7 +97,7 @@ impl Lines {
 }
 
 fn watching(revision: i64) -> String {
-    format!("watching from revision {revision} on; Ctrl-C ends it and says where to go on")
+    format!("watching what happens after revision {revision}; Ctrl-C ends it and says where to go on")
 }
 
 fn began(cause: SnapshotCause) -> Shown {

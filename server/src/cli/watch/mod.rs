@@ -80,7 +80,8 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Done, Fail
             _ = &mut stop => break End::Enough(Exit::Done),
         }
     };
-    finish(end, watch.resume_token())
+    // A token that was only brought along says nothing new.
+    finish(end, watch.resume_token().filter(|_| limits.has_begun))
 }
 
 /// Says where to go on, whatever the end was: what was told is behind the caller.
@@ -103,6 +104,8 @@ async fn sleep_until(at: Option<Instant>) {
 
 /// For how long a watch goes on.
 struct Limits {
+    /// Whether anything was told.
+    has_begun: bool,
     /// How many events are still to come.
     left: Option<u64>,
     idle: Option<Duration>,
@@ -113,7 +116,7 @@ struct Limits {
 impl Limits {
     fn new(args: &WatchArgs, now: Instant) -> Self {
         let end_at = args.up_to.and_then(|up_to| now.checked_add(up_to));
-        Self { left: args.count, idle: args.until_idle, idle_at: None, end_at }
+        Self { has_begun: false, left: args.count, idle: args.until_idle, idle_at: None, end_at }
     }
 
     /// Takes note of an item; whether it was the last one that is wanted.
@@ -122,6 +125,7 @@ impl Limits {
     }
 
     fn count_at(&mut self, told: &Told, now: Instant) -> bool {
+        self.has_begun = true;
         match told {
             // That nothing happened, or that nobody could tell, is no news.
             Told::Progress { .. } | Told::Lost(_) => {}

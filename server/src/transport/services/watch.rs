@@ -7,10 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use semel_core::{id::Revision, policy::Principal, rejection::Rejection};
+use semel_core::{
+    id::{Millis, Revision},
+    policy::Principal,
+    rejection::Rejection,
+};
 use semel_proto::v1;
 use tonic::{
-    Code, Request, Response, Status,
+    Request, Response, Status,
     body::Body,
     codegen::{BoxFuture, Service},
     server::{Grpc, NamedService, ServerStreamingService},
@@ -24,12 +28,13 @@ use crate::{
         gate::{self, Stage},
         status::Refusal,
         watch::{
-            Full, Opening, Scope, Seat, Start, WATCHERS_MAX, WATCHERS_PER_APP_MAX, Watch, WatchCodec, Wish, compacted,
-            forbidden,
+            Full, Opening, Scope, Seat, Start, WATCHERS_PER_APP_MAX, Watch, WatchCodec, Wish, compacted, forbidden,
         },
     },
 };
 
+/// What callers are told to wait when the server has as many watchers as it takes.
+const CROWDED_RETRY: Millis = Millis::from_secs(5);
 const PATH: &str = "/semel.v1.WatchService/Watch";
 
 impl Services {
@@ -109,10 +114,7 @@ fn begin(engine: &Handle, scope: &Scope, start: &Start) -> Result<Revision, Refu
 
 fn crowded(full: Full, principal: &Principal) -> Refusal {
     match full {
-        Full::Server => {
-            let message = format!("the server has {WATCHERS_MAX} watchers, and takes no more; wait and open it again");
-            Refusal::new(Code::ResourceExhausted, "OVERLOADED", message)
-        }
+        Full::Server => gate::refused(Refused::Overloaded { retry_after: CROWDED_RETRY }),
         Full::App(app) => gate::rejected(Rejection::QuotaExceeded {
             app: app.or_else(|| principal.app.clone()).unwrap_or_else(semel_core::id::AppName::system),
             what: "watchers",

@@ -27,7 +27,7 @@ pub(super) use self::{
     frame::{Frame, WatchCodec},
     hub::{Hub, Seat},
     request::{Start, Wish},
-    slots::{Full, WATCHERS_MAX, WATCHERS_PER_APP_MAX},
+    slots::{Full, WATCHERS_PER_APP_MAX},
     stream::{Opening, Watch, compacted, forbidden},
     token::Scope,
 };

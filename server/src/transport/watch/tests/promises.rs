@@ -87,7 +87,7 @@ proptest! {
         for watcher in &watchers {
             let should = should_have_been_told(&world, watcher);
             for (token, told) in &watcher.tokens {
-                let mut again = watcher.from_token(&world, token);
+                let mut again = watcher.resumed_at(&world, token);
                 let is_kept = again.begun.next() >= world.oldest();
                 again.catch_up(&world);
                 prop_assert_eq!(again.compacted.is_none(), is_kept);
@@ -107,9 +107,9 @@ proptest! {
             prop_assert_eq!(watcher.position(), Some(end));
             let (token, told) = watcher.tokens.last().expect("there is one");
             prop_assert_eq!(*told, watcher.told.len());
-            prop_assert_eq!(watcher.from_token(&world, token).begun, end);
+            prop_assert_eq!(watcher.resumed_at(&world, token).begun, end);
             let positions: Vec<Revision> =
-                watcher.tokens.iter().map(|(token, _)| watcher.from_token(&world, token).begun).collect();
+                watcher.tokens.iter().map(|(token, _)| watcher.resumed_at(&world, token).begun).collect();
             prop_assert!(positions.is_sorted());
         }
     }

@@ -367,7 +367,7 @@ impl Watcher {
     }
 
     /// Another caller that goes on with one of this one's tokens.
-    pub(super) fn from_token(&self, world: &World, token: &str) -> Self {
+    pub(super) fn resumed_at(&self, world: &World, token: &str) -> Self {
         let position = self.scope.position(token).expect("it is ours");
         Self::open_behind(world, (*self.filter).clone(), self.principal.clone(), position)
     }
