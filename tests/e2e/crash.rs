@@ -7,7 +7,7 @@ use semel_client::{
     Client, RequestId, RetryOptions,
     v1::{self, AttemptState, Disposition, RequestState, RunState},
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
     binary::{ServerProcess, signal, some_moment, until},
@@ -22,8 +22,11 @@ const CALLERS: usize = 256;
 const CLIENTS: [By; 8] = [By::Call, By::Stream, By::Call, By::Stream, By::Call, By::Stream, By::Call, By::Stream];
 /// Calls of one caller in one round at most: all that was made is looked at one by one, and all of it again at the end.
 const CALLS_MAX: usize = 3;
-/// The server is killed within so long after the callers have begun; sooner where they are done by then.
-const KILLED_WITHIN: Duration = Duration::from_millis(400);
+/// The server is killed within so long after a number of answers that the dice say, while others are still under way; the
+/// load is over too soon, or not begun, at most moments that a clock would say.
+const KILLED_WITHIN: Duration = Duration::from_millis(10);
+/// Where calls wait for a server that is not there, it goes within so long after the callers have begun.
+const GONE_WITHIN: Duration = Duration::from_millis(100);
 /// In one round out of so many it is killed while it starts, up to so often.
 const STARTING_ONE_IN: u32 = 3;
 const STARTS_KILLED_MAX: u32 = 3;
@@ -41,7 +44,7 @@ struct Told {
 }
 
 /// Submits until the server is gone, or for so many calls.
-async fn submit(client: Client, by: By) -> Vec<Told> {
+async fn submit(client: Client, by: By, answers: watch::Sender<usize>) -> Vec<Told> {
     let mut told = Vec::new();
     for _ in 0..CALLS_MAX {
         let id = client.mint_request_id();
@@ -51,6 +54,7 @@ async fn submit(client: Client, by: By) -> Vec<Told> {
         if cut {
             break;
         }
+        answers.send_modify(|count| *count += 1);
     }
     told
 }
@@ -59,13 +63,19 @@ async fn submit(client: Client, by: By) -> Vec<Told> {
 struct Callers {
     clients: Vec<Client>,
     calls: JoinSet<Vec<Told>>,
+    /// How many calls are answered by now.
+    answers: watch::Sender<usize>,
 }
 
 impl Callers {
     fn begin(client: impl Fn(By) -> Client) -> Self {
         let clients: Vec<Client> = CLIENTS.into_iter().map(client).collect();
-        let submit = |number: usize| submit(clients[number % clients.len()].clone(), CLIENTS[number % clients.len()]);
-        Self { calls: (0..CALLERS).map(submit).collect(), clients }
+        let answers = watch::Sender::new(0);
+        let submit = |number: usize| {
+            let which = number % clients.len();
+            submit(clients[which].clone(), CLIENTS[which], answers.clone())
+        };
+        Self { calls: (0..CALLERS).map(submit).collect(), clients, answers }
     }
 
     /// What they were told in the end, and how many answers came over streams.
@@ -117,8 +127,6 @@ struct Killed {
     random: fastrand::Rng,
     /// How long the last start took.
     start: Duration,
-    /// Within how long it is killed.
-    within: Duration,
     /// The run of each call that was settled, by its id.
     made: BTreeMap<String, String>,
     cut: BTreeMap<By, Cut>,
@@ -147,14 +155,12 @@ impl Killed {
     /// Killed under load: every caller is cut in the middle of a call, or between two.
     async fn under_load(&mut self) -> Vec<Told> {
         let callers = Callers::begin(|by| self.blunt(by));
-        let moment = self.moment(self.within);
-        some_moment(moment).await;
+        let enough = self.random.usize(..CALLERS * (CALLS_MAX - 1));
+        in_time(callers.answers.subscribe().wait_for(|answers| *answers >= enough)).await.expect("it is held here");
+        some_moment(self.moment(KILLED_WITHIN)).await;
         self.server.kill().await;
         let (told, streamed) = callers.end().await;
         self.streamed += streamed;
-        if told.iter().all(|told| told.run_id.is_some()) {
-            self.within = moment;
-        }
         told
     }
 
@@ -165,7 +171,7 @@ impl Killed {
             self.server.options().app("pay").credentials(self.server.credentials()).overall_timeout(STUBBORN);
         let stubborn = |by| stubborn.clone().stream_under_load(by == By::Stream);
         let callers = Callers::begin(|by| Client::connect_lazy(stubborn(by)).expect("options"));
-        some_moment(self.moment(self.within / 4)).await;
+        some_moment(self.moment(GONE_WITHIN)).await;
         self.server.kill().await;
         for _ in 0..self.random.u32(1..=STARTS_KILLED_MAX) {
             self.server.spawn();
@@ -280,8 +286,8 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
     job(&server.blunt("pay"), "settle", v1::JobSpec { max_running: 1, ..spec("p") }).await;
 
     let random = fastrand::Rng::with_seed(seed as u64);
-    let (within, made, cut) = (KILLED_WITHIN, BTreeMap::new(), BTreeMap::new());
-    let mut killed = Killed { server, random, start, within, made, cut, streamed: 0 };
+    let (made, cut) = (BTreeMap::new(), BTreeMap::new());
+    let mut killed = Killed { server, random, start, made, cut, streamed: 0 };
     for _ in 0..rounds {
         let told = match killed.random.u32(..STARTING_ONE_IN) {
             0 => killed.while_it_starts().await,
