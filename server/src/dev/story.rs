@@ -195,6 +195,7 @@ fn next(house: &House, call: &Call<'_>, run_id: &str) -> Vec<String> {
             format!("semel run submit {} --label {LABEL}={id} --request-id {id}", examples::MAIN),
             "the same call, a fifth time",
         ),
+        ("semel watch --top".to_owned(), "what runs, live"),
         ("semel run submit stumble --wait".to_owned(), "watch retries"),
         ("semel run submit nap".to_owned(), "then cancel it: semel run cancel RUN"),
     ];

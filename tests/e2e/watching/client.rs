@@ -188,8 +188,10 @@ async fn a_snapshot_tells_each_run_once_with_what_happens_meanwhile() {
             Told::SnapshotEnd { .. } => whole = true,
             Told::Event(event) => {
                 if let Some(Subject::Run(run)) = event.subject {
-                    let before = states.insert(run.run_id.clone(), run.to_state());
-                    assert_eq!(before.unwrap_or(RunState::Unspecified), run.from_state());
+                    // One that changed while the rows were read is not among them: only its events tell of it.
+                    if let Some(before) = states.insert(run.run_id.clone(), run.to_state()) {
+                        assert_eq!(before, run.from_state());
+                    }
                 }
             }
             _ => {}

@@ -25,7 +25,8 @@ pub enum Told {
         oldest_revision: i64,
     },
     /// A snapshot begins: rows follow, then [`Told::SnapshotEnd`]. Whatever an earlier snapshot told is void, for it was
-    /// not whole or is of before a gap.
+    /// not whole or is of before a gap. What changes while the rows are read is not among them: its events tell of it,
+    /// so the first word of a run may be an event that leads from a state which nobody told.
     SnapshotBegin(SnapshotCause),
     /// A run, as the snapshot has it.
     Run(Box<Run>),

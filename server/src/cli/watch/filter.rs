@@ -122,7 +122,7 @@ fn kind(text: &str) -> Result<EventKind, String> {
     let name = format!("EVENT_KIND_{}", text.to_uppercase().replace('-', "_"));
     let known = EventKind::from_str_name(&name).filter(|kind| *kind != EventKind::Unspecified);
     known.ok_or_else(|| {
-        let names = KINDS.map(|kind| spelt(kind)).join(", ");
+        let names = KINDS.map(spelt).join(", ");
         format!("{text:?} is no kind of event; they are {names}")
     })
 }

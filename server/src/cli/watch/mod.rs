@@ -153,7 +153,6 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-    use semel_proto::v1::Event;
 
     use super::*;
 
@@ -169,7 +168,7 @@ mod tests {
     }
 
     fn event() -> Told {
-        Told::Event(Box::new(Event::default()))
+        Told::Event(Box::default())
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! How things stand, as a watch tells it: counts by state, and the rows that may be shown. Pure, and bounded however many
-//! runs there are: counts follow from the states that an event names, so they are right also for runs without a row.
+//! runs there are: those that have no row are counted all the same.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,6 +21,8 @@ const ENDED_ROWS_MAX: usize = 500;
 pub(super) struct Board {
     /// Runs by state; of those that have ended, the ones that did so since this began.
     counts: BTreeMap<i32, u64>,
+    /// How many runs that have not ended are counted and have no row.
+    hidden: u64,
     /// By id, and so by age.
     pub(super) active: BTreeMap<String, Row>,
     pub(super) waiting: BTreeMap<String, Row>,
@@ -97,6 +99,7 @@ impl Board {
         self.active.clear();
         self.waiting.clear();
         self.workers.clear();
+        self.hidden = 0;
         self.link = Link::Reading;
     }
 
@@ -129,11 +132,8 @@ impl Board {
     }
 
     fn put_run_event(&mut self, app: &str, run: RunEvent, at: Option<SystemTime>) {
-        if run.from_state != 0
-            && let Some(count) = self.counts.get_mut(&run.from_state)
-        {
-            *count = count.saturating_sub(1);
-        }
+        let known = self.active.remove(&run.run_id).or_else(|| self.waiting.remove(&run.run_id));
+        self.leave(&run, known.as_ref());
         *self.counts.entry(run.to_state).or_default() += 1;
         let what = match RunState::try_from(run.to_state) {
             _ if run.from_state == 0 => Some(What::Made),
@@ -144,7 +144,6 @@ impl Board {
         if let (Some(what), Some(at)) = (what, at) {
             self.rates.count(what, at);
         }
-        let known = self.active.remove(&run.run_id).or_else(|| self.waiting.remove(&run.run_id));
         let mut row = Row {
             state: run.to_state,
             job: format!("{app}/{}", run.job),
@@ -160,6 +159,22 @@ impl Board {
         self.put(row);
     }
 
+    /// A run is no longer counted where it was. One that nobody has told of was not counted: a run that changes while a
+    /// snapshot is read is not in it, and comes with its events.
+    fn leave(&mut self, run: &RunEvent, known: Option<&Row>) {
+        let from = match known {
+            Some(row) => row.state,
+            None if run.from_state != 0 && self.hidden > 0 => {
+                self.hidden -= 1;
+                run.from_state
+            }
+            None => return,
+        };
+        if let Some(count) = self.counts.get_mut(&from) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// Puts a row where it belongs. Where there is no room, the one that has waited for the shortest time goes.
     fn put(&mut self, row: Row) {
         if is_end(row.state) {
@@ -171,6 +186,7 @@ impl Board {
         rows.insert(row.run_id.clone(), row);
         if rows.len() > LIVE_ROWS_MAX {
             rows.pop_last();
+            self.hidden += 1;
         }
     }
 
@@ -284,6 +300,16 @@ pub(super) mod tests {
         }
         assert_eq!((board.count(RunState::Running), board.active.len()), (1, 1));
         assert_eq!(board.count(RunState::Failed), 1, "what has ended since the start has ended");
+    }
+
+    #[test]
+    fn a_run_that_changed_while_the_snapshot_was_read_is_counted_once() {
+        let mut board = Board::default();
+        board.hear(Told::SnapshotBegin(SnapshotCause::Asked));
+        row_of_snapshot(&mut board, "a", RunState::Queued);
+        board.hear(Told::SnapshotEnd { revision: 5 });
+        step(&mut board, "b", RunState::Queued, RunState::Running, 101);
+        assert_eq!((board.count(RunState::Queued), board.count(RunState::Running)), (1, 1));
     }
 
     #[test]

@@ -7,11 +7,17 @@ mod screen;
 mod view;
 
 use std::{
+    future::poll_fn,
     io::IsTerminal as _,
+    pin::pin,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
-use semel_client::{Client, Error, watch::Item};
+use semel_client::{
+    Client, Error,
+    watch::{Item, Watch},
+};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::{
@@ -32,6 +38,9 @@ use crate::cli::{
 const DRAW: Duration = Duration::from_millis(200);
 /// It is drawn every so many times even if nothing happened: ages grow.
 const STILL_MAX: u32 = 5;
+
+/// How many items are taken at one go.
+const ITEMS_AT_ONCE: usize = 1024;
 
 /// What is on the screen.
 struct Top {
@@ -78,7 +87,10 @@ pub(super) async fn run(filter: &FilterArgs, session: &Session) -> Result<Done, 
                 Wish::Draw => top.changed = true,
             },
             _ = draws.tick() => top.draw()?,
-            item = watch.next() => top.hear(item)?,
+            item = watch.next() => {
+                top.hear(item)?;
+                top.hear_ready(&mut watch).await?;
+            }
         }
     }
 }
@@ -89,7 +101,19 @@ impl Top {
         match item {
             Some(Ok(item)) => self.board.hear(item.told),
             Some(Err(error)) => return Err(Failure::read(error)),
+            // It ends only with an error, which was told.
             None => {}
+        }
+        Ok(())
+    }
+
+    /// Takes what lies ready, at one go: looking for keys between every two of thousands of events costs more than they do.
+    async fn hear_ready(&mut self, watch: &mut Watch) -> Result<(), Failure> {
+        for _ in 0..ITEMS_AT_ONCE {
+            match at_once(watch.next()).await {
+                Some(item) if item.is_some() => self.hear(item)?,
+                _ => break,
+            }
         }
         Ok(())
     }
@@ -111,4 +135,14 @@ impl Top {
         let (local, by) = (SystemTime::now(), Duration::from_millis(offset_ms.unsigned_abs()));
         if offset_ms < 0 { local.checked_sub(by) } else { local.checked_add(by) }.unwrap_or(local)
     }
+}
+
+/// What a future gives that is ready already.
+async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
