@@ -26,7 +26,7 @@ const CALLERS: usize = 256;
 const CONNECTIONS: usize = 8;
 /// Calls of one caller in one round at most: all that was made is looked at one by one, and all of it again at the end.
 const CALLS_MAX: usize = 3;
-/// The server is killed within so long after the callers have begun.
+/// The server is killed within so long after the callers have begun; sooner where they are done by then.
 const KILLED_WITHIN: Duration = Duration::from_millis(400);
 /// In one round out of so many it is killed while it starts, up to so often.
 const STARTING_ONE_IN: u32 = 3;
@@ -67,6 +67,8 @@ struct Killed {
     random: fastrand::Rng,
     /// How long the last start took.
     start: Duration,
+    /// Within how long it is killed.
+    within: Duration,
     /// The run of each call that was settled, by its id.
     made: BTreeMap<String, String>,
     cut: usize,
@@ -87,9 +89,14 @@ impl Killed {
     /// Killed under load: every caller is cut in the middle of a call, or between two.
     async fn under_load(&mut self) -> Vec<Told> {
         let callers = callers(|| self.server.blunt("pay"));
-        some_moment(self.moment(KILLED_WITHIN)).await;
+        let moment = self.moment(self.within);
+        some_moment(moment).await;
         self.server.kill().await;
-        in_time(callers.join_all()).await.into_iter().flatten().collect()
+        let told: Vec<Told> = in_time(callers.join_all()).await.into_iter().flatten().collect();
+        if told.iter().all(|told| told.run_id.is_some()) {
+            self.within = moment;
+        }
+        told
     }
 
     /// Killed while it starts, several times, before callers who send their calls again until they are answered; and once
@@ -98,7 +105,7 @@ impl Killed {
         let stubborn =
             self.server.options().app("pay").credentials(self.server.credentials()).overall_timeout(STUBBORN);
         let callers = callers(|| Client::connect_lazy(stubborn.clone()).expect("options"));
-        some_moment(self.moment(KILLED_WITHIN / 4)).await;
+        some_moment(self.moment(self.within / 4)).await;
         self.server.kill().await;
         for _ in 0..self.random.u32(1..=STARTS_KILLED_MAX) {
             self.server.spawn();
@@ -187,7 +194,8 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
     job(&server.blunt("pay"), "settle", v1::JobSpec { max_running: 1, ..spec("p") }).await;
 
     let random = fastrand::Rng::with_seed(seed as u64);
-    let mut killed = Killed { server, random, start, made: BTreeMap::new(), cut: 0, lost: 0 };
+    let within = KILLED_WITHIN;
+    let mut killed = Killed { server, random, start, within, made: BTreeMap::new(), cut: 0, lost: 0 };
     for _ in 0..rounds {
         let told = match killed.random.u32(..STARTING_ONE_IN) {
             0 => killed.while_it_starts().await,

@@ -104,7 +104,7 @@ async fn off_serves_everybody_and_says_so() {
 
 /// What each method needs; none is open to whoever is known.
 fn needs() -> BTreeMap<String, Option<Role>> {
-    let classes: [(Option<Role>, &str, &[&str]); 13] = [
+    let classes: [(Option<Role>, &str, &[&str]); 14] = [
         (Some(Role::Admin), "AppService", &["CreateApp", "UpdateApp", "DeleteApp", "RotateAppSecret"]),
         (Some(Role::Viewer), "AppService", &["GetApp"]),
         (None, "AppService", &["ListApps"]),
@@ -118,6 +118,7 @@ fn needs() -> BTreeMap<String, Option<Role>> {
         (Some(Role::Viewer), "RunService", &["GetRun", "ListRuns", "WaitRun", "ExplainRun", "GetRunLogs"]),
         (Some(Role::Viewer), "RequestService", &["GetRequest", "ListRequests"]),
         (None, "ServerService", &["GetServerInfo"]),
+        (Some(Role::Viewer), "WatchService", &["Watch"]),
     ];
     let paths = classes.into_iter().flat_map(|(role, service, methods)| {
         methods.iter().map(move |method| (format!("/semel.v1.{service}/{method}"), role))

@@ -35,7 +35,7 @@ pub struct Verdict {
     /// In a word.
     pub status: Status,
     /// Who the caller is, if it may be served.
-    pub principal: Option<Principal>,
+    pub principal: Option<Arc<Principal>>,
     /// By what it proved it.
     pub method: Method,
     /// When the credentials end.
@@ -46,7 +46,7 @@ pub struct Verdict {
 
 impl Verdict {
     fn served(status: Status, principal: Principal, method: Method, expire_time: Option<Timestamp>) -> Self {
-        Self { status, principal: Some(principal), method, expire_time, retry_after: None }
+        Self { status, principal: Some(Arc::new(principal)), method, expire_time, retry_after: None }
     }
 
     /// A verdict by which nobody is served.

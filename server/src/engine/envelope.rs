@@ -1,5 +1,7 @@
 //! What goes into the engine: a wish with everything that must be known of it.
 
+use std::sync::Arc;
+
 use semel_core::{
     command::Command,
     id::{AppName, RequestId},
@@ -12,7 +14,7 @@ use crate::store::DedupKey;
 /// A command with who wishes it and under which id. There is no other way to hand a command to the engine.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    pub(super) principal: Principal,
+    pub(super) principal: Arc<Principal>,
     pub(super) request_id: RequestId,
     pub(super) fingerprint: Fingerprint,
     pub(super) command: Command,
@@ -20,8 +22,13 @@ pub struct Envelope {
 
 impl Envelope {
     /// All four are needed.
-    pub fn new(principal: Principal, request_id: RequestId, fingerprint: Fingerprint, command: Command) -> Self {
-        Self { principal, request_id, fingerprint, command }
+    pub fn new(
+        principal: impl Into<Arc<Principal>>,
+        request_id: RequestId,
+        fingerprint: Fingerprint,
+        command: Command,
+    ) -> Self {
+        Self { principal: principal.into(), request_id, fingerprint, command }
     }
 
     /// Under what it is remembered.

@@ -1,12 +1,13 @@
 //! How the rest of the server speaks to the engine's thread. Cheap to clone.
 
 use std::{
-    collections::HashMap,
+    pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
+    task::{Context, Poll},
 };
 
 use arc_swap::ArcSwap;
@@ -23,6 +24,7 @@ use super::{
     dispatch::Order,
     envelope::Envelope,
     feed::{self, Feed, FeedSender},
+    in_flight::{Guard, InFlight},
     liveness::Progress,
     step::{Engine, History},
     waiters::Waiters,
@@ -76,12 +78,18 @@ pub enum Stopped {
 pub(super) type Look = Box<dyn FnOnce(&View<'_>) + Send>;
 
 pub(super) enum Message {
-    Submit { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: InFlightGuard },
+    Submit(Handed),
     Read(Look),
     Worker(SessionId, WorkerMessage),
     Feed(FeedSender, oneshot::Sender<Revision>),
     Poke,
     Stop,
+}
+
+/// Wishes that are in the queue, with where their answers go and that they are under way.
+pub(super) enum Handed {
+    One { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: Guard },
+    Many { envelopes: Vec<Envelope>, reply: oneshot::Sender<Vec<Submitted>>, guards: Vec<Guard> },
 }
 
 pub(super) enum WorkerMessage {
@@ -154,8 +162,23 @@ impl Handle {
         }
         let guard = InFlight::enter(&self.0.in_flight, envelope.key());
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Submit { envelope: Box::new(envelope), reply, guard })?;
+        self.send(Message::Submit(Handed::One { envelope: Box::new(envelope), reply, guard }))?;
         Ok(Pending(answer))
+    }
+
+    /// Hands wishes in together: they go into one commit, in their order, and are answered together. It costs what one
+    /// costs, but for the work itself.
+    ///
+    /// # Errors
+    /// As [`Handle::enqueue`]; none was taken then.
+    pub fn enqueue_all(&self, envelopes: Vec<Envelope>) -> Result<PendingAll, Refused> {
+        if self.0.draining.load(Ordering::Relaxed) {
+            return Err(Refused::Draining);
+        }
+        let guards = envelopes.iter().map(|envelope| InFlight::enter(&self.0.in_flight, envelope.key())).collect();
+        let (reply, answers) = oneshot::channel();
+        self.send(Message::Submit(Handed::Many { envelopes, reply, guards }))?;
+        Ok(PendingAll(answers))
     }
 
     /// Looks at the state between two batches.
@@ -312,6 +335,18 @@ impl Pending {
     }
 }
 
+/// Wishes that are in the queue together.
+pub struct PendingAll(oneshot::Receiver<Vec<Submitted>>);
+
+impl Future for PendingAll {
+    /// What becomes of them, in their order; none if nobody serves the shard any more.
+    type Output = Option<Vec<Submitted>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(Result::ok)
+    }
+}
+
 /// The engine's end of a worker's stream. Dropping it says that the stream has ended; leases go on.
 pub struct WorkerStream {
     handle: Handle,
@@ -375,42 +410,6 @@ impl Drop for WorkerStream {
                     tokio::task::yield_now().await;
                 }
             });
-        }
-    }
-}
-
-/// The requests that are being worked on just now.
-#[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<HashMap<DedupKey, usize>>);
-
-impl InFlight {
-    fn enter(in_flight: &Arc<Self>, key: DedupKey) -> InFlightGuard {
-        *in_flight.lock().entry(key.clone()).or_default() += 1;
-        InFlightGuard { in_flight: in_flight.clone(), key }
-    }
-
-    fn contains(&self, key: &DedupKey) -> bool {
-        self.lock().contains_key(key)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DedupKey, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-pub(super) struct InFlightGuard {
-    in_flight: Arc<InFlight>,
-    key: DedupKey,
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        let mut in_flight = self.in_flight.lock();
-        if let Some(count) = in_flight.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                in_flight.remove(&self.key);
-            }
         }
     }
 }

@@ -17,7 +17,9 @@ mod envelope;
 mod explain;
 mod feed;
 mod handle;
+mod in_flight;
 mod liveness;
+mod replies;
 mod step;
 mod thread;
 mod upkeep;
@@ -32,7 +34,7 @@ pub use self::{
     envelope::Envelope,
     explain::{Explanation, ExplanationKind, explain},
     feed::{Fed, Feed},
-    handle::{Handle, Parts, Pending, Stopped, View, WorkerStream},
+    handle::{Handle, Parts, Pending, PendingAll, Stopped, View, WorkerStream},
     liveness::Progress,
     step::{Engine, History, Options, StepOutput},
     thread::start,

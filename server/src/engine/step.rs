@@ -1,10 +1,8 @@
 //! One batch: prefetch, dedup, permit, decide, evolve, one commit. Synchronous; time and seed come in as arguments.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
+use foldhash::{HashSet, fast::RandomState};
 use semel_core::{
     State,
     command::{Command, Origin, Stamp, SystemCommand},
@@ -233,7 +231,7 @@ impl Engine {
 
     fn prefetch(&mut self, work: &mut Work, envelopes: &[Envelope]) -> Result<(), Error> {
         let mut wanted = Wanted::default();
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity_and_hasher(envelopes.len(), RandomState::default());
         for envelope in envelopes {
             let key = envelope.key();
             if seen.insert(key.clone()) {

@@ -12,16 +12,20 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot, watch},
+};
 use tracing::{error, info};
 
 use super::{
-    answer::Submitted,
     directory::Directory,
     dispatch::Order,
     envelope::Envelope,
     feed::FeedSender,
-    handle::{Handle, InFlight, InFlightGuard, Look, Message, Parts, QUEUE_MAX, Stopped, View, WorkerMessage},
+    handle::{Handed, Handle, Look, Message, Parts, QUEUE_MAX, Stopped, View, WorkerMessage},
+    in_flight::InFlight,
+    replies::{self, Reply},
     step::{Engine, Options, StepOutput},
     waiters::Waiters,
     workers::SessionId,
@@ -33,6 +37,12 @@ use crate::{
 
 /// Envelopes of one commit. Larger batches gain little and cost latency.
 const BATCH_MAX: usize = 1024;
+
+/// How often the engine lets other threads have its core before it commits. Where cores are free this takes microseconds
+/// and brings nothing; where they are not, it brings the calls that those threads were about to hand in, and a commit of
+/// many costs little more than one of few. Measured on two full cores, 512 calls in flight: 50.1k a second without, 55.7k
+/// with.
+const YIELDS: usize = 16;
 
 /// Loads the store in a thread of its own, and goes on there as the engine. Gives the handle and whether this was the
 /// first start on this store.
@@ -48,6 +58,7 @@ pub async fn start(
 ) -> Result<(Handle, bool), Error> {
     let (ready, started) = oneshot::channel();
     let (stopped_in, stopped) = watch::channel(None);
+    let runtime = runtime::Handle::current();
     let body = move || {
         let opened = Engine::open(store, options, clock.now(), seed, bootstrap);
         let (engine, first_start) = match opened {
@@ -79,7 +90,7 @@ pub async fn start(
         if ready.send(Ok((handle, first_start))).is_err() {
             return;
         }
-        let mut thread = Thread { engine, messages, orders: HashMap::new(), feed: None, clock, shared };
+        let mut thread = Thread { engine, messages, orders: HashMap::new(), feed: None, clock, shared, runtime };
         let reason = thread.run();
         // The queue and the store are let go before anybody is told: whoever waits may open the store again.
         drop(thread);
@@ -97,13 +108,15 @@ struct Thread {
     feed: Option<FeedSender>,
     clock: Clock,
     shared: std::sync::Weak<Parts>,
+    /// Where callers wait.
+    runtime: runtime::Handle,
 }
 
 /// What was taken from the queue for one step.
 #[derive(Default)]
 struct Taken {
     envelopes: Vec<Envelope>,
-    replies: Vec<(oneshot::Sender<Submitted>, InFlightGuard)>,
+    replies: Vec<Reply>,
     reads: Vec<Look>,
     stop: bool,
 }
@@ -146,7 +159,20 @@ impl Thread {
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
         }
-        // Bounded whatever arrives: looks at the state must not hold a commit back for ever.
+        self.gather(taken);
+        for _ in 0..YIELDS {
+            // A caller that is alone is not kept waiting.
+            if taken.envelopes.len() < 2 || taken.envelopes.len() >= BATCH_MAX {
+                break;
+            }
+            thread::yield_now();
+            self.gather(taken);
+        }
+        true
+    }
+
+    /// Takes all that is there, bounded whatever arrives: looks at the state must not hold a commit back for ever.
+    fn gather(&mut self, taken: &mut Taken) {
         for _ in 0..QUEUE_MAX {
             if taken.envelopes.len() >= BATCH_MAX {
                 break;
@@ -154,14 +180,17 @@ impl Thread {
             let Ok(message) = self.messages.try_recv() else { break };
             self.receive(taken, message);
         }
-        true
     }
 
     fn receive(&mut self, taken: &mut Taken, message: Message) {
         match message {
-            Message::Submit { envelope, reply, guard } => {
+            Message::Submit(Handed::One { envelope, reply, guard }) => {
                 taken.envelopes.push(*envelope);
-                taken.replies.push((reply, guard));
+                taken.replies.push(Reply::One(reply, guard));
+            }
+            Message::Submit(Handed::Many { envelopes, reply, guards }) => {
+                taken.envelopes.extend(envelopes);
+                taken.replies.push(Reply::Many(reply, guards));
             }
             Message::Read(read) => taken.reads.push(read),
             Message::Worker(id, message) => self.worker(id, message),
@@ -200,7 +229,7 @@ impl Thread {
     }
 
     /// Everything in here is durable.
-    fn hand_out(&mut self, output: StepOutput, replies: Vec<(oneshot::Sender<Submitted>, InFlightGuard)>) {
+    fn hand_out(&mut self, output: StepOutput, replies: Vec<Reply>) {
         if let Some(shared) = self.shared.upgrade() {
             shared.committed.store(self.engine.revision().0, Ordering::Release);
             shared.high_water.store(self.engine.time(self.clock.now()).0, Ordering::Release);
@@ -217,11 +246,7 @@ impl Thread {
                 let _ = orders.send(order);
             }
         }
-        for ((reply, guard), answer) in replies.into_iter().zip(output.answers) {
-            // The guard goes first: whoever has the answer is not told that the call is under way.
-            drop(guard);
-            let _ = reply.send(answer);
-        }
+        replies::send(&self.runtime, replies, output.answers);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The dedup window at work: what a batch has seen, and what is remembered from before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use semel_core::{
     command::Command,
@@ -42,7 +44,7 @@ pub(super) struct BatchWindow {
 
 impl Dedup {
     pub(super) fn new(window: Window, floor: Timestamp, counts: BTreeMap<AppName, u64>) -> Self {
-        Self { window, floor, counts, arrivals: HashMap::new() }
+        Self { window, floor, counts, arrivals: HashMap::default() }
     }
 
     /// The answer that was given, if this envelope was executed before, in this batch or earlier.

@@ -14,11 +14,9 @@ mod memory;
 #[cfg(test)]
 mod suite;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use foldhash::HashMap;
 use semel_core::{
     app::App,
     codec::Payload,

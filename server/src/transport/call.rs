@@ -1,5 +1,7 @@
 //! One call: what is known of it from its arrival to its answer.
 
+use std::sync::Arc;
+
 use semel_core::{id::RequestId, policy::Principal};
 use semel_proto::{fingerprint, v1};
 use tokio::time::{self, Instant};
@@ -35,11 +37,11 @@ impl<'g> Call<'g> {
     }
 
     /// Whoever calls, if it may be served at all.
-    pub(super) fn principal(&self) -> Result<&Principal, Refusal> {
+    pub(super) fn principal(&self) -> Result<&Arc<Principal>, Refusal> {
         if let Some(refusal) = Refusal::of_verdict(&self.verdict) {
             return Err(refusal);
         }
-        self.gate.served_anonymously(&self.verdict);
+        self.gate.served_anonymously(&self.verdict, 1);
         let nobody = || Refusal::of_verdict(&Verdict::refused(crate::auth::Status::Missing));
         self.verdict.principal.as_ref().ok_or_else(|| nobody().expect("a missing credential is a refusal"))
     }

@@ -178,7 +178,7 @@ impl Gate {
     /// What goes into the engine for something that changes something, be it a call of its own or an item of a stream.
     pub(super) fn envelope<R: fingerprint::Request>(
         &self,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         request_id: RequestId,
         message: &R,
         parse: impl FnOnce(&R, AppName, &mut Fields) -> Option<Command>,
@@ -240,11 +240,12 @@ impl Gate {
         result.await.map(Response::new).map_err(|refusal| call.refuse(refusal))
     }
 
-    pub(super) fn served_anonymously(&self, verdict: &Verdict) {
+    pub(super) fn served_anonymously(&self, verdict: &Verdict, count: usize) {
         if verdict.status == crate::auth::Status::NotRequired {
-            let calls = self.anonymous_calls.fetch_add(1, Ordering::Relaxed) + 1;
+            let before = self.anonymous_calls.fetch_add(count as u64, Ordering::Relaxed);
+            let calls = before + count as u64;
             tracing::debug!(calls, "served a caller without credentials");
-            if calls.is_power_of_two() {
+            if before.checked_ilog2() != calls.checked_ilog2() {
                 tracing::info!(calls, "callers without credentials are being served; see auth.mode");
             }
         }

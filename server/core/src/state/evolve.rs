@@ -147,7 +147,7 @@ impl State {
         }
         self.index.insert_run(run, self.jobs.get(&run.job));
         self.changes.runs.insert(run.id);
-        self.runs.insert(run.id, run.clone());
+        self.runs.insert(run.id, Box::new(run.clone()));
     }
 
     /// The one way to change a run: out of the indexes, changed, and back, or away if it has ended.
@@ -161,7 +161,7 @@ impl State {
         let to = run.state.phase();
         assert!(from == to || run::may_follow(from, to), "{} may not follow {}", to.as_str(), from.as_str());
         if to.is_terminal() {
-            self.run_ended(run, stamp.now);
+            self.run_ended(*run, stamp.now);
             return;
         }
         self.index.insert_run(&run, self.jobs.get(&run.job));

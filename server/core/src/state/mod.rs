@@ -37,7 +37,8 @@ pub struct State {
     limits: Limits,
     apps: BTreeMap<AppName, App>,
     jobs: BTreeMap<JobKey, Job>,
-    runs: HashMap<RunId, Run>,
+    /// Each in a place of its own: when the table grows, it moves addresses and not runs.
+    runs: HashMap<RunId, Box<Run>, foldhash::fast::RandomState>,
     unique: BTreeMap<(JobKey, String), UniqueHold>,
     revoked: BTreeMap<TokenId, Timestamp>,
     index: Index,
@@ -118,7 +119,7 @@ impl State {
 
     /// A run that is not finished.
     pub fn run(&self, id: RunId) -> Option<&Run> {
-        self.runs.get(&id)
+        self.runs.get(&id).map(Box::as_ref)
     }
 
     /// A run that finished in this very batch, and is not on disk as such yet.
@@ -204,10 +205,10 @@ impl State {
 
     /// The rows behind the keys of [`Changes`]: a live run as it is now.
     pub fn live_rows<'a>(&'a self, changes: &'a Changes) -> impl Iterator<Item = &'a Run> {
-        changes.runs.iter().filter_map(|id| self.runs.get(id))
+        changes.runs.iter().filter_map(|id| self.run(*id))
     }
 
-    fn require_run(&mut self, id: RunId) -> Run {
+    fn require_run(&mut self, id: RunId) -> Box<Run> {
         self.runs.remove(&id).expect("an event names a run that is not finished: decide looked")
     }
 

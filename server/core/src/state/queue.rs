@@ -108,18 +108,32 @@ impl JobQueue {
         }
     }
 
-    /// Puts into `ready` what may be handed out of this job now, and takes out what may not.
+    /// Puts into `ready` what may be handed out of this job now, and takes out what may not. Most runs go to the end of a
+    /// queue and change no head: then there is nothing to do.
     pub(super) fn publish(&mut self, key: &JobKey, job: Option<&Job>, ready: &mut Ready) {
-        for (processor, head) in std::mem::take(&mut self.heads) {
-            ready.remove(&key.app, &processor, &head);
-        }
-        if !job.is_some_and(|job| may_start(job, self.counts)) {
+        let Self { counts, waiting, heads } = self;
+        let may_start = job.is_some_and(|job| may_start(job, *counts));
+        heads.retain(|processor, head| {
+            let now = waiting.get(processor).and_then(BTreeSet::first).filter(|_| may_start);
+            if now == Some(head) {
+                return true;
+            }
+            ready.remove(&key.app, processor, head);
+            if let Some(now) = now {
+                ready.insert(&key.app, processor, *now);
+                *head = *now;
+            }
+            now.is_some()
+        });
+        if !may_start || heads.len() == waiting.len() {
             return;
         }
-        for (processor, waiting) in &self.waiting {
-            let head = *waiting.first().expect("an empty queue is removed");
-            ready.insert(&key.app, processor, head);
-            self.heads.insert(processor.clone(), head);
+        for (processor, waiting) in waiting {
+            if !heads.contains_key(processor) {
+                let head = *waiting.first().expect("an empty queue is removed");
+                ready.insert(&key.app, processor, head);
+                heads.insert(processor.clone(), head);
+            }
         }
     }
 }

@@ -38,9 +38,10 @@ impl State {
             state.index.insert_hold(&key, &hold);
             state.unique.insert(key, hold);
         }
+        state.runs.reserve(rows.runs.len());
         for run in rows.runs {
             state.index.insert_run(&run, state.jobs.get(&run.job));
-            state.runs.insert(run.id, run);
+            state.runs.insert(run.id, Box::new(run));
         }
         state
     }

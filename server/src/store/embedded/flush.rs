@@ -1,13 +1,17 @@
 //! Takes what is durable in the write-ahead log over into LMDB, many commits in one transaction, beside the writer.
 
 use std::{
+    borrow::Cow,
+    ops::Bound,
     sync::Arc,
     thread::{self, JoinHandle},
 };
 
+use heed::{PutFlags, RwTxn};
+
 use super::{
     Shard,
-    memtable::Layer,
+    layer::Layer,
     tables::{Table, meta},
     trouble::{self, Trouble},
     wal::Position,
@@ -52,18 +56,30 @@ impl Shard {
 
     fn write(&self, layers: &[Arc<Layer>], end: Position) -> Result<(), Trouble> {
         let mut txn = self.env.write_txn()?;
-        for layer in layers {
-            for table in Table::ALL {
-                let database = self.databases[table as usize];
-                for (key, value) in layer.range(table, (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded)) {
-                    match value {
-                        Some(value) => database.put(&mut txn, key, value)?,
-                        None => drop(database.delete(&mut txn, key)?),
-                    }
-                }
-            }
+        for table in Table::ALL {
+            self.write_table(&mut txn, table, layers)?;
         }
         self.databases[Table::Meta as usize].put(&mut txn, meta::WAL, &end.to_bytes())?;
         Ok(txn.commit()?)
+    }
+
+    /// Rows behind all others are appended: LMDB then looks for no place, and fills its pages instead of halving each one
+    /// that is full.
+    fn write_table(&self, txn: &mut RwTxn<'_>, table: Table, layers: &[Arc<Layer>]) -> Result<(), Trouble> {
+        let database = self.databases[table as usize];
+        let mut last: Cow<[u8]> = Cow::Owned(database.last(txn)?.map(|(key, _)| key.to_vec()).unwrap_or_default());
+        for layer in layers {
+            for (key, value) in layer.range(table, (Bound::Unbounded, Bound::Unbounded)) {
+                match value {
+                    Some(value) if key > last.as_ref() => {
+                        database.put_with_flags(txn, PutFlags::APPEND, key, value)?;
+                        last = Cow::Borrowed(key);
+                    }
+                    Some(value) => database.put(txn, key, value)?,
+                    None => drop(database.delete(txn, key)?),
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use semel_core::{
 };
 
 use super::{
-    Embedded, Shard,
+    Embedded,
     record::Record,
     tables::{self, Table, UniqueRow, meta},
     trouble::Trouble,
@@ -68,13 +68,18 @@ pub(super) fn window_counts(view: &View<'_>) -> Result<std::collections::BTreeMa
     counts.collect()
 }
 
-impl Shard {
-    pub(super) fn prefetch(&self, wanted: &Wanted) -> Result<Fetched, Trouble> {
-        let view = self.writers_view()?;
+impl Embedded {
+    pub(super) fn fetch(&mut self, wanted: &Wanted) -> Result<Fetched, Trouble> {
+        let absent = &mut self.ledger.requests;
+        drop(absent.take());
+        let view = self.shard.writers_view()?;
         let mut fetched = Fetched::default();
         for key in &wanted.requests {
-            if let Some(record) = view.row(Table::Requests, &tables::request(key))? {
-                fetched.requests.insert(key.clone(), record);
+            let row = tables::request(key);
+            let found = if absent.is_new(&row) { None } else { view.row(Table::Requests, &row)? };
+            match found {
+                Some(record) => drop(fetched.requests.insert(key.clone(), record)),
+                None => absent.note(key),
             }
         }
         for (id, with_input) in &wanted.runs {

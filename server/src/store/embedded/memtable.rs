@@ -4,8 +4,6 @@
 //! it, and the next commit begins a new one. A large commit is a layer of its own. Layers are flushed from the oldest on.
 
 use std::{
-    collections::BTreeMap,
-    ops::Bound,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +11,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    tables::{COUNT, Table},
+    layer::{Gathered, Layer, Whole},
+    tables::Table,
     wal::Position,
 };
 use crate::store::Error;
@@ -25,13 +24,6 @@ const LAYERS_MAX: usize = 16;
 /// After so long without a commit what is left is flushed.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What rows have become by some commits: by key; none if a row was deleted.
-#[derive(Default)]
-pub(super) struct Layer {
-    tables: [BTreeMap<Bytes, Option<Bytes>>; COUNT],
-    rows: usize,
-}
-
 /// See the module.
 #[derive(Default)]
 pub(super) struct Memtable {
@@ -42,9 +34,11 @@ pub(super) struct Memtable {
 
 #[derive(Default)]
 struct Inner {
-    open: Layer,
+    open: Gathered,
     /// The oldest first.
     closed: Vec<Arc<Layer>>,
+    /// How many layers were ever closed.
+    closed_count: u64,
     /// Where the log goes on behind the last commit in here.
     end: Position,
     /// Bytes of the log that are held by what is in here.
@@ -68,39 +62,6 @@ pub(super) struct Work {
     held: u64,
 }
 
-impl Layer {
-    pub(super) fn insert(&mut self, table: Table, key: Bytes, value: Option<Bytes>) {
-        self.tables[table as usize].insert(key, value);
-        self.rows += 1;
-    }
-
-    /// What a row has become; none if nothing is known of it here.
-    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<&Option<Bytes>> {
-        let rows = &self.tables[table as usize];
-        // Most new keys lie behind all others: they are known to be absent by one comparison.
-        let (last, _) = rows.last_key_value()?;
-        if last.as_ref() < key { None } else { rows.get(key) }
-    }
-
-    /// The rows of a table that lie in a range, in order.
-    pub(super) fn range<'l>(
-        &'l self,
-        table: Table,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-    ) -> impl DoubleEndedIterator<Item = (&'l [u8], Option<&'l [u8]>)> + use<'l> {
-        let rows = self.tables[table as usize].range::<[u8], _>(range);
-        rows.map(|(key, value)| (key.as_ref(), value.as_deref()))
-    }
-
-    /// Takes over what a later commit has made of rows.
-    fn absorb(&mut self, later: Self) {
-        for (mine, theirs) in self.tables.iter_mut().zip(later.tables) {
-            mine.extend(theirs);
-        }
-        self.rows += later.rows;
-    }
-}
-
 impl Memtable {
     /// An empty one, beside a log that goes on at this place and is flushed whenever it holds so many bytes.
     pub(super) fn new(start: Position, flush_at: u64) -> Self {
@@ -109,13 +70,13 @@ impl Memtable {
     }
 
     /// Takes a commit in that is durable, with the place where the log goes on and the bytes that it takes there.
-    pub(super) fn insert(&self, layer: Layer, end: Position, held: u64) {
+    pub(super) fn insert(&self, rows: Whole, end: Position, held: u64) {
         let mut inner = self.lock();
-        if layer.rows <= SMALL_ROWS {
-            inner.open.absorb(layer);
+        if rows.rows() <= SMALL_ROWS {
+            inner.open.absorb(&rows);
         } else {
             inner.close_layer();
-            inner.closed.push(Arc::new(layer));
+            inner.push(rows.into());
         }
         inner.end = end;
         inner.held += held;
@@ -132,16 +93,23 @@ impl Memtable {
         inner.closed.iter().rev().cloned().collect()
     }
 
-    /// The closed layers only, the newest first: for the writer, which asks [`Memtable::newest`] for the rest.
-    pub(super) fn closed_layers(&self) -> Vec<Arc<Layer>> {
-        self.lock().closed.iter().rev().cloned().collect()
+    /// The closed layers only, the newest first, and how many there ever were: for the writer, which asks
+    /// [`Memtable::newest`] for the rest.
+    pub(super) fn closed_layers(&self) -> (Vec<Arc<Layer>>, u64) {
+        let inner = self.lock();
+        (inner.closed.iter().rev().cloned().collect(), inner.closed_count)
     }
 
-    /// What a row has become by what is in here just now; none if nothing is known of it here.
-    pub(super) fn newest(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
+    /// What a row has become by what was not closed yet when so many layers were; none if nothing is known of it there.
+    /// A reader may have closed it since.
+    pub(super) fn newest(&self, table: Table, key: &[u8], closed_count: u64) -> Option<Option<Bytes>> {
         let inner = self.lock();
-        let layers = std::iter::once(&inner.open).chain(inner.closed.iter().rev().map(Arc::as_ref));
-        layers.filter_map(|layer| layer.get(table, key)).next().cloned()
+        if let Some(found) = inner.open.newest(table, key) {
+            return Some(found);
+        }
+        let since = usize::try_from(inner.closed_count - closed_count).unwrap_or(usize::MAX);
+        let layers = inner.closed.iter().rev().take(since);
+        layers.filter_map(|layer| layer.get(table, key)).next().map(|found| found.map(Bytes::copy_from_slice))
     }
 
     /// Up to where everything is in LMDB.
@@ -213,7 +181,7 @@ impl Memtable {
 
 impl Inner {
     fn is_empty(&self) -> bool {
-        self.open.rows == 0 && self.closed.is_empty()
+        self.open.is_empty() && self.closed.is_empty()
     }
 
     fn is_due(&self) -> bool {
@@ -222,10 +190,15 @@ impl Inner {
     }
 
     fn close_layer(&mut self) {
-        if self.open.rows > 0 {
-            let layer = std::mem::take(&mut self.open);
-            self.closed.push(Arc::new(layer));
+        if !self.open.is_empty() {
+            let rows = std::mem::take(&mut self.open);
+            self.push(Arc::new(Layer::Gathered(rows)));
         }
+    }
+
+    fn push(&mut self, layer: Arc<Layer>) {
+        self.closed.push(layer);
+        self.closed_count += 1;
     }
 
     fn take_work(&mut self) -> Work {

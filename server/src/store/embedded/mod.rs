@@ -19,6 +19,8 @@
 mod copy;
 mod flush;
 mod forget;
+mod layer;
+mod ledger;
 mod load;
 mod memtable;
 mod open;
@@ -40,10 +42,10 @@ use heed::{Env, WithoutTls};
 pub use self::copy::{DATA_FILE, Description, adopt, begin_restore, copy, end_restore};
 use self::{
     flush::Flusher,
+    ledger::Ledger,
     memtable::Memtable,
     tables::{COUNT, Database},
     wal::Wal,
-    write::Ledger,
 };
 use super::{Batch, Committed, Epoch, Error, Fetched, Loaded, Reader, Store, Wanted};
 
@@ -119,7 +121,7 @@ impl Store for Embedded {
     }
 
     fn prefetch(&mut self, wanted: &Wanted) -> Result<Fetched, Error> {
-        self.shard.prefetch(wanted).map_err(|trouble| trouble.at("read"))
+        self.fetch(wanted).map_err(|trouble| trouble.at("read"))
     }
 
     fn commit(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error> {

@@ -12,7 +12,11 @@ use bytes::Bytes;
 use minicbor::Encode;
 use semel_core::codec;
 
-use super::{memtable::Layer, tables::Table, trouble::Trouble};
+use super::{
+    layer::{Place, Whole},
+    tables::{COUNT, Table},
+    trouble::Trouble,
+};
 
 /// "SMWL" and the version of the form.
 const MAGIC: u32 = 0x534d_5701;
@@ -26,16 +30,8 @@ const DELETED: u32 = u32::MAX;
 /// What a commit gathers.
 pub(super) struct Record {
     bytes: Vec<u8>,
-    rows: Vec<Row>,
-}
-
-/// Where in the bytes a row stands.
-struct Row {
-    table: Table,
-    key: usize,
-    value: usize,
-    end: usize,
-    deleted: bool,
+    /// Where the rows stand, by table, in the order in which they came.
+    rows: [Vec<Place>; COUNT],
 }
 
 /// Who a record is, as its head says.
@@ -52,7 +48,7 @@ impl Record {
     pub(super) fn with_capacity(bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(bytes.max(HEAD_BYTES));
         buffer.resize(HEAD_BYTES, 0);
-        Self { bytes: buffer, rows: Vec::new() }
+        Self { bytes: buffer, rows: Default::default() }
     }
 
     /// Bytes so far, the head included.
@@ -73,7 +69,7 @@ impl Record {
     /// Takes a row away.
     pub(super) fn delete(&mut self, table: Table, key: &[u8]) {
         self.row(table, key, |_| {});
-        let row = self.rows.last_mut().expect("it was just made");
+        let row = self.rows[table as usize].last_mut().expect("it was just made");
         row.deleted = true;
         self.bytes[row.key - 4..row.key].copy_from_slice(&DELETED.to_be_bytes());
     }
@@ -88,7 +84,7 @@ impl Record {
         write(&mut self.bytes);
         let end = self.bytes.len();
         self.bytes[at - 4..at].copy_from_slice(&length(end - value).to_be_bytes());
-        self.rows.push(Row { table, key: at, value, end, deleted: false });
+        self.rows[table as usize].push(Place { key: at, value, end, deleted: false });
     }
 
     /// Fills the head in, and pads the bytes to whole blocks: they are what stands in the log.
@@ -105,46 +101,36 @@ impl Record {
     }
 
     /// The rows, to be looked up.
-    pub(super) fn into_layer(self) -> Layer {
-        layer(Bytes::from(self.bytes), self.rows)
+    pub(super) fn into_rows(self) -> Whole {
+        Whole::new(Bytes::from(self.bytes), self.rows)
     }
 
     /// The rows of a record that was read back and whose head was checked.
     ///
     /// # Errors
     /// [`Trouble::Damaged`] when the rows do not fill the record: it was written by another server.
-    pub(super) fn parse(bytes: Bytes) -> Result<Layer, Trouble> {
-        let mut rows = Vec::new();
+    pub(super) fn parse(bytes: Bytes) -> Result<Whole, Trouble> {
+        let mut rows: [Vec<Place>; COUNT] = Default::default();
         let mut at = HEAD_BYTES;
         while at < bytes.len() {
-            let row = Row::parse(&bytes, at).ok_or_else(|| Trouble::damaged("row of the write-ahead log"))?;
-            at = row.end;
-            rows.push(row);
+            let row = parse_row(&bytes, at);
+            let (table, place) = row.ok_or_else(|| Trouble::damaged("row of the write-ahead log"))?;
+            at = place.end;
+            rows[table as usize].push(place);
         }
-        Ok(layer(bytes, rows))
+        Ok(Whole::new(bytes, rows))
     }
 }
 
-impl Row {
-    fn parse(bytes: &[u8], at: usize) -> Option<Self> {
-        let table = *Table::ALL.get(usize::from(*bytes.get(at)?))?;
-        let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let (key_length, value_length) = (number(at + 1)?, number(at + 5)?);
-        let deleted = value_length == DELETED;
-        let key = at + 9;
-        let value = key + key_length as usize;
-        let end = if deleted { value } else { value + value_length as usize };
-        (end <= bytes.len()).then_some(Self { table, key, value, end, deleted })
-    }
-}
-
-fn layer(bytes: Bytes, rows: Vec<Row>) -> Layer {
-    let mut layer = Layer::default();
-    for row in rows {
-        let value = (!row.deleted).then(|| bytes.slice(row.value..row.end));
-        layer.insert(row.table, bytes.slice(row.key..row.value), value);
-    }
-    layer
+fn parse_row(bytes: &[u8], at: usize) -> Option<(Table, Place)> {
+    let table = *Table::ALL.get(usize::from(*bytes.get(at)?))?;
+    let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let (key_length, value_length) = (number(at + 1)?, number(at + 5)?);
+    let deleted = value_length == DELETED;
+    let key = at + 9;
+    let value = key + key_length as usize;
+    let end = if deleted { value } else { value + value_length as usize };
+    (end <= bytes.len()).then_some((table, Place { key, value, end, deleted }))
 }
 
 impl Head {

@@ -11,7 +11,8 @@ use semel_core::codec;
 
 use super::{
     Shard,
-    memtable::{Layer, Memtable},
+    layer::Layer,
+    memtable::Memtable,
     tables::{self, Table, meta},
     trouble::Trouble,
 };
@@ -25,8 +26,8 @@ pub(super) struct View<'s> {
     /// The newest first.
     layers: Vec<Arc<Layer>>,
     txn: RoTxn<'s, WithoutTls>,
-    /// The writer also sees what is in the open layer. It alone adds to it.
-    newest: Option<&'s Memtable>,
+    /// The writer also sees what was not closed when there had been so many layers. It alone adds to it.
+    newest: Option<(&'s Memtable, u64)>,
 }
 
 impl Shard {
@@ -38,8 +39,8 @@ impl Shard {
 
     /// The same for the one writer, whose looks do not close the open layer. Only for single rows.
     pub(super) fn writers_view(&self) -> Result<View<'_>, Trouble> {
-        let layers = self.memtable.closed_layers();
-        Ok(View { shard: self, layers, txn: self.env.read_txn()?, newest: Some(&self.memtable) })
+        let (layers, closed_count) = self.memtable.closed_layers();
+        Ok(View { shard: self, layers, txn: self.env.read_txn()?, newest: Some((&self.memtable, closed_count)) })
     }
 }
 
@@ -51,12 +52,11 @@ impl View<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Trouble>,
     ) -> Result<Option<T>, Trouble> {
-        if let Some(newest) = self.newest.and_then(|memtable| memtable.newest(table, key)) {
+        if let Some(newest) = self.newest.and_then(|(memtable, closed)| memtable.newest(table, key, closed)) {
             return newest.as_deref().map(read).transpose();
         }
-        let layers = self.layers.iter();
-        if let Some(row) = layers.filter_map(|layer| layer.get(table, key)).next() {
-            return row.as_deref().map(read).transpose();
+        if let Some(row) = self.layers.iter().filter_map(|layer| layer.get(table, key)).next() {
+            return row.map(read).transpose();
         }
         self.shard.databases[table as usize].get(&self.txn, key)?.map(read).transpose()
     }

@@ -10,6 +10,8 @@
 //!
 //! A record never lies across the end of the ring: one that does not fit there lies at the beginning.
 
+mod sink;
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -19,6 +21,7 @@ use std::{
 
 use bytes::Bytes;
 
+use self::sink::Sink;
 use super::{
     record::{HEAD_BYTES, Head, Record},
     trouble::Trouble,
@@ -58,7 +61,9 @@ impl Position {
 
 /// See the module.
 pub(super) struct Wal {
+    /// To read, and only while nothing is written.
     file: File,
+    sink: Sink,
     capacity: u64,
     wal_id: [u8; 16],
     head: Position,
@@ -133,7 +138,7 @@ impl Wal {
             opened => opened?,
         };
         let capacity = file.metadata()?.len() / BLOCK * BLOCK;
-        let mut wal = Self { file, capacity, wal_id, head: from, tail: from, broken: false };
+        let mut wal = Self { file, sink: Sink::open(path)?, capacity, wal_id, head: from, tail: from, broken: false };
         if from.offset > capacity {
             return Err(Trouble::damaged("write-ahead log: it is shorter than it was"));
         }
@@ -200,8 +205,7 @@ impl Wal {
         }
         self.broken = true;
         let bytes = record.seal(self.head.sequence, self.wal_id, BLOCK as usize);
-        self.file.write_all_at(bytes, offset)?;
-        self.file.sync_data()?;
+        self.sink.write(bytes, offset)?;
         self.broken = false;
         let taken = bytes.len() as u64;
         self.head = Position { sequence: self.head.sequence + 1, offset: offset + taken };

@@ -1,20 +1,18 @@
 //! Commit: one record of the write-ahead log and one flush for a batch. Looks at what is there only to keep the counts, the
 //! indexes and the order right.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ops::Bound,
-};
+use std::{collections::BTreeMap, ops::Bound};
 
 use minicbor::Encode;
 use semel_core::{
-    id::{AppName, Timestamp},
+    id::{AppName, RunId, Timestamp},
     run::{Run, RunState},
     window::DedupRecord,
 };
 
 use super::{
-    Embedded, Shard, forget, load,
+    Embedded, Shard, forget,
+    ledger::{Absent, Ledger, LookedUp},
     record::Record,
     tables::{self, Table, UniqueRow, meta},
     trouble::Trouble,
@@ -23,37 +21,10 @@ use super::{
 };
 use crate::store::{Batch, Committed, DedupKey, Epoch, Error, Forgotten, list};
 
-/// What the writer knows by heart.
-#[derive(Clone, Debug)]
-pub(super) struct Ledger {
-    /// Who owns the shard.
-    pub(super) epoch: Epoch,
-    /// The last committed position.
-    pub(super) revision: u64,
-    /// The latest time that any commit bore.
-    pub(super) high_water: Timestamp,
-    /// How many requests each app has in the window.
-    pub(super) window_counts: BTreeMap<AppName, u64>,
-    /// Bytes of the last record: the next one is about as long.
-    record_bytes: usize,
-}
-
-impl Ledger {
-    pub(super) fn read(shard: &Shard) -> Result<Self, Trouble> {
-        let view = shard.view()?;
-        Ok(Self {
-            epoch: Epoch(view.meta_number(meta::EPOCH)?),
-            revision: view.meta_number(meta::REVISION)?,
-            high_water: Timestamp(view.meta_number(meta::HIGH_WATER)?.cast_signed()),
-            window_counts: load::window_counts(&view)?,
-            record_bytes: 0,
-        })
-    }
-}
-
 impl Embedded {
     pub(super) fn write(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Trouble> {
         let shard = self.shard.clone();
+        let looked_up = self.ledger.requests.take();
         let mut writer = Writer {
             view: shard.writers_view()?,
             record: Record::with_capacity(self.ledger.record_bytes * 5 / 4),
@@ -65,13 +36,13 @@ impl Embedded {
             Some(forget) => forget::forget(&shard.view()?, &mut writer.record, forget)?,
             None => Forgotten::default(),
         };
-        writer.put_requests(&batch.requests)?;
+        writer.put_requests(&batch.requests, &mut self.ledger.requests, looked_up)?;
         writer.put_arrivals(batch)?;
         for record in &batch.records {
             writer.record.put(Table::Records, &record.revision.0.to_be_bytes(), record);
         }
         for run in &batch.live {
-            writer.put_live(run)?;
+            writer.put_live(run, &mut self.ledger.newest_run)?;
         }
         for run in &batch.finished {
             writer.put_finished(run)?;
@@ -115,7 +86,7 @@ impl Embedded {
             }
         };
         let taken = self.wal.append(&mut record, offset)?;
-        memtable.insert(record.into_layer(), self.wal.head(), taken);
+        memtable.insert(record.into_rows(), self.wal.head(), taken);
         Ok(())
     }
 
@@ -124,7 +95,7 @@ impl Embedded {
         while self.shard.memtable.flushed().map_err(Trouble::Known)?.sequence < self.wal.head().sequence {
             self.shard.memtable.press().map_err(Trouble::Known)?;
         }
-        self.shard.flush(&[record.into_layer().into()], self.wal.head())
+        self.shard.flush(&[record.into_rows().into()], self.wal.head())
     }
 }
 
@@ -163,17 +134,34 @@ impl Writer<'_> {
         high_water
     }
 
-    fn put_requests(&mut self, requests: &[(DedupKey, DedupRecord)]) -> Result<(), Trouble> {
-        let mut seen = HashSet::with_capacity(requests.len());
+    fn put_requests(
+        &mut self,
+        requests: &[(DedupKey, DedupRecord)],
+        absent: &mut Absent,
+        mut looked_up: LookedUp,
+    ) -> Result<(), Trouble> {
+        let there_already = || Trouble::Rule("a request or a record of the batch is there already".to_owned());
+        let mut are_in_order = true;
         for (key, record) in requests {
             let row = tables::request(key);
-            if !seen.insert(key) || self.view.contains(Table::Requests, &row)? {
-                return Err(Trouble::Rule("a request or a record of the batch is there already".to_owned()));
+            let is_new = absent.is_new(&row);
+            are_in_order &= is_new;
+            if !is_new && !looked_up.has_next(key) && self.view.contains(Table::Requests, &row)? {
+                return Err(there_already());
             }
             self.record.put(Table::Requests, &row, record);
+            absent.put(row);
             match self.changed.get_mut(&key.app) {
                 Some(count) => *count += 1,
                 None => drop(self.changed.insert(key.app.clone(), 1)),
+            }
+        }
+        // Whatever is behind all that came before it is there once; the others are compared with each other.
+        if !are_in_order {
+            let mut keys: Vec<&DedupKey> = requests.iter().map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+                return Err(there_already());
             }
         }
         Ok(())
@@ -189,10 +177,12 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn put_live(&mut self, run: &Run) -> Result<(), Trouble> {
+    fn put_live(&mut self, run: &Run, newest: &mut RunId) -> Result<(), Trouble> {
         self.record.put(Table::Runs, &run.id.0, run);
+        let is_new = run.id > *newest;
+        *newest = run.id.max(*newest);
         // A run enters `live` when it first appears, and never again once it has left: so this is the one time to list it.
-        if !self.view.contains(Table::Live, &run.id.0)? {
+        if is_new || !self.view.contains(Table::Live, &run.id.0)? {
             self.record.put_bytes(Table::Live, &run.id.0, &[]);
             self.put_by_job(run);
         }

@@ -7,6 +7,7 @@ use std::{
     future,
     pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
 use semel_proto::v1;
@@ -47,6 +48,8 @@ struct Submit {
     /// By which verdict items were last taken: what their answers say of the credentials.
     taken_by: Verdict,
     queue: Queue,
+    /// What was heard and has to wait: it may change the credentials, and what came before goes in by the former ones.
+    later: Option<v1::SubmitRunsRequest>,
     /// Results that wait for the caller to read.
     ready: VecDeque<v1::SubmitResult>,
     /// Word of the credentials that waits likewise.
@@ -84,6 +87,7 @@ impl Services {
             taken_by: standing.verdict().clone(),
             standing,
             queue: Queue::new(self.gate.clone(), self.shared.clone()),
+            later: None,
             ready: VecDeque::new(),
             notice: None,
             end: None,
@@ -118,10 +122,19 @@ impl Submit {
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             self.queue.admit(self.standing.verdict());
-            let reads = self.end.is_none();
             let has_room = self.queue.has_room(self.ready.len());
+            let listens = self.end.is_none();
+            if let Some(message) = self.later.take_if(|_| has_room || !listens) {
+                if listens {
+                    self.hear(message)
+                } else {
+                    self.queue.take(message.runs)
+                }
+                continue;
+            }
+            let reads = listens && self.later.is_none();
             let has_news = !self.ready.is_empty() || self.notice.is_some();
-            if !reads && !has_news && self.queue.is_idle() {
+            if !listens && !has_news && self.queue.is_idle() {
                 return Some(());
             }
             let wait = self.queue.wait();
@@ -129,29 +142,45 @@ impl Submit {
             let answers = future::poll_fn(|context| queue.poll_answers(context, taken_by, ready));
             tokio::select! {
                 biased;
-                () = &mut going, if reads => self.end = Some(End::GoingAway),
-                _ = recheck.tick(), if reads => self.recheck(),
+                () = &mut going, if listens => self.end = Some(End::GoingAway),
+                _ = recheck.tick(), if listens => self.recheck(),
                 () = answers => {}
                 place = outbox.reserve(), if has_news => {
                     let message = self.message();
                     place.ok()?.send(Ok(message));
                 }
                 place = wait => self.queue.give(place),
-                message = inbox.message(), if reads && has_room => match message {
-                    Ok(Some(message)) => self.hear(message),
-                    Ok(None) => self.end = Some(End::Said),
-                    Err(status) => self.end = Some(End::Refused(Box::new(unreadable(&status)?))),
-                },
+                message = inbox.message(), if reads && has_room => self.hear_all(message, inbox)?,
             }
         }
     }
 
-    /// Something that the caller says.
+    /// What the caller says, and what else has come already. None once the caller has gone.
+    fn hear_all(&mut self, first: Heard, inbox: &mut Streaming<v1::SubmitRunsRequest>) -> Option<()> {
+        let mut heard = Some(first);
+        while let Some(message) = heard {
+            match message {
+                Ok(Some(message)) => self.hear(message),
+                Ok(None) => self.end = Some(End::Said),
+                Err(status) => self.end = Some(End::Refused(Box::new(unreadable(&status)?))),
+            }
+            let goes_on = self.end.is_none() && self.later.is_none() && self.queue.may_gather(self.ready.len());
+            heard = if goes_on { at_hand(inbox) } else { None };
+        }
+        Some(())
+    }
+
+    /// One message of the caller.
     fn hear(&mut self, message: v1::SubmitRunsRequest) {
         if message.runs.len() > MESSAGE_ITEMS_MAX {
             let problem = format!("must be at most {MESSAGE_ITEMS_MAX} in a message");
             let refusal = Refusal::invalid(vec![("runs".to_owned(), problem)]);
             self.end = Some(End::Refused(Box::new(refusal)));
+            return;
+        }
+        let changes = message.reauthenticate.is_some() || self.standing.is_stale(&self.gate);
+        if changes && !self.queue.is_all_in() {
+            self.later = Some(message);
             return;
         }
         if let Some(fresh) = &message.reauthenticate {
@@ -203,6 +232,18 @@ impl Submit {
                 outbox.send(Err(self.standing.refusal()?.into_status(header))).await.ok()
             }
         }
+    }
+}
+
+/// A message of the caller, none at the end of all.
+type Heard = Result<Option<v1::SubmitRunsRequest>, Status>;
+
+/// The next message, if it has come already.
+fn at_hand(inbox: &mut Streaming<v1::SubmitRunsRequest>) -> Option<Heard> {
+    let mut context = Context::from_waker(Waker::noop());
+    match Pin::new(inbox).poll_next(&mut context) {
+        Poll::Ready(message) => Some(message.transpose()),
+        Poll::Pending => None,
     }
 }
 

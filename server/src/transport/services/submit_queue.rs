@@ -1,7 +1,8 @@
 //! The items of one stream of a submitter, from their arrival to their answers, in order. The only file that hands them
 //! to the engine. It waits for nobody: it says what it waits for.
 //!
-//! An item stands in the backlog until the engine takes it, then in line until its answer has come. All streams together
+//! An item stands in the backlog until the engine takes it, then in line until its answer has come. Items that stand there
+//! together are handed in together: a message more or less to the engine costs more than an item. All streams together
 //! may have no more in the engine than half of what waits there at most, so that callers of single calls find room
 //! however many streams there are. A stream that does not get on leaves its items in the backlog and is read no further;
 //! flow control does the rest.
@@ -27,7 +28,7 @@ use tokio::{
 use super::job::parse_run_job;
 use crate::{
     auth::{self, Verdict},
-    engine::{Pending, Refused, Submitted},
+    engine::{Envelope, PendingAll, Refused, Submitted},
     transport::{
         convert::{fields, reply},
         gate::{self, Gate},
@@ -41,6 +42,8 @@ const SHARED_MAX: usize = 4096;
 const ITEMS_MAX: usize = 4096;
 /// Bytes of their inputs, beyond which it is not read either.
 const BYTES_MAX: usize = 8 << 20;
+/// Items that are handed in together, at most about so many: about what goes into one commit.
+const TOGETHER_MAX: usize = 1000;
 /// When the engine is looked at again after it was full.
 const FULL_LOOK: Duration = Duration::from_millis(5);
 /// What is shown of an id that is none.
@@ -71,34 +74,29 @@ pub(super) struct Queue {
     shared: Shared,
     window: Option<Window>,
     backlog: VecDeque<v1::RunJobRequest>,
-    line: VecDeque<InLine>,
+    line: VecDeque<Entry>,
     held: Option<Held>,
     /// A place in the engine that was waited for.
     place: Option<OwnedSemaphorePermit>,
-    /// Bytes of the inputs of all these items.
+    /// Items in line.
+    in_line: usize,
+    /// Bytes of the inputs of all items.
     bytes: usize,
 }
 
-struct InLine {
+/// What stands in line.
+enum Entry {
+    /// Items that are in the engine, each with a place there until their answers have come.
+    Taken { items: Vec<Item>, answers: PendingAll, _places: OwnedSemaphorePermit },
+    /// One that never got there.
+    Refused(Item, rpc::Status),
+}
+
+/// What is known of an item once its content is handed on.
+struct Item {
     request_id: String,
     parsed_id: Option<RequestId>,
     bytes: usize,
-    fate: Fate,
-}
-
-enum Fate {
-    /// It is in the engine, and holds a place there until its answer has come.
-    Taken(Pin<Box<dyn Future<Output = Submitted> + Send>>),
-    /// It never got there.
-    Refused(rpc::Status),
-}
-
-/// Why an item does not go into the engine.
-enum Turned {
-    /// Not now.
-    Full,
-    /// Not at all.
-    Away(Refusal),
 }
 
 impl Queue {
@@ -112,6 +110,7 @@ impl Queue {
             line: VecDeque::new(),
             held: None,
             place: None,
+            in_line: 0,
             bytes: 0,
         }
     }
@@ -122,59 +121,122 @@ impl Queue {
         self.backlog.extend(runs);
     }
 
-    /// Whether more may be read; `undelivered` results count as well.
+    /// Whether more may be waited for; `undelivered` results count as well.
     pub(super) fn has_room(&self, undelivered: usize) -> bool {
-        self.backlog.is_empty() && self.line.len() + undelivered < ITEMS_MAX && self.bytes < BYTES_MAX
+        self.is_all_in() && self.may_gather(undelivered)
+    }
+
+    /// Whether what is there already may be read too, to be handed in together.
+    pub(super) fn may_gather(&self, undelivered: usize) -> bool {
+        let items = self.backlog.len() + self.in_line + undelivered;
+        self.backlog.len() < TOGETHER_MAX && items < ITEMS_MAX && self.bytes < BYTES_MAX
+    }
+
+    /// Whether the engine has all that was taken over.
+    pub(super) fn is_all_in(&self) -> bool {
+        self.backlog.is_empty()
     }
 
     /// Whether nothing is left to do.
     pub(super) fn is_idle(&self) -> bool {
-        self.backlog.is_empty() && self.line.is_empty()
+        self.is_all_in() && self.line.is_empty()
     }
 
     /// Hands in what the engine takes now, in order. A caller who may not be served has everything refused.
     pub(super) fn admit(&mut self, verdict: &Verdict) {
         self.held = None;
-        if self.backlog.is_empty() {
-            return;
+        if let Some(refusal) = Refusal::of_verdict(verdict) {
+            self.refuse(self.backlog.len(), &refusal, verdict);
         }
-        let barred = Refusal::of_verdict(verdict);
-        let now = self.gate.now();
-        while let Some(item) = self.backlog.front() {
-            let Some(place) = self.place.take().or_else(|| self.shared.0.clone().try_acquire_owned().ok()) else {
-                self.held = Some(Held::Crowded);
-                return;
-            };
-            let request_id = item.header.as_ref().map(|header| header.request_id.as_str()).unwrap_or_default();
-            let parsed_id = fields::parse_request_id(request_id);
-            let entered = match &barred {
-                Some(refusal) => Err(Turned::Away(refusal.clone())),
-                None => enter(&self.gate, verdict, item, request_id, parsed_id, now),
-            };
-            let fate = match entered {
-                Ok(pending) => Fate::Taken(Box::pin(async move {
-                    let submitted = pending.answer().await;
-                    drop(place);
-                    submitted
-                })),
-                Err(Turned::Full) => {
-                    self.place = Some(place);
-                    self.held = Some(Held::Full);
-                    return;
-                }
-                Err(Turned::Away(refusal)) => {
-                    self.place = Some(place);
-                    Fate::Refused(refusal.into_rpc(self.gate.basis(request_id, parsed_id, verdict).header()))
-                }
-            };
-            let bytes = input_bytes(item);
-            let item = self.backlog.pop_front().expect("it was there");
-            let request_id = item.header.map(|header| header.request_id).unwrap_or_default();
-            let in_line = InLine { request_id: shown(request_id, parsed_id), parsed_id, bytes, fate };
-            self.line.push_back(in_line);
+        while !self.backlog.is_empty() && self.held.is_none() {
+            self.held = self.hand_in(verdict).err();
         }
         // A place that is not needed is another stream's.
-        self.place = None;
+        if self.held != Some(Held::Full) {
+            self.place = None;
+        }
+    }
+
+    /// Hands in as many items as there are places for, up to the first that may not go in, which is refused.
+    fn hand_in(&mut self, verdict: &Verdict) -> Result<(), Held> {
+        let mut places = self.places(self.backlog.len().min(TOGETHER_MAX)).ok_or(Held::Crowded)?;
+        let now = self.gate.now();
+        let mut envelopes = Vec::with_capacity(places.num_permits());
+        let mut refusal = None;
+        for item in self.backlog.iter().take(places.num_permits()) {
+            match envelope(&self.gate, verdict, item, now) {
+                Ok(envelope) => envelopes.push(envelope),
+                Err(away) => {
+                    refusal = Some(away);
+                    break;
+                }
+            }
+        }
+        let count = envelopes.len();
+        match self.enqueue(envelopes) {
+            Ok(None) => {}
+            Ok(Some(answers)) => {
+                let items = (0..count).map(|_| self.pop()).collect();
+                let taken = places.split(count).expect("each item has a place");
+                self.line.push_back(Entry::Taken { items, answers, _places: taken });
+                self.gate.served_anonymously(verdict, count);
+            }
+            Err(Refused::Overloaded { .. }) => {
+                self.place = Some(places);
+                return Err(Held::Full);
+            }
+            Err(refused) => {
+                let refusal = Refusal::of_refused(refused, v1::RunJobRequest::leaf_name);
+                self.refuse(count, &refusal, verdict);
+            }
+        }
+        if let Some(refusal) = refusal {
+            self.refuse(1, &refusal, verdict);
+        }
+        self.place = Some(places).filter(|places| places.num_permits() > 0);
+        Ok(())
+    }
+
+    fn enqueue(&self, envelopes: Vec<Envelope>) -> Result<Option<PendingAll>, Refused> {
+        if envelopes.is_empty() {
+            return Ok(None);
+        }
+        let engine = self.gate.engine().map_err(|_| Refused::NoOwner)?;
+        engine.enqueue_all(envelopes).map(Some)
+    }
+
+    /// Places in the engine for so many items, or for fewer; none if there is none.
+    fn places(&mut self, wanted: usize) -> Option<OwnedSemaphorePermit> {
+        let held = self.place.take();
+        let missing = wanted.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        let free = u32::try_from(self.shared.0.available_permits().min(missing)).unwrap_or(u32::MAX);
+        let more = self.shared.0.clone().try_acquire_many_owned(free).ok().filter(|more| more.num_permits() > 0);
+        match (held, more) {
+            (Some(mut held), Some(more)) => {
+                held.merge(more);
+                Some(held)
+            }
+            (held, more) => held.or(more),
+        }
+    }
+
+    /// Refuses the first items of the backlog.
+    fn refuse(&mut self, count: usize, refusal: &Refusal, verdict: &Verdict) {
+        for _ in 0..count {
+            let item = self.pop();
+            let header = self.gate.basis(&item.request_id, item.parsed_id, verdict).header();
+            self.line.push_back(Entry::Refused(item, refusal.clone().into_rpc(header)));
+        }
+    }
+
+    /// Moves the first item of the backlog into line.
+    fn pop(&mut self) -> Item {
+        let item = self.backlog.pop_front().expect("it was there");
+        let bytes = input_bytes(&item);
+        let request_id = item.header.map(|header| header.request_id).unwrap_or_default();
+        let parsed_id = fields::parse_request_id(&request_id);
+        self.in_line += 1;
+        Item { request_id: shown(request_id, parsed_id), parsed_id, bytes }
     }
 
     /// What has to come before [`Queue::admit`] is of use again; nothing is lost if it is not waited for to the end.
@@ -208,57 +270,59 @@ impl Queue {
     ) -> Poll<()> {
         let before = ready.len();
         while let Some(first) = self.line.front_mut() {
-            let outcome = match &mut first.fate {
-                Fate::Refused(status) => v1::submit_result::Outcome::Refused(std::mem::take(status)),
-                Fate::Taken(answer) => match answer.as_mut().poll(context) {
-                    Poll::Ready(submitted) => self.outcome(submitted, verdict),
+            let answers = match first {
+                Entry::Refused(..) => None,
+                Entry::Taken { answers, .. } => match Pin::new(answers).poll(context) {
+                    Poll::Ready(answers) => answers,
                     Poll::Pending => break,
                 },
             };
-            let InLine { request_id, bytes, .. } = self.line.pop_front().expect("it was there");
-            self.bytes -= bytes;
-            ready.push_back(v1::SubmitResult { request_id, outcome: Some(outcome) });
+            match self.line.pop_front().expect("it was there") {
+                Entry::Refused(item, status) => {
+                    self.deliver(item, v1::submit_result::Outcome::Refused(status), ready);
+                }
+                Entry::Taken { items, .. } => {
+                    let answers = answers.unwrap_or_else(|| items.iter().map(|_| Err(Refused::NoOwner)).collect());
+                    for (item, submitted) in items.into_iter().zip(answers) {
+                        let outcome = self.outcome(&item, submitted, verdict);
+                        self.deliver(item, outcome, ready);
+                    }
+                }
+            }
         }
         if ready.len() > before { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn outcome(&self, submitted: Submitted, verdict: &Verdict) -> v1::submit_result::Outcome {
-        let first = self.line.front().expect("its answer has come");
+    fn deliver(&mut self, item: Item, outcome: v1::submit_result::Outcome, ready: &mut VecDeque<v1::SubmitResult>) {
+        self.in_line -= 1;
+        self.bytes -= item.bytes;
+        ready.push_back(v1::SubmitResult { request_id: item.request_id, outcome: Some(outcome) });
+    }
+
+    fn outcome(&self, item: &Item, submitted: Submitted, verdict: &Verdict) -> v1::submit_result::Outcome {
         match submitted {
             Ok(answer) => {
-                let safe = first.parsed_id.zip(self.window).map(|(id, window)| window.safe_retry_until(id));
+                let safe = item.parsed_id.zip(self.window).map(|(id, window)| window.safe_retry_until(id));
                 v1::submit_result::Outcome::Run(reply::submitted(&answer, safe))
             }
             Err(refused) => {
                 let refusal = Refusal::of_refused(refused, v1::RunJobRequest::leaf_name);
-                let header = self.gate.basis(&first.request_id, first.parsed_id, verdict).header();
+                let header = self.gate.basis(&item.request_id, item.parsed_id, verdict).header();
                 v1::submit_result::Outcome::Refused(refusal.into_rpc(header))
             }
         }
     }
 }
 
-/// The same rules as for a call of its own: credentials, id, fields; then the engine.
-fn enter(
-    gate: &Gate,
-    verdict: &Verdict,
-    item: &v1::RunJobRequest,
-    request_id: &str,
-    parsed_id: Option<RequestId>,
-    now: Timestamp,
-) -> Result<Pending, Turned> {
+/// The same rules as for a call of its own: credentials, id, fields. What comes out goes into the engine.
+fn envelope(gate: &Gate, verdict: &Verdict, item: &v1::RunJobRequest, now: Timestamp) -> Result<Envelope, Refusal> {
     let missing = || Refusal::of_verdict(&Verdict::refused(auth::Status::Missing));
     let principal = verdict.principal.as_ref();
-    let principal = principal.ok_or_else(|| Turned::Away(missing().expect("a missing credential is a refusal")))?;
-    let request_id = gate::required_id(request_id, parsed_id).map_err(Turned::Away)?;
+    let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
+    let request_id = item.header.as_ref().map(|header| header.request_id.as_str()).unwrap_or_default();
+    let request_id = gate::required_id(request_id, fields::parse_request_id(request_id))?;
     let parse = |item: &v1::RunJobRequest, app, fields: &mut fields::Fields| parse_run_job(item, app, fields, now);
-    let envelope = gate.envelope(principal, request_id, item, parse).map_err(Turned::Away)?;
-    let pending = gate.engine().map_err(Turned::Away)?.enqueue(envelope).map_err(|refused| match refused {
-        Refused::Overloaded { .. } => Turned::Full,
-        refused => Turned::Away(Refusal::of_refused(refused, v1::RunJobRequest::leaf_name)),
-    })?;
-    gate.served_anonymously(verdict);
-    Ok(pending)
+    gate.envelope(principal, request_id, item, parse)
 }
 
 fn input_bytes(item: &v1::RunJobRequest) -> usize {

@@ -51,7 +51,7 @@ impl Services {
             return Err(refusal);
         }
         let verdict = standing.verdict();
-        self.gate.served_anonymously(verdict);
+        self.gate.served_anonymously(verdict, 1);
         let principal = verdict.principal.clone().expect("a verdict that refuses nothing has a principal");
         let mut fields = self.gate.fields();
         let hello = match first.and_then(|first| first.kind) {

@@ -41,7 +41,7 @@ pub(crate) enum Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) filter: Arc<Filter>,
-    pub(crate) principal: Principal,
+    pub(crate) principal: Arc<Principal>,
     /// The finished runs too.
     pub(crate) is_all: bool,
     /// From here on the events tell.

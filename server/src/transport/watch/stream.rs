@@ -56,7 +56,7 @@ pub(crate) struct Opening {
     pub(crate) filter: Arc<Filter>,
     pub(crate) standing: Standing,
     /// Whoever watches, as it was judged when it called.
-    pub(crate) principal: Principal,
+    pub(crate) principal: Arc<Principal>,
     pub(crate) scope: Scope,
     /// Behind which position it begins.
     pub(crate) position: Revision,
@@ -81,7 +81,7 @@ pub(crate) struct Watch {
     seat: Seat,
     filter: Arc<Filter>,
     standing: Standing,
-    principal: Principal,
+    principal: Arc<Principal>,
     scope: Scope,
     cursor: Cursor,
     /// What is left of the snapshot.

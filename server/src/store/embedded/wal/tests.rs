@@ -4,10 +4,11 @@ use std::{
     fs,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::*;
-use crate::store::embedded::tables::Table;
+use crate::store::embedded::{layer::Layer, tables::Table};
 
 const ID: [u8; 16] = [7; 16];
 
@@ -29,7 +30,7 @@ impl Ring {
     fn open(&self, from: Position) -> Result<(Wal, Vec<u32>), Trouble> {
         let mut values = Vec::new();
         let wal = Wal::open(&self.path, ID, from, |record, _| {
-            let layer = Record::parse(record)?;
+            let layer: Arc<Layer> = Record::parse(record)?.into();
             let mut rows = layer.range(Table::Meta, (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded));
             let (_, value) = rows.next().expect("each record has a row");
             values.push(u32::from_be_bytes(value.expect("it was put")[..4].try_into().expect("4 bytes")));
@@ -192,9 +193,9 @@ fn records_of_another_log_are_none() {
 fn nothing_is_appended_after_a_write_that_failed() {
     let ring = Ring::new(8);
     let (mut wal, _) = ring.open(Position::START).expect("an empty log");
-    wal.file = File::open(&ring.path).expect("a file that cannot be written");
+    wal.sink = Sink::through_cache(File::open(&ring.path).expect("a file that cannot be written"));
     assert!(wal.append(&mut record(1, 1), 0).is_err());
-    wal.file = OpenOptions::new().read(true).write(true).open(&ring.path).expect("a file");
+    wal.sink = Sink::open(&ring.path).expect("a file");
     assert!(wal.append(&mut record(1, 1), 0).is_err(), "though the disk is well again");
     assert!(ring.open(Position::START).expect("a good log").1.is_empty());
 }

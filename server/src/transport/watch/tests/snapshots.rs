@@ -30,7 +30,7 @@ proptest! {
         let principal = viewer(&["*"]);
         let revision = world.engine.revision();
         let mut watcher = Watcher::open(&world, filter.clone(), principal.clone());
-        let plan = Plan { filter: Arc::new(filter.clone()), principal: principal.clone(), is_all, revision };
+        let plan = Plan { filter: Arc::new(filter.clone()), principal: Arc::new(principal.clone()), is_all, revision };
         let mut rows: Vec<v1::Run> = Vec::new();
         let mut place = Some(plan.begin());
         let mut between = between.into_iter();
@@ -58,7 +58,7 @@ proptest! {
         }
         if watcher.compacted.is_none() {
             let now = world.engine.revision();
-            let last = Plan { filter: Arc::new(filter), principal, is_all: true, revision: now };
+            let last = Plan { filter: Arc::new(filter), principal: Arc::new(principal), is_all: true, revision: now };
             let truth = all_runs(&last, &world, now);
             for (run_id, state) in &known {
                 prop_assert_eq!(truth.get(run_id), Some(state));
@@ -91,7 +91,7 @@ fn the_last_state_of_a_run_is_in_a_snapshot_after_all_its_events_were_forgotten(
     }
     assert!(world.oldest() > Revision(8), "the events of the run are gone");
     let filter = Arc::new(filter(&world, 0));
-    let plan = Plan { filter, principal: viewer(&["*"]), is_all: true, revision: world.engine.revision() };
+    let plan = Plan { filter, principal: Arc::new(viewer(&["*"])), is_all: true, revision: world.engine.revision() };
     let (messages, _) = plan.page(&*world.reader(), &plan.begin()).expect("it can be read");
     let runs: Vec<_> = messages.into_iter().flat_map(|message| message.runs).collect();
     assert_eq!(runs.len(), 1);
