@@ -153,7 +153,6 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn limits(flags: &[&str], now: Instant) -> Limits {
