@@ -250,3 +250,47 @@ impl Outlook {
         !same || (self.ahead_ms - before.ahead_ms).abs() > CLOCK_SLACK_MS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use semel_core::{
+        app::{AppPattern, Grant, Role},
+        policy::Principal,
+    };
+
+    use super::*;
+    use crate::transport::watch::{
+        cursor::{Cursor, Turn},
+        tests::threads::{filter, record},
+    };
+
+    fn told(turn: Turn) -> usize {
+        match turn {
+            Turn::Tell(batch) => batch.events.len(),
+            Turn::Idle | Turn::Again => 0,
+            Turn::Read => panic!("everything is in the ring"),
+        }
+    }
+
+    /// A watcher of two runs may see the mark of the later one first: that says nothing of what lies before it as long as
+    /// not all marks are set. Threads would show it once in a very long while.
+    #[test]
+    fn a_mark_says_nothing_of_entries_whose_own_marks_are_not_set_yet() {
+        let shared = Arc::new(Shared::new(Revision(0), 100));
+        let viewer = Principal::anonymous(vec![Grant { role: Role::Viewer, apps: AppPattern::All }]);
+        // Of these records the third is about run 2 and the fifth about run 1.
+        let filter = Arc::new(filter(&[1, 2]));
+        let seat = Seat::take(&shared, &filter, None).expect("there is room");
+        let mut cursor = Cursor::new(filter, seat.slot.clone(), Revision(0));
+        assert_eq!(told(cursor.turn(&shared, &viewer)), 0);
+        (1..=5).for_each(|revision| shared.ring_mut().push(Arc::new(Entry::of(&record(revision), |_| None))));
+        seat.slot.mark(Revision(5));
+        let mut count = told(cursor.turn(&shared, &viewer));
+        seat.slot.mark(Revision(3));
+        shared.marked.store(5, Ordering::Release);
+        for _ in 0..3 {
+            count += told(cursor.turn(&shared, &viewer));
+        }
+        assert_eq!((count, cursor.position()), (2, Revision(5)));
+    }
+}

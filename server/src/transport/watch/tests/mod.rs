@@ -5,5 +5,5 @@ mod bugs;
 mod model;
 mod promises;
 mod snapshots;
-mod threads;
+pub(super) mod threads;
 mod world;

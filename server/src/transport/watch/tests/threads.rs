@@ -32,7 +32,8 @@ fn run_id(at: u8) -> RunId {
     RunId([at; 16])
 }
 
-fn record(revision: u64) -> Record {
+/// One step of one of the runs.
+pub(in crate::transport::watch) fn record(revision: u64) -> Record {
     let at = u8::try_from(revision * 31 % u64::from(RUNS)).expect("it is small");
     let facts = RunFacts {
         job: JobKey { app: app("a"), job: job("x") },
@@ -50,7 +51,8 @@ fn record(revision: u64) -> Record {
     }
 }
 
-fn filter(runs: &[u8]) -> Filter {
+/// Only these runs.
+pub(in crate::transport::watch) fn filter(runs: &[u8]) -> Filter {
     Filter {
         apps: Apps::One(app("a")),
         jobs: BTreeSet::new(),

@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// Small, so that watchers are behind it all the time.
-pub(super) const RING_MAX: usize = 6;
+/// Small, so that watchers are behind it often; and large enough to hold more than one message.
+pub(super) const RING_MAX: usize = 24;
 /// How long events are kept.
 pub(super) const KEPT: Millis = Millis::from_secs(60);
 pub(super) const APPS: [&str; 3] = ["a", "pay", "pay/x"];
