@@ -63,21 +63,30 @@ impl Shard {
         Ok(txn.commit()?)
     }
 
-    /// Rows behind all others are appended: LMDB then looks for no place, and fills its pages instead of halving each one
-    /// that is full.
+    /// Each row once, as the last of the commits left it: a run that came and went between two flushes is written as it ended,
+    /// and what was only there for a while not at all. Rows behind all others are appended: LMDB then looks for no place,
+    /// and fills its pages instead of halving each one that is full.
     fn write_table(&self, txn: &mut RwTxn<'_>, table: Table, layers: &[Arc<Layer>]) -> Result<(), Trouble> {
         let database = self.databases[table as usize];
+        let all = || (Bound::Unbounded, Bound::Unbounded);
+        let mut rows: Vec<_> = layers.iter().flat_map(|layer| layer.range(table, all())).collect();
+        // Stable: of rows with one key, that of the latest commit is the last.
+        rows.sort_by_key(|(key, _)| *key);
         let mut last: Cow<[u8]> = Cow::Owned(database.last(txn)?.map(|(key, _)| key.to_vec()).unwrap_or_default());
-        for layer in layers {
-            for (key, value) in layer.range(table, (Bound::Unbounded, Bound::Unbounded)) {
-                match value {
-                    Some(value) if key > last.as_ref() => {
-                        database.put_with_flags(txn, PutFlags::APPEND, key, value)?;
-                        last = Cow::Borrowed(key);
-                    }
-                    Some(value) => database.put(txn, key, value)?,
-                    None => drop(database.delete(txn, key)?),
+        let mut rows = rows.into_iter().peekable();
+        while let Some((key, value)) = rows.next() {
+            if rows.peek().is_some_and(|(next, _)| *next == key) {
+                continue;
+            }
+            let is_new = key > last.as_ref();
+            match value {
+                Some(value) if is_new => {
+                    database.put_with_flags(txn, PutFlags::APPEND, key, value)?;
+                    last = Cow::Borrowed(key);
                 }
+                Some(value) => database.put(txn, key, value)?,
+                None if is_new => {}
+                None => drop(database.delete(txn, key)?),
             }
         }
         Ok(())

@@ -35,8 +35,10 @@ pub(super) struct Memtable {
 #[derive(Default)]
 struct Inner {
     open: Gathered,
+    /// Bytes of the log that are held by the open layer.
+    open_held: u64,
     /// The oldest first.
-    closed: Vec<Arc<Layer>>,
+    closed: Vec<Closed>,
     /// How many layers were ever closed.
     closed_count: u64,
     /// Where the log goes on behind the last commit in here.
@@ -51,6 +53,15 @@ struct Inner {
     pressed: bool,
     closing: bool,
     failure: Option<Error>,
+}
+
+/// A layer to which nothing is added any more.
+struct Closed {
+    layer: Arc<Layer>,
+    /// Where the log goes on behind it.
+    end: Position,
+    /// Bytes of the log that it holds.
+    held: u64,
 }
 
 /// What is to be flushed.
@@ -74,11 +85,13 @@ impl Memtable {
         let mut inner = self.lock();
         if rows.rows() <= SMALL_ROWS {
             inner.open.absorb(&rows);
+            inner.open_held += held;
+            inner.end = end;
         } else {
             inner.close_layer();
-            inner.push(rows.into());
+            inner.end = end;
+            inner.push(rows.into(), held);
         }
-        inner.end = end;
         inner.held += held;
         inner.commits += 1;
         if inner.is_due() {
@@ -90,14 +103,14 @@ impl Memtable {
     pub(super) fn layers(&self) -> Vec<Arc<Layer>> {
         let mut inner = self.lock();
         inner.close_layer();
-        inner.closed.iter().rev().cloned().collect()
+        inner.layers()
     }
 
     /// The closed layers only, the newest first, and how many there ever were: for the writer, which asks
     /// [`Memtable::newest`] for the rest.
     pub(super) fn closed_layers(&self) -> (Vec<Arc<Layer>>, u64) {
         let inner = self.lock();
-        (inner.closed.iter().rev().cloned().collect(), inner.closed_count)
+        (inner.layers(), inner.closed_count)
     }
 
     /// What a row has become by what was not closed yet when so many layers were; none if nothing is known of it there.
@@ -109,7 +122,7 @@ impl Memtable {
         }
         let since = usize::try_from(inner.closed_count - closed_count).unwrap_or(usize::MAX);
         let layers = inner.closed.iter().rev().take(since);
-        layers.filter_map(|layer| layer.get(table, key)).next().map(|found| found.map(Bytes::copy_from_slice))
+        layers.filter_map(|closed| closed.layer.get(table, key)).next().map(|found| found.map(Bytes::copy_from_slice))
     }
 
     /// Up to where everything is in LMDB.
@@ -120,7 +133,7 @@ impl Memtable {
         self.lock().result()
     }
 
-    /// Has everything flushed that is in here, and waits for it.
+    /// Has something flushed of what is in here, and waits for it.
     ///
     /// # Errors
     /// As [`Memtable::flushed`].
@@ -192,22 +205,75 @@ impl Inner {
     fn close_layer(&mut self) {
         if !self.open.is_empty() {
             let rows = std::mem::take(&mut self.open);
-            self.push(Arc::new(Layer::Gathered(rows)));
+            let held = std::mem::take(&mut self.open_held);
+            self.push(Arc::new(Layer::Gathered(rows)), held);
         }
     }
 
-    fn push(&mut self, layer: Arc<Layer>) {
-        self.closed.push(layer);
+    fn push(&mut self, layer: Arc<Layer>, held: u64) {
+        self.closed.push(Closed { layer, end: self.end, held });
         self.closed_count += 1;
     }
 
+    /// The closed layers, the newest first.
+    fn layers(&self) -> Vec<Arc<Layer>> {
+        self.closed.iter().rev().map(|closed| closed.layer.clone()).collect()
+    }
+
+    /// The oldest layers, up to so much as a flush is due for: where commits come faster than they are flushed, the log is
+    /// freed in pieces, and a commit that has to wait for room waits for one of them only.
     fn take_work(&mut self) -> Work {
         self.close_layer();
         self.pressed = false;
-        Work { layers: self.closed.clone(), end: self.end, held: self.held }
+        let mut work = Work { layers: Vec::new(), end: self.flushed, held: 0 };
+        for closed in &self.closed {
+            if work.held >= self.flush_at {
+                break;
+            }
+            work.layers.push(closed.layer.clone());
+            work.end = closed.end;
+            work.held += closed.held;
+        }
+        work
     }
 
     fn result(&self) -> Result<Position, Error> {
         self.failure.as_ref().map_or(Ok(self.flushed), |failure| Err(failure.again()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::record::Record;
+
+    /// A commit that is too large for the open layer.
+    fn large() -> Whole {
+        let mut record = Record::with_capacity(0);
+        (0..=SMALL_ROWS as u64).for_each(|row| record.put_bytes(Table::Runs, &row.to_be_bytes(), b"run"));
+        record.into_rows()
+    }
+
+    fn behind(sequence: u64) -> Position {
+        Position { sequence, offset: 0 }
+    }
+
+    #[test]
+    fn what_has_piled_up_is_flushed_in_pieces_and_the_log_is_free_behind_each() {
+        let memtable = Memtable::new(Position::START, 100);
+        for sequence in 2..=6 {
+            memtable.insert(large(), behind(sequence), 60);
+        }
+        for (layers, end) in [(2, behind(3)), (2, behind(5))] {
+            let work = memtable.next_work().expect("there is much");
+            assert_eq!((work.layers.len(), work.end), (layers, end));
+            memtable.done(&work, Ok(()));
+            assert_eq!(memtable.flushed().ok(), Some(end));
+        }
+        memtable.close();
+        let last = memtable.next_work().expect("what is left is flushed at the end");
+        assert_eq!((last.layers.len(), last.end), (1, behind(6)));
+        memtable.done(&last, Ok(()));
+        assert!(memtable.next_work().is_none());
     }
 }

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::store::Error;
 
+/// So often the rows of the log are flushed while it goes round once. A commit that finds it full waits for one of them.
+const FLUSHES_OF_LOG: u64 = 16;
+
 /// The largest page of the machines that we know: a map must be whole pages.
 const PAGE_BYTES_MAX: usize = 64 << 10;
 
@@ -59,7 +62,7 @@ fn recover(shard: Shard, wal_path: &Path) -> Result<(Shard, Wal), Trouble> {
         shard.flush(&layers, wal.head())?;
         wal.release(wal.head());
     }
-    let memtable = Memtable::new(wal.head(), wal.capacity() / 4);
+    let memtable = Memtable::new(wal.head(), wal.capacity() / FLUSHES_OF_LOG);
     Ok((Shard { memtable, ..shard }, wal))
 }
 
