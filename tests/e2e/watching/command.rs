@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use semel_client::{Client, WatchOptions, v1::RunJobRequest};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, ChildStdout},
 };
 
+use super::{next, opened};
 use crate::e2e::{
     binary::{ServerProcess, signal},
     harness::in_time,
@@ -80,6 +82,49 @@ async fn a_script_goes_on_where_it_was() {
     let mut watching = Watching::begin(&server, &["--from", token, "--count", "1"]).await;
     assert_eq!(watching.next("EVENT").await["event"]["run"]["run_id"], second.as_str());
     assert_eq!(watching.end().await.0, Some(0), "it ends after one event");
+}
+
+/// Runs whose events are too large for all of them to lie in the buffers on the way to a process that reads nothing.
+async fn make_large(client: &Client, count: usize) -> Vec<String> {
+    let submitter = client.submit_runs();
+    let mut submissions = Vec::new();
+    for at in 0..count {
+        let labels = (0..16).map(|label| (format!("l{label}"), format!("{at:0250}"))).collect();
+        let request = RunJobRequest { job: "settle".to_owned(), labels, ..Default::default() };
+        submissions.push(submitter.submit(request).await.expect("it is in line"));
+    }
+    let mut ids = Vec::new();
+    for submission in submissions {
+        ids.push(in_time(submission).await.expect("a run").run_id);
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_process_that_was_stopped_catches_up_without_a_gap_and_holds_nobody_up() {
+    const RUNS: usize = 3000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = with_job(folder.path()).await;
+    let client = Client::connect_lazy(server.options().app("pay").credentials(server.credentials())).expect("options");
+    let mut stopped = Watching::begin(&server, &[]).await;
+    stopped.next("OPENED").await;
+    signal(&stopped.child, "STOP").await;
+    let mut other = client.watch(WatchOptions::new());
+    opened(&mut other).await;
+    let made = make_large(&client, RUNS).await;
+    let mut told = Vec::new();
+    while told.len() < RUNS {
+        let item = next(&mut other).await;
+        told.extend(item.event().map(|event| event.revision));
+    }
+    signal(&stopped.child, "CONT").await;
+    for (run_id, revision) in made.iter().zip(told) {
+        let line = stopped.next("EVENT").await;
+        let event = &line["event"];
+        assert_eq!((&event["run"]["run_id"], &event["revision"]), (&run_id.as_str().into(), &revision.into()));
+    }
+    signal(&stopped.child, "INT").await;
+    assert_eq!(stopped.end().await.0, Some(0));
 }
 
 #[tokio::test]
