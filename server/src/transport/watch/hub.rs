@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     filter::Filter,
     ring::{Entry, RECORDS_MAX, Ring},
-    slots::{Full, Slot, Slots},
+    slots::{Full, Marked, Slot, Slots},
     stream::PASSED_MAX,
 };
 use crate::{
@@ -99,8 +99,8 @@ impl Shared {
 
     /// Shows entries to the watchers. First the entries, then the marks, then up to where marks are set: see
     /// [`super::cursor::Cursor::turn`].
-    pub(crate) fn publish(&self, entries: &[Arc<Entry>]) {
-        let Some(first) = entries.first() else { return };
+    pub(crate) fn publish(&self, entries: &[Arc<Entry>]) -> Marked {
+        let Some(first) = entries.first() else { return Marked::default() };
         let end = {
             let mut ring = self.ring_mut();
             let gap = (first.revision != ring.end().next()).then(|| ring.end().next());
@@ -110,8 +110,9 @@ impl Shared {
             }
             ring.end()
         };
-        self.slots().mark(entries);
+        let marked = self.slots().mark(entries);
         self.marked.store(end.0, Ordering::Release);
+        marked
     }
 
     /// Everything up to here lies in the store alone: all watchers look for themselves.
@@ -203,7 +204,7 @@ async fn run(gate: Arc<Gate>, mut feed: Feed, shared: Arc<Shared>) {
                     for chunk in records.chunks(CHUNK) {
                         // Records that the engine hands on have their facts, so no run has to be recalled.
                         let entries: Vec<_> = chunk.iter().map(|record| Arc::new(Entry::of(record, |_| None))).collect();
-                        shared.publish(&entries);
+                        shared.publish(&entries).wake_in_turns().await;
                         tokio::task::yield_now().await;
                     }
                 }

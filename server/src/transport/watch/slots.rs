@@ -21,6 +21,9 @@ pub(crate) const WATCHERS_MAX: usize = 1 << 17;
 /// Watchers of the callers of one app: so that no app takes all of them.
 pub(crate) const WATCHERS_PER_APP_MAX: usize = 1 << 16;
 
+/// Watchers that are woken before others have their turn.
+const WOKEN_TOGETHER: usize = 128;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
@@ -42,12 +45,14 @@ impl Slot {
 
     /// There may be something from this position on.
     pub(crate) fn mark(&self, from: Revision) {
-        let waker = {
-            let mut state = self.lock();
-            state.mark = Some(state.mark.map_or(from, |mark| mark.min(from)));
-            state.waker.take()
-        };
-        waker.into_iter().for_each(Waker::wake);
+        self.mark_asleep(from).into_iter().for_each(Waker::wake);
+    }
+
+    /// The same for somebody who sees to it that the watcher is woken.
+    fn mark_asleep(&self, from: Revision) -> Option<Waker> {
+        let mut state = self.lock();
+        state.mark = Some(state.mark.map_or(from, |mark| mark.min(from)));
+        state.waker.take()
     }
 
     /// Has the watcher look, although there may be no event for it.
@@ -75,6 +80,29 @@ impl Slot {
             state.waker = Some(waker.clone());
         }
         true
+    }
+}
+
+/// Watchers that are marked, and not woken yet.
+#[must_use = "a watcher that is not woken sleeps on"]
+#[derive(Debug, Default)]
+pub(crate) struct Marked(Vec<Waker>);
+
+impl Marked {
+    /// Wakes a few at a time, and lets them have their turn before the next: what they say is then on its way before others
+    /// say theirs. Ten thousand that are woken at once would all put what they say into memory first.
+    pub(crate) async fn wake_in_turns(self) {
+        let mut wakers = self.0.into_iter();
+        while wakers.len() > 0 {
+            wakers.by_ref().take(WOKEN_TOGETHER).for_each(Waker::wake);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Wakes all, where nobody has to take turns.
+    #[cfg(test)]
+    pub(crate) fn wake(self) {
+        self.0.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -162,7 +190,8 @@ impl Slots {
     }
 
     /// Marks all for which there is something in these entries, each at the first that concerns it.
-    pub(crate) fn mark(&self, entries: &[Arc<Entry>]) {
+    pub(crate) fn mark(&self, entries: &[Arc<Entry>]) -> Marked {
+        let mut marked = Marked::default();
         let mut hits: HashMap<Key, Vec<(EventKind, Revision)>> = HashMap::new();
         for entry in entries {
             for event in &entry.events {
@@ -174,7 +203,7 @@ impl Slots {
                     }
                 }
                 if event.told.app.is_none() {
-                    self.all(|slot| slot.mark(entry.revision));
+                    self.all(|slot| marked.0.extend(slot.mark_asleep(entry.revision)));
                 }
             }
         }
@@ -182,14 +211,15 @@ impl Slots {
             for place in self.by_key.get(&key).into_iter().flat_map(HashMap::values) {
                 // The kinds stand in the order of their revisions: the first that the slot wants is its mark.
                 if let Some((_, first)) = kinds.iter().find(|(kind, _)| place.kinds.has(*kind)) {
-                    place.slot.mark(*first);
+                    marked.0.extend(place.slot.mark_asleep(*first));
                 }
             }
         }
+        marked
     }
 
     /// Does something with every slot; with one that stands under several keys, once for each.
-    pub(crate) fn all(&self, act: impl Fn(&Slot)) {
+    pub(crate) fn all(&self, mut act: impl FnMut(&Slot)) {
         self.by_key.values().flat_map(HashMap::values).for_each(|place| act(&place.slot));
     }
 }

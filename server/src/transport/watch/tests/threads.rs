@@ -99,9 +99,9 @@ fn whoever_looks_while_others_publish_misses_nothing() {
             store.lock().expect("no thread died").extend(entries.iter().cloned());
             // Sometimes the ring is passed by.
             if end % 37 == 0 {
-                shared.pass(Revision(end))
+                shared.pass(Revision(end));
             } else {
-                shared.publish(&entries)
+                shared.publish(&entries).wake();
             }
             next = end + 1;
         }

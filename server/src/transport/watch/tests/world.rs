@@ -153,7 +153,7 @@ impl World {
     /// A commit that the ring is told of.
     pub(super) fn commit(&mut self) {
         let entries: Vec<_> = self.step().iter().map(|record| Arc::new(Entry::of(record, |_| None))).collect();
-        self.shared.publish(&entries);
+        self.shared.publish(&entries).wake();
     }
 
     /// A commit that goes past the ring, as when there is too much of it.
