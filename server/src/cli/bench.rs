@@ -110,7 +110,7 @@ pub(super) fn run(args: BenchArgs, global: &Global) -> Result<Done, Failure> {
         return Ok(Done::OK);
     }
     let settings = settings(args, global)?;
-    let report = super::server_runtime()?.block_on(measured(settings))?;
+    let report = super::busy_runtime()?.block_on(measured(settings))?;
     match global.output {
         Output::Table => out::text(&bench::text(&report.0).map_err(|why| Failure::local(why, "report this"))?)?,
         Output::Json => out::json(&report.0)?,
