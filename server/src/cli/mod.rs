@@ -166,8 +166,8 @@ fn log_to_stderr(filter: &str, format: LogFormat, global: &Global) {
 /// A runtime for a server. One core is left to the engine's thread. Where that leaves only one, tasks take turns strictly
 /// in the order in which they became ready: a pool of threads runs a task that another one wakes next, and so writes each
 /// answer to its connection by itself, where this way all answers of a commit go into one write for each connection.
-/// Measured on two cores, a pool of one thread beside this: `RunJob` 44.1k and 59.1k a second at 64 in flight, 49.8k and 58.1k at
-/// 512; the bare echo 125k and 203k.
+/// Measured on two cores, callers likewise, a pool of one thread beside this: `RunJob` 44.1k and 59.1k a second at 64 in
+/// flight, 49.8k and 58.1k at 512; the bare echo 125k and 203k.
 fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
     match cores() {
         0..=2 => tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime),
