@@ -100,7 +100,7 @@ enum Child {
 
 pub(super) fn run(args: BenchArgs, global: &Global) -> Result<Done, Failure> {
     if let Some(Child::EchoServer { ready_file }) = args.child {
-        return super::server_runtime()?.block_on(echo_server(ready_file));
+        return super::runtime::server_runtime()?.block_on(echo_server(ready_file));
     }
     if let Some(path) = &args.report {
         let report: Value = serde_json::from_str(&files::read_text(path)?)
@@ -110,7 +110,7 @@ pub(super) fn run(args: BenchArgs, global: &Global) -> Result<Done, Failure> {
         return Ok(Done::OK);
     }
     let settings = settings(args, global)?;
-    let report = super::busy_runtime()?.block_on(measured(settings))?;
+    let report = super::runtime::busy_runtime()?.block_on(measured(settings))?;
     match global.output {
         Output::Table => out::text(&bench::text(&report.0).map_err(|why| Failure::local(why, "report this"))?)?,
         Output::Json => out::json(&report.0)?,

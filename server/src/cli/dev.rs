@@ -29,7 +29,7 @@ pub struct DevArgs {
 pub(super) fn run(args: DevArgs, global: &Global) -> Result<Done, Failure> {
     let DevArgs { data_dir, listen, once } = args;
     let settings = dev::Settings { data_dir, listen, once, json: global.output == Output::Json };
-    let verdict = super::busy_runtime()?.block_on(dev::run(settings));
+    let verdict = super::runtime::busy_runtime()?.block_on(dev::run(settings));
     match verdict.map_err(|error| Failure::with_causes(&error, "see server.log in the data directory"))? {
         dev::Verdict::Held => Ok(Done::OK),
         dev::Verdict::Broken => Ok(Done::with(Exit::General)),

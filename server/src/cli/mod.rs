@@ -23,6 +23,7 @@ mod parse;
 mod payload;
 mod request;
 mod run;
+mod runtime;
 mod serve;
 mod session;
 mod show;
@@ -161,30 +162,6 @@ fn log_to_stderr(filter: &str, format: LogFormat, global: &Global) {
         LogFormat::Text => builder.with_ansi(global.colors()).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
-}
-
-/// A runtime for a server. One core is left to the engine's thread. Where that leaves only one, tasks take turns strictly
-/// in the order in which they became ready: a pool of threads runs a task that another one wakes next, and so writes each
-/// answer to its connection by itself, where this way all answers of a commit go into one write for each connection.
-/// Measured on two cores, callers likewise, a pool of one thread beside this: `RunJob` 44.1k and 59.1k a second at 64 in
-/// flight, 49.8k and 58.1k at 512; the bare echo 125k and 203k.
-fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    match cores() {
-        0..=2 => tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime),
-        _ => busy_runtime(),
-    }
-}
-
-/// A runtime for what works all the time and may do so for long at a stretch. On a small machine one worker thread is
-/// faster than two, which then take turns with the engine.
-fn busy_runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let threads = if cores() <= 2 { 1 } else { cores() - 1 };
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(threads).enable_all().build().map_err(Failure::runtime)
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]

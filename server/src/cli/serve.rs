@@ -39,7 +39,7 @@ pub(crate) struct ServeArgs {
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<Done, Failure> {
     let config = args.settings.resolve()?.config;
     super::log_to_stderr(&config.log_filter, config.log_format, global);
-    super::server_runtime()?.block_on(async {
+    super::runtime::server_runtime()?.block_on(async {
         let server = server::start(settings(&config)).await.map_err(|error| failed(&error))?;
         let address = server.address();
         if let Some(path) = &args.ready_file {

@@ -60,7 +60,7 @@ pub struct WorkerArgs {
 pub(super) fn run(args: WorkerArgs, global: &Global) -> Result<Done, Failure> {
     let settings = settings(args)?;
     super::log_to_stderr("info", LogFormat::Text, global);
-    super::busy_runtime()?.block_on(async {
+    super::runtime::busy_runtime()?.block_on(async {
         let client = global.connect().await?;
         let stop = async {
             let signal = signal::stop().await;
