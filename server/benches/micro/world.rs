@@ -126,7 +126,7 @@ impl World {
             self.state.evolve(stamp, event);
         }
         self.revision = stamp.revision;
-        let principal = "pay".to_owned();
+        let principal: std::sync::Arc<str> = "pay".into();
         let fingerprint = request().fingerprint();
         let dedup = DedupRecord {
             method,

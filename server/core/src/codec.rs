@@ -6,8 +6,12 @@
 //! new field makes old rows unreadable); prost (the domain would know the wire). Consequence: a field that is added
 //! later is an `Option` or says `#[cbor(default)]`, or older rows cannot be read.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
+
+use crate::run::Run;
 
 /// A value that could not be read back. The store is damaged, or was written by a newer server.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,25 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 /// Appends the bytes of a value to a buffer.
 pub fn encode_into<T: Encode<()>>(value: &T, out: &mut Vec<u8>) {
     minicbor::encode(value, out).expect("writing into memory cannot fail");
+}
+
+/// Appends the bytes of a value to a buffer, given what is known of it.
+pub fn encode_with<C: Known, T: Encode<C>>(value: &T, known: &mut C, out: &mut Vec<u8>) {
+    minicbor::encode_with(value, out, known).expect("writing into memory cannot fail");
+}
+
+/// What whoever encodes knows already, so that it is not encoded twice: a commit writes a new run as a row and within the
+/// event that it was made.
+pub trait Known {
+    /// The bytes of this very run, if they are there.
+    fn run(&mut self, run: &Arc<Run>) -> Option<&[u8]>;
+}
+
+/// Nothing.
+impl Known for () {
+    fn run(&mut self, _: &Arc<Run>) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// The value of bytes.
@@ -83,6 +106,31 @@ pub(crate) mod shared {
 
     pub(crate) fn decode<'b, C, T: Decode<'b, C>>(d: &mut Decoder<'b>, context: &mut C) -> Result<Arc<T>, Error> {
         T::decode(d, context).map(Arc::new)
+    }
+}
+
+/// A shared run as the run itself, from where its bytes are known if they are.
+pub(crate) mod made_run {
+    use std::sync::Arc;
+
+    use minicbor::{Decode, Decoder, Encode, Encoder, decode::Error, encode::Write};
+
+    use super::Known;
+    use crate::run::Run;
+
+    pub(crate) fn encode<C: Known, W: Write>(
+        run: &Arc<Run>,
+        e: &mut Encoder<W>,
+        known: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        if let Some(bytes) = known.run(run) {
+            return e.writer_mut().write_all(bytes).map_err(minicbor::encode::Error::write);
+        }
+        run.encode(e, known)
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, known: &mut C) -> Result<Arc<Run>, Error> {
+        Run::decode(d, known).map(Arc::new)
     }
 }
 

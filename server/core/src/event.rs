@@ -15,6 +15,7 @@ use crate::{
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(context_bound = "crate::codec::Known")]
 pub enum Event {
     /// An app was created.
     #[n(1)]
@@ -101,9 +102,9 @@ pub enum Event {
     /// A run was created.
     #[n(11)]
     RunCreated {
-        /// The run.
-        #[n(0)]
-        run: Box<Run>,
+        /// The run. Shared with the state, and with the row that the same commit writes of it.
+        #[cbor(n(0), with = "crate::codec::made_run")]
+        run: Arc<Run>,
         /// How long its business key is held from now on, beyond its life.
         #[n(1)]
         unique_until: Option<Timestamp>,
@@ -265,6 +266,7 @@ pub enum WorkerStanding {
 
 /// One entry of the log: all that one command made happen, whole.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(context_bound = "crate::codec::Known")]
 pub struct Record {
     /// Its position.
     #[n(0)]
@@ -276,8 +278,8 @@ pub struct Record {
     #[n(2)]
     pub request_id: Option<RequestId>,
     /// Who caused it; empty if the server did.
-    #[n(3)]
-    pub principal: String,
+    #[cbor(n(3), with = "crate::codec::shared_str")]
+    pub principal: Arc<str>,
     /// What happened, in order.
     #[n(4)]
     pub events: Vec<Event>,

@@ -1,5 +1,7 @@
 //! Who may do what, and where.
 
+use std::sync::Arc;
+
 use crate::{
     app::{AppPattern, Grant, Role},
     command::Command,
@@ -11,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The name that is logged and remembered, for instance `app:pay/settle`.
-    pub name: String,
+    pub name: Arc<str>,
     /// The app that it belongs to; none for callers that did not prove who they are.
     pub app: Option<AppName>,
     /// All that it may do.
@@ -21,7 +23,7 @@ pub struct Principal {
 impl Principal {
     /// A caller that did not prove who it is.
     pub fn anonymous(grants: Vec<Grant>) -> Self {
-        Self { name: "anonymous".to_owned(), app: None, grants }
+        Self { name: "anonymous".into(), app: None, grants }
     }
 
     /// May do everything: whoever calls while authentication is off.

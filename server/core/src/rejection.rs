@@ -14,7 +14,7 @@ pub enum Rejection {
     #[error("{principal} may not do this: it needs the role {} on {app}", needs.as_str())]
     Forbidden {
         /// Who.
-        principal: String,
+        principal: std::sync::Arc<str>,
         /// What it needs.
         needs: Role,
         /// Where.

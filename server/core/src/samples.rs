@@ -209,7 +209,7 @@ impl Given {
         if let Some(until) = self.run.start_time {
             self.run.state = RunState::Scheduled { until };
         }
-        Event::RunCreated { run: Box::new(self.run), unique_until: self.unique_until, payload: self.payload }
+        Event::RunCreated { run: Arc::new(self.run), unique_until: self.unique_until, payload: self.payload }
     }
 
     /// The events that bring it into a phase, all at T0.

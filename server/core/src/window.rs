@@ -1,5 +1,7 @@
 //! The dedup window's rules: which ids are taken, what is remembered of a request, and when two requests are one.
 
+use std::sync::Arc;
+
 use minicbor::{Decode, Encode};
 
 use crate::{
@@ -102,8 +104,8 @@ pub struct DedupRecord {
     #[n(0)]
     pub method: Method,
     /// By whom.
-    #[n(1)]
-    pub principal: String,
+    #[cbor(n(1), with = "crate::codec::shared_str")]
+    pub principal: Arc<str>,
     /// What it said.
     #[n(2)]
     pub fingerprint: Fingerprint,
@@ -138,7 +140,7 @@ impl DedupRecord {
         if self.method != method {
             return Some(Difference::Method);
         }
-        if self.principal != principal {
+        if *self.principal != *principal {
             return Some(Difference::Principal);
         }
         self.fingerprint.first_difference(fingerprint).map(Difference::Content)
@@ -225,7 +227,7 @@ mod tests {
     fn record() -> DedupRecord {
         DedupRecord {
             method: Method::RunJob,
-            principal: "app:pay".to_owned(),
+            principal: "app:pay".into(),
             fingerprint: Fingerprint { version: 1, digest: [1; 16], leaves: vec![(768, 1)] },
             revision: Revision(1),
             execute_time: Timestamp(1),

@@ -188,7 +188,7 @@ fn bearer(authorization: &[u8]) -> Option<&str> {
 }
 
 fn principal_of(app: &AppName, grants: Vec<Grant>) -> Principal {
-    Principal { name: format!("app:{app}"), app: Some(app.clone()), grants }
+    Principal { name: format!("app:{app}").into(), app: Some(app.clone()), grants }
 }
 
 fn secret_verdict(app: &AppName, entry: &AppEntry, secret: &AppSecret, now: Timestamp) -> Verdict {

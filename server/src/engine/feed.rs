@@ -92,7 +92,7 @@ mod tests {
             revision: Revision(revision),
             time: Timestamp(0),
             request_id: None,
-            principal: String::new(),
+            principal: "".into(),
             events: Vec::new(),
             facts: Vec::new(),
         };

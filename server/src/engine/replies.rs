@@ -4,8 +4,8 @@ use tokio::{runtime, sync::oneshot};
 
 use super::{answer::Submitted, in_flight::Guard};
 
-/// From so many answers on they are sent from a task beside those who wait: waking each of them from the engine's thread
-/// would cost that thread more than the answers did.
+/// From so many answers on they are sent from a task beside those who wait: sorting them out and waking each of them from
+/// the engine's thread would cost that thread more than the answers did.
 const RELAYED_MIN: usize = 8;
 
 /// Who waits for an answer.
@@ -18,7 +18,7 @@ pub(super) enum Reply {
 
 /// Sends each its answers. There are as many as wishes were taken, in the same order.
 pub(super) fn send(runtime: &runtime::Handle, replies: Vec<Reply>, answers: Vec<Submitted>) {
-    if replies.len() < RELAYED_MIN {
+    if answers.len() < RELAYED_MIN {
         send_now(replies, answers);
     } else {
         runtime.spawn(async move { send_now(replies, answers) });

@@ -48,7 +48,7 @@ impl RequestQuery {
     /// Whether a request of the app is among what is asked for, its place in the list aside.
     pub fn matches(&self, record: &DedupRecord) -> bool {
         self.method.is_none_or(|method| record.method == method)
-            && self.principal.as_ref().is_none_or(|principal| &record.principal == principal)
+            && self.principal.as_ref().is_none_or(|principal| *record.principal == **principal)
     }
 }
 

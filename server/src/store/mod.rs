@@ -143,7 +143,7 @@ pub struct Batch<'a> {
     pub tokens: Vec<(TokenId, Option<Timestamp>)>,
     /// Jobs; none to delete.
     pub jobs: Vec<(&'a JobKey, Option<&'a Job>)>,
-    /// Runs that are not finished: written, and listed among the live.
+    /// Runs that are not finished, by id: written, and listed among the live.
     pub live: Vec<&'a Run>,
     /// Runs that finished: written, and no longer listed among the live.
     pub finished: Vec<&'a Run>,

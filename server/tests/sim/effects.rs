@@ -78,7 +78,7 @@ pub(crate) fn read(
             story.take(violations, record);
             if let Some(request_id) = record.request_id {
                 let effect =
-                    Effect { revision: record.revision, time: record.time, principal: record.principal.clone() };
+                    Effect { revision: record.revision, time: record.time, principal: record.principal.to_string() };
                 let key = story.key(record, request_id, sent);
                 check_minted(violations, request_id, record, options);
                 effects.by_request.entry(key).or_default().push(effect);

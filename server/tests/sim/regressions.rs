@@ -43,7 +43,7 @@ impl Setting {
     fn call(&mut self, after: i64, id: RequestId, command: Command) -> Submitted {
         let call = Call::new(id, Who::Admin, command);
         let grants = vec![Grant { role: Role::Admin, apps: AppPattern::All }];
-        let principal = Principal { name: call.who.to_string(), app: Some(call.who.app()), grants };
+        let principal = Principal { name: call.who.to_string().into(), app: Some(call.who.app()), grants };
         let envelope = Envelope::new(principal, call.id, call.fingerprint, call.command);
         self.engine.step(at(after), &[envelope]).expect("the store works").answers.remove(0)
     }

@@ -163,7 +163,8 @@ impl World {
                 self.answer(arrival, engine.time(now), Outcome::Unauthenticated);
                 continue;
             };
-            let principal = Principal { name: call.who.to_string(), app: Some(app), grants: entry.effective_grants() };
+            let principal =
+                Principal { name: call.who.to_string().into(), app: Some(app), grants: entry.effective_grants() };
             let had_right = principal.grants.iter().any(|grant| grant.apps.holds(call.command.app()));
             self.history.arrivals[arrival].had_right = Some(had_right);
             envelopes.push(Envelope::new(principal, call.id, call.fingerprint, call.command));

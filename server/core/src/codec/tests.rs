@@ -96,7 +96,7 @@ fn events() -> Vec<Event> {
         Event::JobDeleted { key: settle() },
         Event::JobPaused { key: settle(), note: "why".to_owned() },
         Event::JobResumed { key: settle() },
-        Event::RunCreated { run, unique_until: Some(START), payload: None },
+        Event::RunCreated { run: run.into(), unique_until: Some(START), payload: None },
         queued(id(1)),
         started(id(1), 7, Some(START)),
         ended(id(1), 7, AttemptOutcome::TimedOut, "late"),
@@ -180,7 +180,7 @@ fn dedup_record(reply: Reply) -> DedupRecord {
     let fingerprint = Fingerprint { version: 1, digest: [5; 16], leaves: vec![(768, 1), (u16::MAX, u32::MAX)] };
     DedupRecord {
         method: Method::RunJob,
-        principal: "app:pay".to_owned(),
+        principal: "app:pay".into(),
         fingerprint,
         revision: Revision(u64::MAX),
         execute_time: Timestamp(-1),
@@ -203,7 +203,7 @@ fn record() -> Record {
         revision: Revision(1),
         time: T0,
         request_id: Some(REQUEST),
-        principal: "app:pay".to_owned(),
+        principal: "app:pay".into(),
         events: events(),
         facts: facts(),
     }
@@ -225,6 +225,7 @@ fn facts() -> Vec<Facts> {
 
 /// A record as it was written before facts were kept.
 #[derive(Encode)]
+#[cbor(context_bound = "Known")]
 struct OldRecord {
     #[n(0)]
     revision: Revision,
@@ -241,7 +242,7 @@ struct OldRecord {
 #[test]
 fn a_record_of_before_facts_were_kept_has_none() {
     let Record { revision, time, request_id, principal, events, .. } = record();
-    let old = OldRecord { revision, time, request_id, principal: principal.clone(), events: events.clone() };
+    let old = OldRecord { revision, time, request_id, principal: principal.to_string(), events: events.clone() };
     let read: Record = decode(&encode(&old)).expect("it can be read");
     assert!(read.facts.is_empty());
     assert_eq!((read.revision, read.principal), (revision, principal));

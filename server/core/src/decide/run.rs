@@ -83,5 +83,5 @@ pub(super) fn new_run(
 pub(super) fn created(run: Run, unique_until: Option<Timestamp>, payload: Option<Payload>) -> (Vec<Event>, Reply) {
     let phase = run.state.phase();
     let reply = Reply::Run { run_id: run.id, phase, existing: false, create_time: run.create_time };
-    (vec![Event::RunCreated { run: Box::new(run), unique_until, payload }], reply)
+    (vec![Event::RunCreated { run: Arc::new(run), unique_until, payload }], reply)
 }

@@ -33,11 +33,11 @@ fn grant(role: Role, apps: &str) -> Grant {
 
 fn with(grants: &[(Role, &str)]) -> Principal {
     let grants = grants.iter().map(|(role, apps)| grant(*role, apps)).collect();
-    Principal { name: "app:ops".to_owned(), app: Some(named("ops")), grants }
+    Principal { name: "app:ops".into(), app: Some(named("ops")), grants }
 }
 
 fn forbidden(needs: Role, app: &str) -> Rejection {
-    Rejection::Forbidden { principal: "app:ops".to_owned(), needs, app: named(app) }
+    Rejection::Forbidden { principal: "app:ops".into(), needs, app: named(app) }
 }
 
 fn create(app: &str, grants: Vec<Grant>) -> Command {
@@ -94,7 +94,7 @@ fn a_refusal_says_what_is_needed_and_where() {
 #[test]
 fn an_app_may_on_itself_all_but_change_itself() {
     let own = crate::app::App::new(pay(), String::new(), Vec::new(), [1; 32], crate::samples::T0);
-    let principal = Principal { name: "app:pay".to_owned(), app: Some(pay()), grants: own.effective_grants() };
+    let principal = Principal { name: "app:pay".into(), app: Some(pay()), grants: own.effective_grants() };
     for command in each_command("pay") {
         let about_apps = command.needs() == Role::Admin;
         assert_eq!(permit(&principal, &command).is_err(), about_apps, "{:?}", command.method());

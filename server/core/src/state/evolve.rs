@@ -1,5 +1,7 @@
 //! The only mutator. It cannot fail: whatever could be wrong was refused by `decide`.
 
+use std::sync::Arc;
+
 use super::{Blob, BlobKind, LogRow, State, UniqueHold};
 use crate::{
     codec::Payload,
@@ -132,7 +134,7 @@ impl State {
         self.index.publish_job(key, self.jobs.get(key));
     }
 
-    fn run_created(&mut self, run: &Run, unique_until: Option<Timestamp>, payload: Option<Payload>) {
+    fn run_created(&mut self, run: &Arc<Run>, unique_until: Option<Timestamp>, payload: Option<Payload>) {
         if let Some(payload) = payload {
             self.changes.blobs.push(Blob { run_id: run.id, kind: BlobKind::Payload, payload });
         }
@@ -147,7 +149,7 @@ impl State {
         }
         self.index.insert_run(run, self.jobs.get(&run.job));
         self.changes.runs.insert(run.id);
-        self.runs.insert(run.id, Box::new(run.clone()));
+        self.runs.insert(run.id, run.clone());
     }
 
     /// The one way to change a run: out of the indexes, changed, and back, or away if it has ended.
@@ -156,12 +158,14 @@ impl State {
         let job = self.jobs.get(&run.job);
         self.index.remove_run(&run, job);
         let from = run.state.phase();
-        change(&mut run);
-        run.revision = stamp.revision;
+        // In the batch that made it, it is shared with what the log says of it; never after.
+        let changed = Arc::make_mut(&mut run);
+        change(changed);
+        changed.revision = stamp.revision;
         let to = run.state.phase();
         assert!(from == to || run::may_follow(from, to), "{} may not follow {}", to.as_str(), from.as_str());
         if to.is_terminal() {
-            self.run_ended(*run, stamp.now);
+            self.run_ended(Arc::unwrap_or_clone(run), stamp.now);
             return;
         }
         self.index.insert_run(&run, self.jobs.get(&run.job));
@@ -186,6 +190,7 @@ impl State {
     fn attempt_ended(&mut self, id: RunId, stamp: Stamp, how: AttemptOutcome, error: &str, result: Option<Payload>) {
         // The run's own event follows in the same commit and takes it out of this in-between: no index is touched here.
         let run = self.runs.get_mut(&id).expect("an event names a run that is not finished: decide looked");
+        let run = Arc::make_mut(run);
         let attempt = run.attempts.last_mut().expect("a run that is held has an attempt");
         attempt.end = Some(AttemptEnd { how, time: stamp.now, error: error.to_owned() });
         match how {
@@ -205,6 +210,7 @@ impl State {
 
     fn log_appended(&mut self, mut row: LogRow) {
         let run = self.runs.get_mut(&row.run_id).expect("an event names a run that is not finished: decide looked");
+        let run = Arc::make_mut(run);
         row.index = run.log_chunks;
         run.log_chunks += 1;
         run.log_bytes += row.data.len() as u64;

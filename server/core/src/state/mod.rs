@@ -5,6 +5,7 @@
 //! [`State::evolve`] takes a run out of every index, changes it, and puts it back, so no index can be forgotten;
 //! [`State::check_invariants`] builds them anew and compares.
 
+mod by_run;
 mod changes;
 mod evolve;
 mod index;
@@ -13,7 +14,10 @@ mod queue;
 mod restore;
 mod timers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 pub use self::{
     changes::{Blob, BlobKind, Changes, LogRow, UniqueRow},
@@ -38,7 +42,7 @@ pub struct State {
     apps: BTreeMap<AppName, App>,
     jobs: BTreeMap<JobKey, Job>,
     /// Each in a place of its own: when the table grows, it moves addresses and not runs.
-    runs: HashMap<RunId, Box<Run>, foldhash::fast::RandomState>,
+    runs: HashMap<RunId, Arc<Run>, by_run::Hashing>,
     unique: BTreeMap<(JobKey, String), UniqueHold>,
     revoked: BTreeMap<TokenId, Timestamp>,
     index: Index,
@@ -119,7 +123,7 @@ impl State {
 
     /// A run that is not finished.
     pub fn run(&self, id: RunId) -> Option<&Run> {
-        self.runs.get(&id).map(Box::as_ref)
+        self.runs.get(&id).map(Arc::as_ref)
     }
 
     /// A run that finished in this very batch, and is not on disk as such yet.
@@ -208,7 +212,7 @@ impl State {
         changes.runs.iter().filter_map(|id| self.run(*id))
     }
 
-    fn require_run(&mut self, id: RunId) -> Box<Run> {
+    fn require_run(&mut self, id: RunId) -> Arc<Run> {
         self.runs.remove(&id).expect("an event names a run that is not finished: decide looked")
     }
 

@@ -1,5 +1,7 @@
 //! A state from the rows of a store.
 
+use std::sync::Arc;
+
 use super::{State, UniqueRow};
 use crate::{
     app::App,
@@ -41,7 +43,7 @@ impl State {
         state.runs.reserve(rows.runs.len());
         for run in rows.runs {
             state.index.insert_run(&run, state.jobs.get(&run.job));
-            state.runs.insert(run.id, Box::new(run));
+            state.runs.insert(run.id, Arc::new(run));
         }
         state
     }

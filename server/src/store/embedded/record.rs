@@ -66,6 +66,12 @@ impl Record {
         self.row(table, key, |bytes| bytes.extend_from_slice(value));
     }
 
+    /// The value of the row that was put into a table as number `at`, counted from 0.
+    pub(super) fn value(&self, table: Table, at: usize) -> &[u8] {
+        let place = self.rows[table as usize][at];
+        &self.bytes[place.value..place.end]
+    }
+
     /// Takes a row away.
     pub(super) fn delete(&mut self, table: Table, key: &[u8]) {
         self.row(table, key, |_| {});

@@ -1,10 +1,11 @@
 //! Commit: one record of the write-ahead log and one flush for a batch. Looks at what is there only to keep the counts, the
 //! indexes and the order right.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use minicbor::Encode;
 use semel_core::{
+    codec,
     id::{AppName, RunId, Timestamp},
     run::{Run, RunState},
     window::DedupRecord,
@@ -38,12 +39,10 @@ impl Embedded {
         };
         writer.put_requests(&batch.requests, &mut self.ledger.requests, looked_up)?;
         writer.put_arrivals(batch)?;
-        for record in &batch.records {
-            writer.record.put(Table::Records, &record.revision.0.to_be_bytes(), record);
-        }
         for run in &batch.live {
             writer.put_live(run, &mut self.ledger.newest_run)?;
         }
+        writer.put_records(batch);
         for run in &batch.finished {
             writer.put_finished(run)?;
         }
@@ -96,6 +95,20 @@ impl Embedded {
             self.shard.memtable.press().map_err(Trouble::Known)?;
         }
         self.shard.flush(&[record.into_rows().into()], self.wal.head())
+    }
+}
+
+/// The rows of live runs that a batch has put so far: all, and no others.
+struct LiveRows<'b> {
+    record: &'b Record,
+    /// By id.
+    live: &'b [&'b Run],
+}
+
+impl codec::Known for LiveRows<'_> {
+    fn run(&mut self, run: &Arc<Run>) -> Option<&[u8]> {
+        let at = self.live.binary_search_by_key(&run.id, |live| live.id).ok()?;
+        std::ptr::eq(self.live[at], &raw const **run).then(|| self.record.value(Table::Runs, at))
     }
 }
 
@@ -187,6 +200,17 @@ impl Writer<'_> {
             self.put_by_job(run);
         }
         Ok(())
+    }
+
+    /// The log. What a record says of a run that it made, and that is still as it was made, stands in the row of that run
+    /// already, and is taken from there.
+    fn put_records(&mut self, batch: &Batch<'_>) {
+        let mut value = Vec::new();
+        for record in &batch.records {
+            value.clear();
+            codec::encode_with(record, &mut LiveRows { record: &self.record, live: &batch.live }, &mut value);
+            self.record.put_bytes(Table::Records, &record.revision.0.to_be_bytes(), &value);
+        }
     }
 
     fn put_finished(&mut self, run: &Run) -> Result<(), Trouble> {

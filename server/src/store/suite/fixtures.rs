@@ -169,7 +169,7 @@ pub(in crate::store) fn record(revision: u64) -> Record {
         revision: Revision(revision),
         time: at(2),
         request_id: Some(request_id(0, revision)),
-        principal: "pay".to_owned(),
+        principal: "pay".into(),
         events: vec![queued, deleted],
         facts: Vec::new(),
     }
@@ -178,7 +178,7 @@ pub(in crate::store) fn record(revision: u64) -> Record {
 pub(in crate::store) fn dedup(method: Method, principal: &str) -> DedupRecord {
     DedupRecord {
         method,
-        principal: principal.to_owned(),
+        principal: principal.into(),
         fingerprint: Fingerprint { version: 1, digest: [7; 16], leaves: vec![(1, 2), (300, u32::MAX)] },
         revision: Revision(3),
         execute_time: at(4),

@@ -102,7 +102,7 @@ impl Teller<'_> {
             kind: kind.into(),
             app: app.map(ToString::to_string).unwrap_or_default(),
             request_id: self.record.request_id.map(|id| id.to_string()).unwrap_or_default(),
-            principal: self.record.principal.clone(),
+            principal: self.record.principal.to_string(),
             subject,
         }
     }
@@ -350,7 +350,7 @@ mod tests {
             revision: Revision(7),
             time: Timestamp(1500),
             request_id: Some(RequestId([1; 16])),
-            principal: "app:pay".to_owned(),
+            principal: "app:pay".into(),
             events,
             facts,
         }

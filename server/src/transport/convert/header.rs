@@ -16,7 +16,7 @@ use crate::{
 pub(crate) fn auth_result(verdict: &Verdict) -> v1::AuthResult {
     v1::AuthResult {
         status: auth_status(verdict.status).into(),
-        principal: verdict.principal.as_ref().map(|principal| principal.name.clone()).unwrap_or_default(),
+        principal: verdict.principal.as_ref().map(|principal| principal.name.to_string()).unwrap_or_default(),
         method: auth_method(verdict.method).into(),
         expire_time: verdict.expire_time.map(time::timestamp),
     }

@@ -97,7 +97,7 @@ impl Services {
         };
         if let Some(record) = record {
             record.method.as_str().clone_into(&mut message.method);
-            message.principal.clone_from(&record.principal);
+            message.principal = record.principal.to_string();
             message.execute_time = Some(time::timestamp(record.execute_time));
             message.revision = i64::try_from(record.revision.0).unwrap_or(i64::MAX);
             message.arrivals = i64::try_from(record.arrivals).unwrap_or(i64::MAX);

@@ -249,7 +249,7 @@ mod tests {
 
     fn viewer(patterns: &[&str]) -> Principal {
         let grant = |text: &&str| Grant { role: Role::Viewer, apps: AppPattern::parse(text).expect("a pattern") };
-        Principal { name: "app:me".to_owned(), app: None, grants: patterns.iter().map(grant).collect() }
+        Principal { name: "app:me".into(), app: None, grants: patterns.iter().map(grant).collect() }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Making runs: what they take from the job and what from the wish, start times, deadlines and the quota.
 
+use std::sync::Arc;
+
 use super::{World, given};
 use crate::{
     codec::Payload,
@@ -25,7 +27,7 @@ fn creates(payload: Option<Payload>, change: impl FnOnce(&mut Run)) -> [Event; 1
     let mut run = run_with_id(made(3), 3);
     run.has_payload = payload.is_some();
     change(&mut run);
-    [Event::RunCreated { run: Box::new(run), unique_until: None, payload }]
+    [Event::RunCreated { run: Arc::new(run), unique_until: None, payload }]
 }
 
 fn answer(run_id: RunId, phase: Phase) -> Reply {

@@ -1,6 +1,8 @@
 //! Every phase of a run against everything that can come to it, each outcome written out. One test for each cell; each
 //! cell is asked before the commit and after it.
 
+use std::sync::Arc;
+
 use super::{
     given,
     world::{Step, World},
@@ -304,5 +306,5 @@ fn again(revision: u64) -> Step {
     run.retry_of = Some(r());
     run.revision = Revision(revision);
     let reply = Reply::Retried { run_id: run.id, created: true, phase: Phase::Queued };
-    does(reply, [Event::RunCreated { run: Box::new(run), unique_until: None, payload: None }])
+    does(reply, [Event::RunCreated { run: Arc::new(run), unique_until: None, payload: None }])
 }

@@ -45,7 +45,7 @@ pub(in crate::transport::watch) fn record(revision: u64) -> Record {
         revision: Revision(revision),
         time: Timestamp(0),
         request_id: None,
-        principal: String::new(),
+        principal: "".into(),
         events: vec![Event::RunQueued { run_id: run_id(at) }],
         facts: vec![Facts::Run(facts)],
     }

@@ -61,7 +61,7 @@ pub(super) fn job(name: &str) -> JobName {
 /// Who may view all apps below these patterns.
 pub(super) fn viewer(patterns: &[&str]) -> Principal {
     let grant = |text: &&str| Grant { role: Role::Viewer, apps: AppPattern::parse(text).expect("a pattern") };
-    Principal { name: "app:viewer".to_owned(), app: Some(app("viewer")), grants: patterns.iter().map(grant).collect() }
+    Principal { name: "app:viewer".into(), app: Some(app("viewer")), grants: patterns.iter().map(grant).collect() }
 }
 
 fn options() -> Options {
