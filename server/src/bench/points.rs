@@ -41,9 +41,10 @@ pub(super) enum Load {
     Noop(usize),
 }
 
-const fn flow(per_message: usize) -> Flow {
-    Flow { outstanding: 1024, per_message }
-}
+/// A stream with an item in each message, and one with a hundred in each. The latter has as many outstanding as the server
+/// takes of one stream before it reads no further: 40 messages, where a thousand items would be ten.
+const SINGLE: Flow = Flow { outstanding: 1024, per_message: 1 };
+const HUNDREDS: Flow = Flow { outstanding: 4096, per_message: 100 };
 
 const fn shape(in_flight: usize, connections: usize) -> Shape {
     Shape { in_flight, connections }
@@ -65,25 +66,25 @@ const POINTS: &[Point] = &[
     Point {
         name: "echo_stream_1",
         title: "bare echo, stream, 1 a message",
-        load: Load::EchoStream(flow(1)),
+        load: Load::EchoStream(SINGLE),
         against: &[],
     },
     Point {
         name: "submit_1",
         title: "SubmitRuns, 1 a message",
-        load: Load::SubmitRuns(flow(1)),
+        load: Load::SubmitRuns(SINGLE),
         against: &["echo_512", "echo_stream_1"],
     },
     Point {
         name: "echo_stream_100",
         title: "bare echo, stream, 100 a message",
-        load: Load::EchoStream(flow(100)),
+        load: Load::EchoStream(HUNDREDS),
         against: &[],
     },
     Point {
         name: "submit_100",
         title: "SubmitRuns, 100 a message",
-        load: Load::SubmitRuns(flow(100)),
+        load: Load::SubmitRuns(HUNDREDS),
         against: &["echo_512", "echo_stream_100"],
     },
     Point { name: "start", title: "submit to start, idle worker", load: Load::Start, against: &["echo_1", "job_1"] },

@@ -115,6 +115,15 @@ struct Work {
     output: StepOutput,
 }
 
+impl Work {
+    /// Makes room for what so many envelopes bring.
+    fn reserve(&mut self, envelopes: usize) {
+        self.records.reserve(envelopes);
+        self.output.answers.reserve(envelopes);
+        self.window.reserve(envelopes);
+    }
+}
+
 impl Engine {
     /// Loads the state. With `bootstrap`, the hash of the first admin's secret, the app `system` is made if there is
     /// none; the second value says whether that was so.
@@ -165,6 +174,7 @@ impl Engine {
     /// When the store failed. The state may run ahead of the disk then: the engine must not be used any more.
     pub fn step(&mut self, now: Now, envelopes: &[Envelope]) -> Result<StepOutput, Error> {
         let mut work = self.begin(now);
+        work.reserve(envelopes.len());
         self.prefetch(&mut work, envelopes)?;
         self.note_workers(&mut work);
         for envelope in envelopes {

@@ -42,6 +42,14 @@ pub(super) struct BatchWindow {
     made_at: HashMap<DedupKey, usize>,
 }
 
+impl BatchWindow {
+    /// Makes room for so many requests.
+    pub(super) fn reserve(&mut self, requests: usize) {
+        self.made.reserve(requests);
+        self.made_at.reserve(requests);
+    }
+}
+
 impl Dedup {
     pub(super) fn new(window: Window, floor: Timestamp, counts: BTreeMap<AppName, u64>) -> Self {
         Self { window, floor, counts, arrivals: HashMap::default() }
