@@ -1,0 +1,4 @@
+//! What schedules promise: by examples, and against models that were written another way.
+
+mod cron;
+mod sample;
