@@ -20,7 +20,7 @@ fn of_weeks() -> Expression {
 
 /// A trigger of each kind that has times of its own.
 fn kinds(zone: &str, from: i64) -> Vec<(TriggerSpec, Option<Expression>)> {
-    let window = |from, to, minutes| When::Daily {
+    let window = |from, to, minutes: i64| When::Daily {
         from: TimeOfDay(from),
         to: TimeOfDay(to),
         every: Millis::from_secs(minutes * 60),
