@@ -1,8 +1,8 @@
 """Compares when expressions fire with cronsim, the implementation behind Healthchecks.io, on seeded random expressions.
 
 Asked of both: expressions of 5 and 6 fields that both read, in UTC and in zones, the next fires after a random moment of
-1971 to 2035, in zones often soon before clocks are moved: cronsim follows Debian's cron there, as the defaults here do (what is left
-out is made up after the gap, what is shown twice fires the first time). Its rules differ from ours in two points:
+1971 to 2035, in zones often soon before clocks are moved. cronsim follows Debian's cron there, as the defaults here do: what
+is left out is made up after the gap, what is shown twice fires the first time. Its rules differ from ours in two points:
 
 - it goes by time that passes when the field of minutes or of hours begins with "*", and for each expression of 6 fields; we do
   when every hour is named, and only then. What only one of us takes so is asked in UTC;
@@ -16,20 +16,17 @@ covers these.
 """
 
 import argparse
-import os
 import random
 import subprocess
 import sys
+import zoneinfo
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
+import cronsim
+import tzdata
+
 # The zone data of the package, and not those of the machine.
-os.environ["PYTHONTZPATH"] = ""
-
-import cronsim  # noqa: E402
-import tzdata  # noqa: E402
-import zoneinfo  # noqa: E402
-
 zoneinfo.reset_tzpath(to=[])
 
 FIRES = 12
@@ -146,6 +143,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=20_000)
     args = parser.parse_args()
+
+    version = subprocess.run([args.fires, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if version != tzdata.IANA_VERSION:
+        sys.exit(f"our time zone data are {version}, those of Python {tzdata.IANA_VERSION}: pin the package that has the same")
 
     rng = random.Random(args.seed)
     questions = [question(rng) for _ in range(args.count)]

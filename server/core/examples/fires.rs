@@ -1,17 +1,22 @@
 //! Answers when expressions fire: reads lines `expression<TAB>zone<TAB>seconds since 1970<TAB>n` and writes for each the next
 //! n fires in seconds since 1970, with spaces between them. What cannot be read is an answer too: `error` and why.
 //!
+//! With any argument it writes the version of its time zone data and ends.
+//!
 //! `tests/cron/compare.py` asks it and another implementation the same.
 
 use std::io::{self, BufRead, Write};
 
 use semel_core::{
     id::{Millis, Timestamp},
-    schedule::{Fold, Gap, Misfire, Overlap, Schedule, TriggerSpec, When},
+    schedule::{Fold, Gap, Misfire, Overlap, Schedule, TriggerSpec, When, zone_data_version},
 };
 
 fn main() -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if std::env::args().len() > 1 {
+        return writeln!(out, "{}", zone_data_version());
+    }
     for line in io::stdin().lock().lines() {
         match answer(&line?) {
             Ok(fires) => writeln!(out, "{}", fires.join(" "))?,
