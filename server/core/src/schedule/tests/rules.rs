@@ -161,7 +161,16 @@ fn no_moment_is_too_early_or_too_late_to_ask_about() {
     let whens = [When::Rate { period: Millis(100) }, window(0, 23 * 60, 60), When::Times { times: vec![Timestamp(7)] }];
     let mut specs: Vec<TriggerSpec> = whens.into_iter().map(|when| spec(when, BERLIN)).collect();
     specs.push(cron("0 0 * * *", BERLIN));
+    let endless = Millis(i64::MAX);
+    let (from, to) = (TimeOfDay(0), TimeOfDay(86_399));
+    specs.push(spec(When::Daily { from, to, every: endless, days: Weekdays::ALL }, BERLIN));
     for spec in specs {
+        let hostile = [(i64::MIN, i64::MIN), (i64::MAX, i64::MIN), (i64::MAX, i64::MAX), (i64::MIN, i64::MAX)];
+        for (start, end) in hostile.map(|(start, end)| (Some(Timestamp(start)), Some(Timestamp(end)))) {
+            let schedule = compile(&TriggerSpec { start_time: start, end_time: end, ..spec.clone() });
+            let missed = schedule.missed_between(Timestamp(i64::MIN), Timestamp(i64::MAX), 3);
+            assert_eq!(missed.count == 0, schedule.next(Timestamp(i64::MIN)).is_none(), "{spec:?}");
+        }
         let schedule = compile(&spec);
         assert!(schedule.next(Timestamp(i64::MIN)).is_some_and(|at| at.0 >= 0), "{spec:?}");
         assert_eq!(schedule.next(Timestamp(i64::MAX)), None, "{spec:?}");

@@ -99,6 +99,28 @@ fn fires_are_those_of_the_model_at_each_move_of_each_zone() {
     assert!(count > 10_000, "{count}");
 }
 
+#[test]
+fn it_makes_no_difference_how_long_before_it_is_asked() {
+    for (name, moves) in zones_with_moves() {
+        let zone = sample::zone(name);
+        for (number, (at, by)) in moves.into_iter().enumerate() {
+            let before = i64::from(zone.to_offset(jiff::Timestamp::from_second(at - 1).unwrap()).seconds());
+            // By the clock: before the move, within what it leaves out or shows twice, and after.
+            let locals = [-HOUR, by / 2, by.abs() + HOUR].map(|from_move| at + before + from_move);
+            for local in locals {
+                let shown = jiff::Timestamp::from_second(local).unwrap().to_zoned(TimeZone::UTC);
+                let expression = shown.strftime("%S %M %H %d %m ? %Y").to_string();
+                let fold = FOLDS[number % 3];
+                let schedule = sample::compile(&TriggerSpec { fold, ..sample::cron(&expression, name) });
+                let soon = schedule.next(Timestamp((at - 30 * HOUR) * 1000));
+                assert!(soon.is_some(), "{expression} in {name}");
+                let long_before = schedule.next(Timestamp((at - 30 * HOUR) * 1000 / 2));
+                assert_eq!(long_before, soon, "{expression} in {name}, {fold:?}");
+            }
+        }
+    }
+}
+
 /// A zone, and one of its moves.
 fn places() -> impl Strategy<Value = (&'static str, i64, i64)> {
     let zones = zones_with_moves();
