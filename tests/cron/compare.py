@@ -109,13 +109,21 @@ def moment(rng, name):
     return at - 2 * 86_400 if datetime.fromtimestamp(at, zone).fold else at
 
 
+def names_every_hour(hours):
+    named = set()
+    for text in hours.split(","):
+        span, _, step = text.partition("/")
+        first, _, last = ("0-23" if span == "*" else span).partition("-")
+        named.update(range(int(first), int(last or (23 if step else first)) + 1, int(step or 1)))
+    return len(named) == 24
+
+
 def zone_for(rng, seconds, minutes, hours):
     if rng.random() < 0.3:
         return "UTC"
     if hours == "*":
         return rng.choice(WHOLE_HOURS)
-    every_hour = hours in ("*/1", "0-23", "0/1")
-    if seconds or every_hour or minutes.startswith("*") or hours.startswith("*"):
+    if seconds or names_every_hour(hours) or minutes.startswith("*") or hours.startswith("*"):
         return "UTC"
     return rng.choice(ZONES + ODD_ZONES)
 
