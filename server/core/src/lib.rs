@@ -24,6 +24,7 @@ pub mod reply;
 pub mod run;
 #[cfg(test)]
 mod samples;
+pub mod schedule;
 pub mod state;
 pub mod window;
 
