@@ -9,10 +9,12 @@ use crate::{
     codec::Payload,
     event::WorkerStanding,
     id::{
-        AppName, AttemptNumber, JobKey, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId,
+        AppName, AttemptNumber, JobKey, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId,
+        TriggerKey, WorkerId,
     },
     job::{JobSpec, Labels},
     run::LogStream,
+    schedule::Overlap,
 };
 
 /// The wish of a caller. Comes to the engine only inside an envelope: with a principal and a request id.
@@ -132,6 +134,48 @@ pub enum Command {
         /// What was written.
         data: bytes::Bytes,
     },
+    /// `TriggerService.PauseTrigger`.
+    PauseTrigger {
+        /// Which.
+        key: TriggerKey,
+        /// Why.
+        note: String,
+    },
+    /// `TriggerService.ResumeTrigger`.
+    ResumeTrigger {
+        /// Which.
+        key: TriggerKey,
+    },
+    /// `TriggerService.FireTrigger`.
+    FireTrigger {
+        /// Which.
+        key: TriggerKey,
+        /// The rule for this fire; none for its own.
+        overlap: Option<Overlap>,
+    },
+    /// `TriggerService.BackfillTrigger`.
+    BackfillTrigger {
+        /// Which.
+        key: TriggerKey,
+        /// What to make up for.
+        range: BackfillRange,
+    },
+    /// `TriggerService.CancelBackfill`.
+    CancelBackfill {
+        /// Of which trigger.
+        key: TriggerKey,
+    },
+}
+
+/// Which times to make up for, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackfillRange {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The first moment after it; none for now.
+    pub to: Option<Timestamp>,
+    /// How its runs go beside others: skip, one after the other, or so many at a time.
+    pub overlap: Overlap,
 }
 
 /// Which tokens of an app to take back.
@@ -259,11 +303,26 @@ pub enum Method {
     /// `WorkerService.Work`, a piece of a log.
     #[n(15)]
     Log,
+    /// `TriggerService.PauseTrigger`.
+    #[n(16)]
+    PauseTrigger,
+    /// `TriggerService.ResumeTrigger`.
+    #[n(17)]
+    ResumeTrigger,
+    /// `TriggerService.FireTrigger`.
+    #[n(18)]
+    FireTrigger,
+    /// `TriggerService.BackfillTrigger`.
+    #[n(19)]
+    BackfillTrigger,
+    /// `TriggerService.CancelBackfill`.
+    #[n(20)]
+    CancelBackfill,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::CreateApp,
         Self::UpdateApp,
         Self::DeleteApp,
@@ -279,6 +338,11 @@ impl Method {
         Self::RetryRun,
         Self::Report,
         Self::Log,
+        Self::PauseTrigger,
+        Self::ResumeTrigger,
+        Self::FireTrigger,
+        Self::BackfillTrigger,
+        Self::CancelBackfill,
     ];
 
     /// The name as it stands in the protocol.
@@ -299,6 +363,11 @@ impl Method {
             Self::RetryRun => "semel.v1.RunService/RetryRun",
             Self::Report => "semel.v1.WorkerService/Work.report",
             Self::Log => "semel.v1.WorkerService/Work.log",
+            Self::PauseTrigger => "semel.v1.TriggerService/PauseTrigger",
+            Self::ResumeTrigger => "semel.v1.TriggerService/ResumeTrigger",
+            Self::FireTrigger => "semel.v1.TriggerService/FireTrigger",
+            Self::BackfillTrigger => "semel.v1.TriggerService/BackfillTrigger",
+            Self::CancelBackfill => "semel.v1.TriggerService/CancelBackfill",
         }
     }
 }
@@ -322,6 +391,11 @@ impl Command {
             Self::RetryRun { .. } => Method::RetryRun,
             Self::ReportAttempt { .. } => Method::Report,
             Self::AppendLog { .. } => Method::Log,
+            Self::PauseTrigger { .. } => Method::PauseTrigger,
+            Self::ResumeTrigger { .. } => Method::ResumeTrigger,
+            Self::FireTrigger { .. } => Method::FireTrigger,
+            Self::BackfillTrigger { .. } => Method::BackfillTrigger,
+            Self::CancelBackfill { .. } => Method::CancelBackfill,
         }
     }
 
@@ -341,6 +415,11 @@ impl Command {
             | Self::PauseJob { key, .. }
             | Self::ResumeJob { key } => &key.app,
             Self::RunJob(run_job) => &run_job.key.app,
+            Self::PauseTrigger { key, .. }
+            | Self::ResumeTrigger { key }
+            | Self::FireTrigger { key, .. }
+            | Self::BackfillTrigger { key, .. }
+            | Self::CancelBackfill { key } => &key.job.app,
             Self::ReportAttempt { attempt, .. } | Self::AppendLog { attempt, .. } => &attempt.app,
         }
     }
@@ -368,8 +447,12 @@ impl Command {
             | Self::DeleteJob { .. }
             | Self::PauseJob { .. }
             | Self::ResumeJob { .. }
-            | Self::RetryRun { .. } => Role::Operator,
-            Self::RunJob(_) | Self::CancelRun { .. } => Role::Submitter,
+            | Self::RetryRun { .. }
+            | Self::PauseTrigger { .. }
+            | Self::ResumeTrigger { .. }
+            | Self::BackfillTrigger { .. }
+            | Self::CancelBackfill { .. } => Role::Operator,
+            Self::RunJob(_) | Self::CancelRun { .. } | Self::FireTrigger { .. } => Role::Submitter,
             Self::ReportAttempt { .. } | Self::AppendLog { .. } => Role::Worker,
         }
     }
@@ -425,6 +508,11 @@ pub enum SystemCommand {
         processors: Vec<ProcessorName>,
         /// How many attempts it takes at a time.
         slots: u32,
+    },
+    /// Does what a trigger has to do now, the first of it.
+    FireTrigger {
+        /// Which.
+        key: TriggerKey,
     },
     /// The server has started, and no worker is connected.
     ResetWorkers,
