@@ -213,6 +213,7 @@ pub(crate) fn copy<'a>(batch: &Batch<'a>) -> Batch<'a> {
         apps: batch.apps.clone(),
         tokens: batch.tokens.clone(),
         jobs: batch.jobs.clone(),
+        triggers: batch.triggers.clone(),
         live: batch.live.clone(),
         finished: batch.finished.clone(),
         unique: batch.unique.clone(),

@@ -1,6 +1,6 @@
 //! What a simulated world is made of: how rough its weather is, and what its callers wish.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fastrand::Rng;
 use semel_core::{
@@ -157,6 +157,7 @@ fn job_spec(rng: &mut Rng) -> Arc<JobSpec> {
         priority: rng.i32(-5..6),
         labels: [("team".to_owned(), rng.u8(..9).to_string())].into(),
         description: format!("version {}", rng.u32(..1000)),
+        triggers: BTreeMap::new(),
     })
 }
 
