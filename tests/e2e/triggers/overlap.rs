@@ -116,10 +116,14 @@ async fn fired_by_hand_it_answers_with_the_run_or_says_why_there_is_none() {
     let second = fire(&pay, None).await;
     assert_eq!((second.effect(), second.reason(), second.run_id.as_str()), (FireEffect::None, FireReason::Overlap, ""));
     assert_eq!(fire(&pay, overlap(OverlapRule::BufferOne, 0)).await.effect(), FireEffect::Waits);
-    assert_eq!(fire(&pay, overlap(OverlapRule::Parallel, 2)).await.effect(), FireEffect::Waits);
-    pay.cancel(&first.run_id).await;
-    pay.tick().await;
-    assert_eq!(counters(&pay).await.fired_by_hand, 2);
+    let beside = fire(&pay, overlap(OverlapRule::Parallel, 2)).await;
+    assert_eq!(beside.effect(), FireEffect::Run);
+    for run_id in [&first.run_id, &beside.run_id] {
+        assert_eq!(trigger(&pay).await.waiting_fire_times.len(), 1);
+        pay.cancel(run_id).await;
+        pay.tick().await;
+    }
+    assert_eq!((counters(&pay).await.fired_by_hand, trigger(&pay).await.waiting_fire_times.len()), (3, 0));
 }
 
 #[tokio::test]

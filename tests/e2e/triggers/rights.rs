@@ -1,6 +1,6 @@
 //! Lists over pages and by state, and who may see and do what.
 
-use semel_client::v1::{ListTriggersRequest, PageRequest, TriggerState};
+use semel_client::v1::{AuthStatus, ListTriggersRequest, PageRequest, TriggerState};
 use tonic::Code;
 
 use super::*;
@@ -46,7 +46,8 @@ async fn what_is_not_there_and_what_is_of_others_is_refused() {
         ..Default::default()
     };
     pay.pay.refused(&fresh(), get("")).await.expect(Code::NotFound, "NOT_FOUND");
-    pay.pay.refused(&fresh(), get("shop")).await.expect(Code::PermissionDenied, "FORBIDDEN");
+    let of_others = pay.pay.refused(&fresh(), get("shop")).await;
+    of_others.expect_with(Code::PermissionDenied, "FORBIDDEN", AuthStatus::Forbidden);
     let fire = v1::FireTriggerRequest { job: "settle".to_owned(), trigger: "t".to_owned(), ..Default::default() };
     pay.pay.refused(&fresh(), fire).await.expect(Code::NotFound, "NOT_FOUND");
 }
