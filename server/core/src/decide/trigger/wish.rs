@@ -44,7 +44,7 @@ pub(in crate::decide) fn fire_now(
     } else {
         fire::by_rule(state, stamp, trigger, fire, overlap)
     };
-    let effect = events.iter().rev().find_map(|event| effect_of(event)).unwrap_or(Effect::Waits);
+    let effect = events.iter().rev().find_map(effect_of).unwrap_or(Effect::Waits);
     if effect == Effect::Skipped(SkipReason::Quota) {
         let limit = state.limits().live_runs_per_app_max;
         return Err(Rejection::QuotaExceeded { app: key.job.app.clone(), what: "unfinished runs", limit });
