@@ -216,12 +216,12 @@ pub(crate) fn days_of_week(names: &[String]) -> Result<Vec<i32>, String> {
     names.iter().map(day).collect()
 }
 
-fn required(text: &str) -> Result<prost_types::Timestamp, String> {
+fn required<T: From<SystemTime>>(text: &str) -> Result<T, String> {
     parse::time(text).map(Into::into)
 }
 
-fn moment(text: Option<&str>) -> Result<Option<prost_types::Timestamp>, String> {
-    text.map(|text: &str| parse::time(text).map(|time: SystemTime| time.into())).transpose()
+fn moment<T: From<SystemTime>>(text: Option<&str>) -> Result<Option<T>, String> {
+    text.map(required).transpose()
 }
 
 #[cfg(test)]

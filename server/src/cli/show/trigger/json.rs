@@ -1,5 +1,7 @@
 //! Triggers for programs: the field names of the protocol.
 
+use std::fmt::Display;
+
 use semel_proto::v1::{
     Backfill, DayOfWeek, Exclusion, FireSource, FoldRule, GapRule, MisfireRule, Overlap, OverlapRule, Trigger,
     TriggerCounters, TriggerFire, TriggerSpec, TriggerState, exclusion, trigger_spec::When,
@@ -14,7 +16,6 @@ pub(super) fn source(source: i32) -> String {
 }
 
 pub(super) fn trigger_json(trigger: &Trigger) -> Value {
-    let times = |times: &[prost_types::Timestamp]| times.iter().map(|at| json!(at.to_string())).collect::<Vec<_>>();
     json!({
         "app": trigger.app,
         "job": trigger.job,
@@ -77,6 +78,10 @@ fn backfill_json(backfill: &Backfill) -> Value {
         "skipped_count": backfill.skipped_count,
         "create_time": string(backfill.create_time.as_ref()),
     })
+}
+
+fn times(times: &[impl Display]) -> Vec<String> {
+    times.iter().map(ToString::to_string).collect()
 }
 
 /// What a trigger says.

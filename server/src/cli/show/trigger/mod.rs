@@ -4,8 +4,9 @@ mod json;
 mod text;
 
 use semel_proto::v1::{
-    BackfillTriggerResponse, CancelBackfillResponse, FireEffect, FireReason, FireTriggerResponse, GetTriggerResponse,
-    ListTriggersResponse, PauseTriggerResponse, PreviewTriggerResponse, ResumeTriggerResponse, TriggerEvent,
+    BackfillTriggerResponse, CancelBackfillResponse, FireEffect, FireReason, FireSource, FireTriggerResponse,
+    GetTriggerResponse, ListTriggersResponse, PauseTriggerResponse, PreviewTriggerResponse, ResumeTriggerResponse,
+    TriggerEvent,
 };
 use serde_json::{Value, json};
 
@@ -159,7 +160,8 @@ pub(crate) fn event_words(kind: &str, event: &TriggerEvent) -> (String, String) 
     let at = time_cell(event.scheduled_time.as_ref());
     let rest = match kind {
         "TRIGGER_FIRED" if event.run_id.is_empty() => format!("for {at}, waits for the runs of earlier fires"),
-        "TRIGGER_FIRED" => format!("for {at}, late by {}", late(event)),
+        "TRIGGER_FIRED" if event.source() == FireSource::Schedule => format!("for {at}, late by {}", late(event)),
+        "TRIGGER_FIRED" => format!("for {at}, {}", json::source(event.source).to_lowercase()),
         "TRIGGER_SKIPPED" if event.count == 1 => format!("{at}: {}", reason_words(event.reason)),
         "TRIGGER_SKIPPED" => {
             let first = time_cell(event.first_time.as_ref());
