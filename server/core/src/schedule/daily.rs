@@ -52,7 +52,7 @@ impl Daily {
                 break;
             }
             let steps = if after < begin { 0 } else { (after - begin) / self.every + 1 };
-            let at = begin + steps * self.every;
+            let at = begin.saturating_add(steps.saturating_mul(self.every));
             if at <= end {
                 best = Some(best.map_or(at, |best| best.min(at)));
             }

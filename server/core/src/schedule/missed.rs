@@ -36,7 +36,7 @@ impl Schedule {
 
     fn missed_of_rate(&self, rate: Rate, after: Timestamp, until: Timestamp, max: u64) -> Missed {
         let (_, end) = self.span();
-        let last_moment = until.0.min(end - 1);
+        let last_moment = until.0.min(end.saturating_sub(1));
         let first = self.next(after).filter(|first| first.0 <= last_moment);
         let Some(first) = first.filter(|_| max > 0) else {
             let counted_to = if max > 0 { until } else { after.min(until) };

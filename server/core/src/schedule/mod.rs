@@ -6,7 +6,7 @@
 //! | [`When::Cron`] of some hours | times by the clock | hold |
 //! | [`When::Cron`] of every hour | times by the clock, as time passes: both of two hours, none for one left out | do not |
 //! | [`When::Rate`], [`When::Times`] | moments | do not |
-//! | [`When::Daily`] | steps of time within a window by the clock | hold for the window's ends, see [`daily`] |
+//! | [`When::Daily`] | steps of time within a window by the clock | hold for the window's ends, see `daily.rs` |
 //! | [`When::Delay`], [`When::After`] | none of their own: they follow runs | |
 //!
 //! By default a time that the clock leaves out is made up at the first moment after the gap ([`Gap::After`]), and one that it

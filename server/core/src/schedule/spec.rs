@@ -70,14 +70,16 @@ pub type Triggers = BTreeMap<TriggerName, TriggerSpec>;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum When {
     /// At the times that an expression names: 5 fields, 6 with seconds before them, 7 with years behind them, or one of
-    /// `@yearly @annually @monthly @weekly @daily @midnight @hourly`; with `L`, `W` and `#`.
+    /// `@yearly @annually @monthly @weekly @daily @midnight @hourly`; with `L`, `W` and `#`. If days of the month and days of
+    /// the week are both named and neither begins with `*` or `?`, one of them is enough. The head of `cron/mod.rs` has the
+    /// rules.
     #[n(1)]
     Cron {
         /// The expression.
         #[n(0)]
         expression: String,
     },
-    /// In even steps, counted from `start_time`, or from when the trigger was made.
+    /// In even steps, counted from `start_time`, which is the first of them, or from when the trigger was made.
     #[n(2)]
     Rate {
         /// From one to the next, at least 100 ms.
@@ -92,7 +94,8 @@ pub enum When {
         delay: Millis,
     },
     /// In even steps within a window of the day: at `from`, and so on until `to` at the latest. Steps are counted in time
-    /// that passes, from where the window begins on that day.
+    /// that passes, from where the window begins on that day; [`Gap`] and [`Fold`] say where it begins and ends when the
+    /// clock leaves that time out or shows it twice.
     #[n(4)]
     Daily {
         /// The first time of the day.
@@ -156,7 +159,8 @@ pub struct Date {
     pub day: u8,
 }
 
-/// When a trigger does not fire.
+/// When a trigger does not fire. It is about the moment at which a fire would come, so one that is made up after a gap is
+/// judged by the time that it has come to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Exclusion {
     /// On these days, by the clock of the trigger's zone.
@@ -212,8 +216,8 @@ pub enum Exclusion {
     },
 }
 
-/// What becomes of a time of the day that a clock leaves out. Not for expressions whose hour is `*`, nor for rates: these
-/// go by time that passes, and leave nothing out.
+/// What becomes of a time of the day that a clock leaves out. Not for expressions that name every hour (`*`, `*/1`, `0-23`),
+/// nor for rates: these go by time that passes, and have nothing to make up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Gap {
@@ -226,8 +230,8 @@ pub enum Gap {
     Skip,
 }
 
-/// What becomes of a time of the day that a clock shows twice. Not for expressions whose hour is `*`, nor for rates: these
-/// go by time that passes, and fire in both hours.
+/// What becomes of a time of the day that a clock shows twice. Not for expressions that name every hour (`*`, `*/1`, `0-23`),
+/// nor for rates: these go by time that passes, and fire in both hours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Fold {

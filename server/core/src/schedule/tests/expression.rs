@@ -69,7 +69,7 @@ impl Item {
             Self::Range(from, to, step) => (from, to, step),
             _ => return false,
         };
-        (from..=to).contains(&value) && (value - from) % step == 0
+        (from..=to).contains(&value) && (value - from).is_multiple_of(step)
     }
 
     fn names_day(self, date: Date) -> bool {

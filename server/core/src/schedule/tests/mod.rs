@@ -2,6 +2,9 @@
 
 mod cron;
 mod expression;
+mod mistakes;
 mod model;
+mod rules;
 mod sample;
+mod year;
 mod zones;
