@@ -34,6 +34,8 @@ mod runner;
 mod server;
 #[path = "sim/stats.rs"]
 mod stats;
+#[path = "sim/triggers.rs"]
+mod triggers;
 #[path = "sim/unsynced.rs"]
 mod unsynced;
 #[path = "sim/workers.rs"]

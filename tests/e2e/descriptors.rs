@@ -203,7 +203,9 @@ fn another(field: &FieldDescriptor, value: &Value) -> Value {
         Value::List(values) => Value::List([values.as_slice(), &values[..1]].concat()),
         Value::Map(values) => {
             let mut values = values.clone();
-            values.insert(MapKey::String("x".to_owned()), Value::String("x".to_owned()));
+            let text = Value::String("x".to_owned());
+            let value = values.values().next().filter(|value| value.as_message().is_some()).cloned().unwrap_or(text);
+            values.insert(MapKey::String("x".to_owned()), value);
             Value::Map(values)
         }
         Value::Message(message) => {

@@ -26,6 +26,7 @@ mod samples;
 mod smoke;
 mod submit_file;
 mod submit_runs;
+mod triggers;
 mod upkeep;
 mod valve;
 mod watch;

@@ -104,7 +104,7 @@ async fn off_serves_everybody_and_says_so() {
 
 /// What each method needs; none is open to whoever is known.
 fn needs() -> BTreeMap<String, Option<Role>> {
-    let classes: [(Option<Role>, &str, &[&str]); 14] = [
+    let classes: [(Option<Role>, &str, &[&str]); 17] = [
         (Some(Role::Admin), "AppService", &["CreateApp", "UpdateApp", "DeleteApp", "RotateAppSecret"]),
         (Some(Role::Viewer), "AppService", &["GetApp"]),
         (None, "AppService", &["ListApps"]),
@@ -119,6 +119,13 @@ fn needs() -> BTreeMap<String, Option<Role>> {
         (Some(Role::Viewer), "RequestService", &["GetRequest", "ListRequests"]),
         (None, "ServerService", &["GetServerInfo"]),
         (Some(Role::Viewer), "WatchService", &["Watch"]),
+        (Some(Role::Viewer), "TriggerService", &["GetTrigger", "ListTriggers", "PreviewTrigger"]),
+        (Some(Role::Submitter), "TriggerService", &["FireTrigger"]),
+        (
+            Some(Role::Operator),
+            "TriggerService",
+            &["PauseTrigger", "ResumeTrigger", "BackfillTrigger", "CancelBackfill"],
+        ),
     ];
     let paths = classes.into_iter().flat_map(|(role, service, methods)| {
         methods.iter().map(move |method| (format!("/semel.v1.{service}/{method}"), role))

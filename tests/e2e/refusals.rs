@@ -287,6 +287,7 @@ async fn invalid_fields_are_told_all_at_once() {
         labels: [(String::new(), "x".repeat(256))].into(),
         description: "d".repeat(1025),
         payload: Some(v1::Payload { content_type: "t".repeat(256), ..Default::default() }),
+        triggers: [("Not A Name".to_owned(), v1::TriggerSpec::default())].into(),
     };
     let request = v1::CreateJobRequest { job: "Not A Name".to_owned(), spec: Some(spec), ..Default::default() };
     let refused = rejected(&pay.pay, request, Code::InvalidArgument, "INVALID").await;
@@ -306,6 +307,8 @@ async fn invalid_fields_are_told_all_at_once() {
         "spec.retry.max_attempts",
         "spec.retry.multiplier",
         "spec.run_timeout",
+        "spec.triggers[\"Not A Name\"]",
+        "spec.triggers[\"Not A Name\"].when",
     ];
     assert_eq!(fields, expected);
     assert!(refused.violations.iter().all(|(_, problem)| !problem.is_empty()));

@@ -70,6 +70,14 @@ impl Stage {
         for job in ["run", "paused", "resumed"] {
             make_job(job).await;
         }
+        let triggers = ["paused", "resumed", "fired", "filled", "emptied"].map(|name| (name.to_owned(), yearly()));
+        let request = v1::CreateJobRequest {
+            app: app.to_owned(),
+            job: "triggered".to_owned(),
+            spec: Some(v1::JobSpec { triggers: triggers.into(), ..spec("nobody") }),
+            ..Default::default()
+        };
+        wire.served(&fresh(), request).await;
         let (job_etag, doomed_job_etag) = (make_job("updated").await, make_job("doomed").await);
         let request = fresh();
         let run = || v1::RunJobRequest { app: app.to_owned(), job: "run".to_owned(), ..Default::default() };
@@ -92,7 +100,8 @@ impl Stage {
 
     /// All samples. Those that change something have every field set.
     pub(crate) fn samples(&self) -> Samples {
-        let parts = [self.of_apps(), self.of_jobs(), self.of_runs(), self.of_auth(), self.of_lists()];
+        let parts =
+            [self.of_apps(), self.of_jobs(), self.of_runs(), self.of_auth(), self.of_lists(), self.of_triggers()];
         Samples(parts.into_iter().flatten().collect())
     }
 
@@ -196,6 +205,52 @@ impl Stage {
         ]
     }
 
+    fn of_triggers(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let (app, job, named) = (|| self.app.clone(), || "triggered".to_owned(), |name: &str| name.to_owned());
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let overlap = Some(v1::Overlap { rule: v1::OverlapRule::Parallel.into(), max: 3 });
+        vec![
+            sample(v1::GetTriggerRequest { app: app(), job: job(), trigger: named("paused"), ..Default::default() }),
+            sample(v1::ListTriggersRequest { app: app(), ..Default::default() }),
+            sample(v1::PreviewTriggerRequest { app: app(), spec: Some(yearly()), ..Default::default() }),
+            sample(v1::PauseTriggerRequest {
+                app: app(),
+                job: job(),
+                trigger: named("paused"),
+                note: named("why"),
+                ..Default::default()
+            }),
+            sample(v1::ResumeTriggerRequest {
+                app: app(),
+                job: job(),
+                trigger: named("resumed"),
+                ..Default::default()
+            }),
+            sample(v1::FireTriggerRequest {
+                app: app(),
+                job: job(),
+                trigger: named("fired"),
+                overlap,
+                ..Default::default()
+            }),
+            sample(v1::BackfillTriggerRequest {
+                app: app(),
+                job: job(),
+                trigger: named("filled"),
+                from_time: at(1_600_000_000),
+                to_time: at(1_700_000_000),
+                overlap,
+                ..Default::default()
+            }),
+            sample(v1::CancelBackfillRequest {
+                app: app(),
+                job: job(),
+                trigger: named("emptied"),
+                ..Default::default()
+            }),
+        ]
+    }
+
     fn of_lists(&self) -> Vec<(&'static str, Vec<u8>)> {
         let app = || self.app.clone();
         vec![
@@ -233,5 +288,32 @@ fn full_spec() -> v1::JobSpec {
         lost_worker: v1::LostWorkerPolicy::Fail.into(),
         labels: [("a".to_owned(), "1".to_owned())].into(),
         description: "all of it".to_owned(),
+        triggers: [("full".to_owned(), full_trigger())].into(),
+    }
+}
+
+fn yearly() -> v1::TriggerSpec {
+    let cron = v1::CronTimes { expression: "@yearly".to_owned() };
+    v1::TriggerSpec { when: Some(v1::trigger_spec::When::Cron(cron)), ..Default::default() }
+}
+
+fn full_trigger() -> v1::TriggerSpec {
+    let days = v1::ExcludedWeekdays { days: vec![v1::DayOfWeek::Sunday.into()] };
+    v1::TriggerSpec {
+        zone: "Europe/Berlin".to_owned(),
+        gap: v1::GapRule::Skip.into(),
+        fold: v1::FoldRule::Both.into(),
+        exclude: vec![v1::Exclusion { kind: Some(v1::exclusion::Kind::Weekdays(days)) }],
+        start_time: Some(prost_types::Timestamp { seconds: 1_000_000_000, nanos: 0 }),
+        end_time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 }),
+        max_fires: 3,
+        jitter: seconds(60),
+        overlap: Some(v1::Overlap { rule: v1::OverlapRule::BufferAll.into(), max: 3 }),
+        misfire: v1::MisfireRule::FireAll.into(),
+        catch_up: seconds(600),
+        pause_after_failures: 3,
+        payload: full_payload(),
+        labels: [("b".to_owned(), "2".to_owned())].into(),
+        ..yearly()
     }
 }

@@ -179,6 +179,22 @@ methods! {
     pause_job = "JobService/PauseJob" (PauseJobRequest) -> PauseJobResponse, app = app;
     /// Lets the runs of a job start again. A mutation.
     resume_job = "JobService/ResumeJob" (ResumeJobRequest) -> ResumeJobResponse, app = app;
+    /// Reads a trigger.
+    get_trigger = "TriggerService/GetTrigger" (GetTriggerRequest) -> GetTriggerResponse, app = app;
+    /// Lists triggers.
+    list_triggers = "TriggerService/ListTriggers" (ListTriggersRequest) -> ListTriggersResponse, app = app;
+    /// Says when a trigger would fire.
+    preview_trigger = "TriggerService/PreviewTrigger" (PreviewTriggerRequest) -> PreviewTriggerResponse, app = app;
+    /// Keeps a trigger from firing. A mutation.
+    pause_trigger = "TriggerService/PauseTrigger" (PauseTriggerRequest) -> PauseTriggerResponse, app = app;
+    /// Lets a trigger fire again. A mutation.
+    resume_trigger = "TriggerService/ResumeTrigger" (ResumeTriggerRequest) -> ResumeTriggerResponse, app = app;
+    /// Fires a trigger now. A mutation.
+    fire_trigger = "TriggerService/FireTrigger" (FireTriggerRequest) -> FireTriggerResponse, app = app;
+    /// Makes up for times of a trigger that passed. A mutation.
+    backfill_trigger = "TriggerService/BackfillTrigger" (BackfillTriggerRequest) -> BackfillTriggerResponse, app = app;
+    /// Ends the backfill of a trigger. A mutation.
+    cancel_backfill = "TriggerService/CancelBackfill" (CancelBackfillRequest) -> CancelBackfillResponse, app = app;
     /// Makes one run of a job, however often the call has to be sent. A mutation. While more than 16 of these are under
     /// way on one client, they travel over one stream; see [`Options::stream_under_load`](crate::Options).
     run_job = "JobService/RunJob" (RunJobRequest) -> RunJobResponse, app = app, item = run;

@@ -63,6 +63,7 @@ impl World {
             priority: 0,
             labels: BTreeMap::new(),
             description: "settles".to_owned(),
+            triggers: BTreeMap::new(),
         };
         let state = State::new(Limits::default());
         let mut world =

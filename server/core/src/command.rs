@@ -1,18 +1,21 @@
 //! What callers may wish, and what the server itself does. All fields were checked on their way in.
 
+mod method;
+
 use std::sync::Arc;
 
-use minicbor::{Decode, Encode};
-
+pub use self::method::Method;
 use crate::{
     app::{Grant, NewSecret, Role},
     codec::Payload,
     event::WorkerStanding,
     id::{
-        AppName, AttemptNumber, JobKey, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId,
+        AppName, AttemptNumber, JobKey, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId,
+        TriggerKey, WorkerId,
     },
     job::{JobSpec, Labels},
     run::LogStream,
+    schedule::Overlap,
 };
 
 /// The wish of a caller. Comes to the engine only inside an envelope: with a principal and a request id.
@@ -132,6 +135,48 @@ pub enum Command {
         /// What was written.
         data: bytes::Bytes,
     },
+    /// `TriggerService.PauseTrigger`.
+    PauseTrigger {
+        /// Which.
+        key: TriggerKey,
+        /// Why.
+        note: String,
+    },
+    /// `TriggerService.ResumeTrigger`.
+    ResumeTrigger {
+        /// Which.
+        key: TriggerKey,
+    },
+    /// `TriggerService.FireTrigger`.
+    FireTrigger {
+        /// Which.
+        key: TriggerKey,
+        /// The rule for this fire; none for its own.
+        overlap: Option<Overlap>,
+    },
+    /// `TriggerService.BackfillTrigger`.
+    BackfillTrigger {
+        /// Which.
+        key: TriggerKey,
+        /// What to make up for.
+        range: BackfillRange,
+    },
+    /// `TriggerService.CancelBackfill`.
+    CancelBackfill {
+        /// Of which trigger.
+        key: TriggerKey,
+    },
+}
+
+/// Which times to make up for, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackfillRange {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The first moment after it; none for now.
+    pub to: Option<Timestamp>,
+    /// How its runs go beside others: skip, one after the other, or so many at a time.
+    pub overlap: Overlap,
 }
 
 /// Which tokens of an app to take back.
@@ -210,99 +255,6 @@ pub enum Report {
     },
 }
 
-/// The methods that change something, as they are remembered with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
-#[cbor(index_only)]
-pub enum Method {
-    /// `AppService.CreateApp`.
-    #[n(1)]
-    CreateApp,
-    /// `AppService.UpdateApp`.
-    #[n(2)]
-    UpdateApp,
-    /// `AppService.DeleteApp`.
-    #[n(3)]
-    DeleteApp,
-    /// `AppService.RotateAppSecret`.
-    #[n(4)]
-    RotateAppSecret,
-    /// `AuthService.RevokeToken`.
-    #[n(5)]
-    RevokeToken,
-    /// `JobService.CreateJob`.
-    #[n(6)]
-    CreateJob,
-    /// `JobService.UpdateJob`.
-    #[n(7)]
-    UpdateJob,
-    /// `JobService.DeleteJob`.
-    #[n(8)]
-    DeleteJob,
-    /// `JobService.PauseJob`.
-    #[n(9)]
-    PauseJob,
-    /// `JobService.ResumeJob`.
-    #[n(10)]
-    ResumeJob,
-    /// `JobService.RunJob`.
-    #[n(11)]
-    RunJob,
-    /// `RunService.CancelRun`.
-    #[n(12)]
-    CancelRun,
-    /// `RunService.RetryRun`.
-    #[n(13)]
-    RetryRun,
-    /// `WorkerService.Work`, a report.
-    #[n(14)]
-    Report,
-    /// `WorkerService.Work`, a piece of a log.
-    #[n(15)]
-    Log,
-}
-
-impl Method {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
-        Self::CreateApp,
-        Self::UpdateApp,
-        Self::DeleteApp,
-        Self::RotateAppSecret,
-        Self::RevokeToken,
-        Self::CreateJob,
-        Self::UpdateJob,
-        Self::DeleteJob,
-        Self::PauseJob,
-        Self::ResumeJob,
-        Self::RunJob,
-        Self::CancelRun,
-        Self::RetryRun,
-        Self::Report,
-        Self::Log,
-    ];
-
-    /// The name as it stands in the protocol.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CreateApp => "semel.v1.AppService/CreateApp",
-            Self::UpdateApp => "semel.v1.AppService/UpdateApp",
-            Self::DeleteApp => "semel.v1.AppService/DeleteApp",
-            Self::RotateAppSecret => "semel.v1.AppService/RotateAppSecret",
-            Self::RevokeToken => "semel.v1.AuthService/RevokeToken",
-            Self::CreateJob => "semel.v1.JobService/CreateJob",
-            Self::UpdateJob => "semel.v1.JobService/UpdateJob",
-            Self::DeleteJob => "semel.v1.JobService/DeleteJob",
-            Self::PauseJob => "semel.v1.JobService/PauseJob",
-            Self::ResumeJob => "semel.v1.JobService/ResumeJob",
-            Self::RunJob => "semel.v1.JobService/RunJob",
-            Self::CancelRun => "semel.v1.RunService/CancelRun",
-            Self::RetryRun => "semel.v1.RunService/RetryRun",
-            Self::Report => "semel.v1.WorkerService/Work.report",
-            Self::Log => "semel.v1.WorkerService/Work.log",
-        }
-    }
-}
-
 impl Command {
     /// The method that it came by.
     pub fn method(&self) -> Method {
@@ -322,6 +274,11 @@ impl Command {
             Self::RetryRun { .. } => Method::RetryRun,
             Self::ReportAttempt { .. } => Method::Report,
             Self::AppendLog { .. } => Method::Log,
+            Self::PauseTrigger { .. } => Method::PauseTrigger,
+            Self::ResumeTrigger { .. } => Method::ResumeTrigger,
+            Self::FireTrigger { .. } => Method::FireTrigger,
+            Self::BackfillTrigger { .. } => Method::BackfillTrigger,
+            Self::CancelBackfill { .. } => Method::CancelBackfill,
         }
     }
 
@@ -341,6 +298,11 @@ impl Command {
             | Self::PauseJob { key, .. }
             | Self::ResumeJob { key } => &key.app,
             Self::RunJob(run_job) => &run_job.key.app,
+            Self::PauseTrigger { key, .. }
+            | Self::ResumeTrigger { key }
+            | Self::FireTrigger { key, .. }
+            | Self::BackfillTrigger { key, .. }
+            | Self::CancelBackfill { key } => &key.job.app,
             Self::ReportAttempt { attempt, .. } | Self::AppendLog { attempt, .. } => &attempt.app,
         }
     }
@@ -368,8 +330,12 @@ impl Command {
             | Self::DeleteJob { .. }
             | Self::PauseJob { .. }
             | Self::ResumeJob { .. }
-            | Self::RetryRun { .. } => Role::Operator,
-            Self::RunJob(_) | Self::CancelRun { .. } => Role::Submitter,
+            | Self::RetryRun { .. }
+            | Self::PauseTrigger { .. }
+            | Self::ResumeTrigger { .. }
+            | Self::BackfillTrigger { .. }
+            | Self::CancelBackfill { .. } => Role::Operator,
+            Self::RunJob(_) | Self::CancelRun { .. } | Self::FireTrigger { .. } => Role::Submitter,
             Self::ReportAttempt { .. } | Self::AppendLog { .. } => Role::Worker,
         }
     }
@@ -425,6 +391,11 @@ pub enum SystemCommand {
         processors: Vec<ProcessorName>,
         /// How many attempts it takes at a time.
         slots: u32,
+    },
+    /// Does what a trigger has to do now, the first of it.
+    FireTrigger {
+        /// Which.
+        key: TriggerKey,
     },
     /// The server has started, and no worker is connected.
     ResetWorkers,

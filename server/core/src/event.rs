@@ -8,9 +8,13 @@ use crate::{
     app::App,
     codec::Payload,
     facts::Facts,
-    id::{AppName, AttemptNumber, JobKey, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId, WorkerId},
+    id::{
+        AppName, AttemptNumber, JobKey, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId,
+        TriggerKey, WorkerId,
+    },
     job::{Job, JobSpec},
     run::{AttemptOutcome, LogStream, Outcome, Run},
+    trigger::{Backfill, FireSource, SkipReason},
 };
 
 /// One thing that happened.
@@ -244,6 +248,93 @@ pub enum Event {
     /// The server has started: no worker is connected. Changes no state.
     #[n(21)]
     WorkersReset,
+    /// A trigger fired. If it made a run, that one's event follows in the same record.
+    #[n(22)]
+    TriggerFired {
+        /// Which.
+        #[n(0)]
+        key: TriggerKey,
+        /// By what.
+        #[n(1)]
+        source: FireSource,
+        /// For which time.
+        #[n(2)]
+        scheduled_time: Timestamp,
+        /// Whether it had waited for runs of earlier fires to end.
+        #[n(3)]
+        waited: bool,
+        /// By how much it came later than it should have.
+        #[n(4)]
+        late: Millis,
+        /// The run that it made; none if it waits.
+        #[n(5)]
+        run_id: Option<RunId>,
+    },
+    /// Times of a trigger came to nothing.
+    #[n(23)]
+    TriggerSkipped {
+        /// Which.
+        #[n(0)]
+        key: TriggerKey,
+        /// By what they would have fired.
+        #[n(1)]
+        source: FireSource,
+        /// Whether it is the first of those that had waited.
+        #[n(2)]
+        waited: bool,
+        /// Why.
+        #[n(3)]
+        reason: SkipReason,
+        /// How many.
+        #[n(4)]
+        count: u64,
+        /// The first of them.
+        #[n(5)]
+        from: Timestamp,
+        /// The last of them.
+        #[n(6)]
+        to: Timestamp,
+    },
+    /// A trigger was paused, or its note changed.
+    #[n(24)]
+    TriggerPaused {
+        /// Which.
+        #[n(0)]
+        key: TriggerKey,
+        /// Why.
+        #[n(1)]
+        note: String,
+        /// Whether it has paused itself.
+        #[n(2)]
+        by_itself: bool,
+    },
+    /// A trigger was resumed.
+    #[n(25)]
+    TriggerResumed {
+        /// Which.
+        #[n(0)]
+        key: TriggerKey,
+    },
+    /// A backfill began.
+    #[n(26)]
+    BackfillStarted {
+        /// Of which trigger.
+        #[n(0)]
+        key: TriggerKey,
+        /// It.
+        #[n(1)]
+        backfill: Box<Backfill>,
+    },
+    /// A backfill ended.
+    #[n(27)]
+    BackfillEnded {
+        /// Of which trigger.
+        #[n(0)]
+        key: TriggerKey,
+        /// Whether all of it is done; else it was cancelled, or its trigger was changed.
+        #[n(1)]
+        done: bool,
+    },
 }
 
 /// Where a worker stands.

@@ -14,9 +14,9 @@ use minicbor::{Decode, Encode};
 
 use crate::{
     event::Event,
-    id::{JobKey, ProcessorName, Revision, RunId, Timestamp},
+    id::{JobKey, ProcessorName, Revision, RunId, Timestamp, TriggerKey},
     job::{Labels, Pause},
-    run::{Attempt, Phase},
+    run::{Attempt, Cause, Phase},
     state::State,
 };
 
@@ -29,6 +29,9 @@ pub enum Facts {
     /// Of a job: one for each change of a job but its making, in their order.
     #[n(1)]
     Job(#[n(0)] JobFacts),
+    /// Of a trigger: one for each event about one, in their order.
+    #[n(2)]
+    Trigger(#[n(0)] TriggerFacts),
 }
 
 /// A run before a step.
@@ -46,6 +49,17 @@ pub struct RunFacts {
     /// The attempt that a worker held.
     #[n(3)]
     pub held: Option<Attempt>,
+    /// The trigger that made it.
+    #[n(4)]
+    pub cause: Option<Box<Cause>>,
+}
+
+/// The job of a trigger to which something happened.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct TriggerFacts {
+    /// Its labels.
+    #[n(0)]
+    pub labels: Labels,
 }
 
 /// A job before a change.
@@ -91,9 +105,24 @@ pub fn changed_job(event: &Event) -> Option<&JobKey> {
     }
 }
 
+/// The trigger of an event that is about one.
+pub fn trigger(event: &Event) -> Option<&TriggerKey> {
+    match event {
+        Event::TriggerFired { key, .. }
+        | Event::TriggerSkipped { key, .. }
+        | Event::TriggerPaused { key, .. }
+        | Event::TriggerResumed { key }
+        | Event::BackfillStarted { key, .. }
+        | Event::BackfillEnded { key, .. } => Some(key),
+        _ => None,
+    }
+}
+
 /// What must be noted beside these events, before they are evolved.
 pub fn of(state: &State, events: &[Event]) -> Vec<Facts> {
-    events.iter().filter_map(|event| run_facts(state, event).or_else(|| job_facts(state, event))).collect()
+    let noted =
+        |event| run_facts(state, event).or_else(|| job_facts(state, event)).or_else(|| trigger_facts(state, event));
+    events.iter().filter_map(noted).collect()
 }
 
 fn run_facts(state: &State, event: &Event) -> Option<Facts> {
@@ -103,7 +132,13 @@ fn run_facts(state: &State, event: &Event) -> Option<Facts> {
         from: run.state.phase(),
         labels: run.labels.clone(),
         held: run.held().cloned(),
+        cause: run.cause.clone(),
     }))
+}
+
+fn trigger_facts(state: &State, event: &Event) -> Option<Facts> {
+    let job = state.job(&trigger(event)?.job)?;
+    Some(Facts::Trigger(TriggerFacts { labels: job.spec.labels.clone() }))
 }
 
 fn job_facts(state: &State, event: &Event) -> Option<Facts> {

@@ -232,6 +232,12 @@ name! {
     |name| plain_name(name, limits::PROCESSOR_NAME_BYTES_MAX, b"-_./")
 }
 
+name! {
+    /// The name of a trigger within its job.
+    TriggerName,
+    |name| plain_name(name, limits::TRIGGER_NAME_BYTES_MAX, b"-_.")
+}
+
 fn plain_name(name: &str, max: usize, marks: &[u8]) -> Result<(), String> {
     let good = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || marks.contains(&letter);
     if (1..=max).contains(&name.len()) && name.bytes().all(good) {
@@ -255,6 +261,23 @@ pub struct JobKey {
 impl fmt::Display for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.app, self.job)
+    }
+}
+
+/// Names a trigger: its job and its own name. Cheap to copy: three counters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct TriggerKey {
+    /// The job.
+    #[n(0)]
+    pub job: JobKey,
+    /// The trigger.
+    #[n(1)]
+    pub name: TriggerName,
+}
+
+impl fmt::Display for TriggerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.job, self.name)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     codec::Payload,
     id::{JobKey, Millis, ProcessorName, Revision, Timestamp},
     limits,
+    schedule::Triggers,
 };
 
 /// Labels, sorted.
@@ -78,6 +79,9 @@ pub struct JobSpec {
     /// What it is for.
     #[n(6)]
     pub description: String,
+    /// How it starts by itself.
+    #[cbor(n(7), default)]
+    pub triggers: Triggers,
 }
 
 /// How an attempt is made, and what follows when it fails.

@@ -6,6 +6,35 @@ use crate::id::Millis;
 pub const APP_NAME_BYTES_MAX: usize = 128;
 /// Job names stand in keys on disk.
 pub const JOB_NAME_BYTES_MAX: usize = 128;
+/// Trigger names stand in keys on disk, together with app and job.
+pub const TRIGGER_NAME_BYTES_MAX: usize = 64;
+/// Triggers of one job: they are a part of its definition, which is written and answered whole.
+pub const TRIGGERS_MAX: usize = 100;
+/// Fires that may wait for the runs of earlier ones.
+pub const BUFFER_MAX: u32 = 1000;
+/// Fires that may wait if nothing is said.
+pub const BUFFER_DEFAULT: u32 = 100;
+/// Runs of one trigger that may be unfinished at a time.
+pub const PARALLEL_MAX: u32 = 1000;
+/// A fire that comes no later than this is in time, whatever made it late: a busy server is no outage. What is later falls
+/// under the misfire rule.
+pub const MISFIRE_AFTER: Millis = Millis::from_secs(5);
+/// How late a fire may be caught up if nothing is said: a nightly run survives an outage of the night.
+pub const CATCH_UP_DEFAULT: Millis = Millis::from_secs(24 * 3600);
+/// Times of a trigger that one command settles without a run: a year of a fast rate is settled in slices, and callers come
+/// in between.
+pub const SETTLE_SLICE: u64 = 10_000;
+/// Fires of one step of the engine; those beyond it come with the next one, at once.
+pub const STEP_FIRES_MAX: usize = 1000;
+/// Ends of runs that a trigger remembers one by one until it has fired for them; what comes beyond it while the trigger is
+/// held up counts under the last of them.
+pub const DUE_KEPT_MAX: usize = 1000;
+/// Fires of which a trigger keeps the story.
+pub const FIRES_KEPT_MAX: usize = 10;
+/// Scheduled times of one backfill.
+pub const BACKFILL_TIMES_MAX: u64 = 10_000;
+/// Failures in a row after which a trigger may be told to pause itself.
+pub const PAUSE_AFTER_MAX: u32 = 1_000_000;
 /// Processor names are compared for every assignment.
 pub const PROCESSOR_NAME_BYTES_MAX: usize = 128;
 /// Descriptions, notes and reasons are for people.

@@ -111,6 +111,27 @@ pub enum Rejection {
         /// How many.
         count: u64,
     },
+    /// The job would follow its own runs, and run for ever.
+    #[error(
+        "the job {job} would follow its own runs, directly or by way of others, and run for ever; to repeat it, give it a \
+         trigger with a rate or a delay"
+    )]
+    TriggerCycle {
+        /// Which job.
+        job: String,
+    },
+    /// The trigger makes up for another range just now.
+    #[error("a backfill of {trigger} is under way; wait for it, or cancel it first")]
+    BackfillUnderWay {
+        /// Which trigger.
+        trigger: String,
+    },
+    /// The range cannot be made up for.
+    #[error("{problem}")]
+    BackfillUnfit {
+        /// Why not.
+        problem: String,
+    },
     /// The attempt is no longer this worker's.
     #[error("this attempt is no longer yours: {why}; stop working on it")]
     LeaseStale {

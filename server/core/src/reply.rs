@@ -7,6 +7,7 @@ use crate::{
     id::{RunId, Timestamp},
     job::Job,
     run::Phase,
+    trigger::Effect,
 };
 
 /// The answer to a command that took effect.
@@ -63,4 +64,10 @@ pub enum Reply {
         #[n(2)]
         phase: Phase,
     },
+    /// What became of a trigger that was fired by hand.
+    #[n(7)]
+    TriggerFired(#[n(0)] Effect),
+    /// How many times a backfill has.
+    #[n(8)]
+    Backfill(#[n(0)] u64),
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use crate::{
-    id::{AttemptNumber, JobKey, RequestId, Revision, RunId, Timestamp, WorkerId},
+    id::{AttemptNumber, JobKey, RequestId, Revision, RunId, Timestamp, TriggerKey, TriggerName, WorkerId},
     job::{Labels, Plan},
     limits,
+    trigger::FireSource,
 };
 
 /// One execution of a job. Input, result and log lie on disk, not here.
@@ -79,6 +80,9 @@ pub struct Run {
     /// Whether it has a result on disk.
     #[n(21)]
     pub has_result: bool,
+    /// The trigger that made it; none if none did.
+    #[n(22)]
+    pub cause: Option<Box<Cause>>,
 }
 
 impl Run {
@@ -90,6 +94,11 @@ impl Run {
         }
     }
 
+    /// The trigger that made it.
+    pub fn trigger(&self) -> Option<TriggerKey> {
+        self.cause.as_ref().map(|cause| TriggerKey { job: self.job.clone(), name: cause.trigger.clone() })
+    }
+
     /// Takes a new attempt in, and forgets the oldest beyond the bound.
     pub fn push_attempt(&mut self, attempt: Attempt) {
         if self.attempts.len() >= limits::ATTEMPTS_KEPT_MAX {
@@ -98,6 +107,20 @@ impl Run {
         self.attempt = attempt.number;
         self.attempts.push(attempt);
     }
+}
+
+/// That a trigger made a run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Cause {
+    /// Which trigger of its job.
+    #[n(0)]
+    pub trigger: TriggerName,
+    /// For which time, by the schedule: the same however late it fired.
+    #[n(1)]
+    pub scheduled_time: Timestamp,
+    /// By what it fired.
+    #[n(2)]
+    pub source: FireSource,
 }
 
 /// Where a run stands, with what belongs to just that.

@@ -8,15 +8,16 @@ use bytes::Bytes;
 use crate::{
     app::{App, AppPattern, Grant, NewSecret, Role},
     codec::Payload,
-    command::{AttemptRef, Command, Report, RevokeTarget, RunJob, UniqueKey},
+    command::{AttemptRef, BackfillRange, Command, Report, RevokeTarget, RunJob, UniqueKey},
     event::Event,
     id::{
         AppName, AttemptNumber, JobKey, JobName, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId,
-        WorkerId,
+        TriggerKey, TriggerName, WorkerId,
     },
     job::{Job, JobSpec, Labels, LostWorker, Plan, RetryPolicy},
     limits,
     run::{AttemptOutcome, LogStream, Outcome, Phase, Run, RunState},
+    schedule::{Fold, Gap, Misfire, Overlap, TriggerSpec, Triggers, When},
 };
 
 /// When every test begins.
@@ -90,6 +91,7 @@ pub(crate) fn spec() -> JobSpec {
         priority: 0,
         labels: Labels::new(),
         description: String::new(),
+        triggers: Triggers::new(),
     }
 }
 
@@ -167,6 +169,7 @@ pub(crate) fn run_with_id(id: RunId, revision: u64) -> Run {
         log_chunks: 0,
         has_payload: false,
         has_result: false,
+        cause: None,
     }
 }
 
@@ -327,6 +330,7 @@ pub(crate) fn run_job_unique(key: &str, hold: Option<Millis>) -> Command {
 pub(crate) fn each_command(app: &str) -> Vec<Command> {
     let (key, app) = (key_of(app, "settle"), named(app));
     let attempt = || AttemptRef { app: app.clone(), ..attempt(id(1), 1) };
+    let trigger = || TriggerKey { job: key.clone(), ..trigger_key("nightly") };
     vec![
         Command::CreateApp { app: app.clone(), description: String::new(), grants: vec![], secret: secret(1) },
         Command::UpdateApp { app: app.clone(), etag: None, description: String::new(), grants: vec![] },
@@ -343,5 +347,48 @@ pub(crate) fn each_command(app: &str) -> Vec<Command> {
         Command::RetryRun { app: app.clone(), run_id: id(1) },
         Command::ReportAttempt { attempt: attempt(), report: succeeded() },
         Command::AppendLog { attempt: attempt(), stream: LogStream::Stdout, data: Bytes::from_static(b"x") },
+        Command::PauseTrigger { key: trigger(), note: String::new() },
+        Command::ResumeTrigger { key: trigger() },
+        Command::FireTrigger { key: trigger(), overlap: None },
+        Command::BackfillTrigger {
+            key: trigger(),
+            range: BackfillRange { from: T0, to: None, overlap: Overlap::BufferAll { max: 1 } },
+        },
+        Command::CancelBackfill { key: trigger() },
     ]
+}
+
+pub(crate) fn trigger_name(name: &str) -> TriggerName {
+    TriggerName::parse(name).expect("a good name")
+}
+
+/// A trigger of [`settle`].
+pub(crate) fn trigger_key(name: &str) -> TriggerKey {
+    TriggerKey { job: settle(), name: trigger_name(name) }
+}
+
+/// A trigger that fires so, with nothing special about it.
+pub(crate) fn trigger_spec(when: When) -> TriggerSpec {
+    TriggerSpec {
+        when,
+        zone: "UTC".to_owned(),
+        gap: Gap::default(),
+        fold: Fold::default(),
+        exclude: Vec::new(),
+        start_time: None,
+        end_time: None,
+        max_fires: None,
+        jitter: Millis(0),
+        overlap: Overlap::Skip,
+        misfire: Misfire::FireOnce,
+        catch_up: limits::CATCH_UP_DEFAULT,
+        pause_after_failures: None,
+        payload: None,
+        labels: Labels::new(),
+    }
+}
+
+/// [`spec`] with a trigger `t`.
+pub(crate) fn spec_with_trigger(trigger: TriggerSpec) -> JobSpec {
+    JobSpec { triggers: [(trigger_name("t"), trigger)].into(), ..spec() }
 }

@@ -35,7 +35,7 @@ pub(super) struct Hand {
 /// What a hand hears of its work.
 #[derive(Debug)]
 pub(super) enum Heard {
-    Assigned(v1::Assignment),
+    Assigned(Box<v1::Assignment>),
     /// What it said under this id has taken effect, and is durable.
     Acknowledged(String),
 }
@@ -74,7 +74,7 @@ impl Hand {
         loop {
             let message = self.next().await?;
             match message.kind {
-                Some(work_response::Kind::Assignment(assignment)) => return Ok(Heard::Assigned(assignment)),
+                Some(work_response::Kind::Assignment(assignment)) => return Ok(Heard::Assigned(Box::new(assignment))),
                 Some(work_response::Kind::Ack(v1::Ack { refused: None })) => {
                     return Ok(Heard::Acknowledged(message.header.unwrap_or_default().request_id));
                 }

@@ -163,6 +163,20 @@ const HINTS: &[Hint] = &[
     ),
     hint("LEASE_STALE", Exit::State, Again::No, "the attempt is no longer this worker's: stop working on it"),
     hint(
+        "TRIGGER_CYCLE",
+        Exit::State,
+        Again::Mended,
+        "no job may follow its own runs, by whatever way round: take one of the `after` triggers out; a rate or a delay \
+         repeats a job",
+    ),
+    hint(
+        "BACKFILL_UNDER_WAY",
+        Exit::State,
+        Again::No,
+        "`semel trigger get` shows how far it is; `semel trigger backfill --cancel` ends it",
+    ),
+    hint("BACKFILL_UNFIT", Exit::Usage, Again::Mended, "give another range with --from and --to"),
+    hint(
         "RESUME_COMPACTED",
         Exit::State,
         Again::No,

@@ -11,9 +11,10 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
-use semel_proto::v1::{JobSpec, LostWorkerPolicy, Payload, RetryPolicy};
+use semel_proto::v1::{JobSpec, LostWorkerPolicy, Payload, RetryPolicy, TriggerSpec};
 use serde::Deserialize;
 
+use super::trigger_file::TriggerFile;
 use crate::config;
 
 /// How much of a file is read as a payload: the largest message that a client sends.
@@ -93,6 +94,7 @@ struct SpecFile {
     lost_worker: Option<OnLost>,
     labels: BTreeMap<String, String>,
     description: String,
+    triggers: BTreeMap<String, TriggerFile>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -136,12 +138,21 @@ impl SpecFile {
             lost_worker: self.lost_worker.map(i32::from).unwrap_or_default(),
             labels: self.labels,
             description: self.description,
+            triggers: triggers(self.triggers, folder)?,
             ..Default::default()
         };
         put_span(&mut spec.attempt_timeout, self.attempt_timeout.map(|span| span.0));
         put_span(&mut spec.run_timeout, self.run_timeout.map(|span| span.0));
         Ok(spec)
     }
+}
+
+fn triggers(triggers: BTreeMap<String, TriggerFile>, folder: &Path) -> Result<BTreeMap<String, TriggerSpec>, String> {
+    let spec = |(name, file): (String, TriggerFile)| match file.into_spec(folder) {
+        Ok(spec) => Ok((name, spec)),
+        Err(problem) => Err(format!("triggers.{name}: {problem}")),
+    };
+    triggers.into_iter().map(spec).collect()
 }
 
 /// An input as a file has it: exactly one of these, and its media type.
@@ -230,6 +241,14 @@ mod tests {
             (retry.max_attempts, text(retry.initial_backoff), text(retry.max_backoff)),
             (3, "0.500s".to_owned(), "5400s".to_owned())
         );
+    }
+
+    #[test]
+    fn triggers_stand_under_their_names() {
+        let text = "processor = \"exec\"\n[triggers.nightly]\ncron = \"0 2 * * *\"\nzone = \"Europe/Berlin\"";
+        assert_eq!(toml(text).expect("a good file").triggers["nightly"].zone, "Europe/Berlin");
+        let wrong = toml("processor = \"exec\"\n[triggers.nightly]\nzone = \"UTC\"").expect_err("no time");
+        assert!(wrong.contains("triggers.nightly"), "{wrong}");
     }
 
     #[test]

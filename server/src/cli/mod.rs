@@ -29,6 +29,8 @@ mod session;
 mod show;
 mod signal;
 mod token;
+mod trigger;
+mod trigger_file;
 mod watch;
 pub mod worker;
 
@@ -86,6 +88,9 @@ enum Command {
     /// Submits, follows and ends runs
     #[command(subcommand)]
     Run(run::RunCommand),
+    /// Shows when jobs start by themselves, and what became of it
+    #[command(subcommand)]
+    Trigger(trigger::TriggerCommand),
     /// Shows what happens, as it happens: runs, jobs and workers
     Watch(Box<watch::WatchArgs>),
     /// Tells what became of requests
@@ -145,6 +150,7 @@ fn one_call(command: Command, global: &Global) -> Result<Done, Failure> {
             Command::App(command) => app::run(command, &session).await,
             Command::Job(command) => job::run(command, &session).await,
             Command::Run(command) => run::run(command, &session).await,
+            Command::Trigger(command) => trigger::run(command, &session).await,
             Command::Watch(args) => watch::run(*args, &session).await,
             Command::Request(command) => request::run(command, &session).await,
             Command::Token(command) => token::run(command, &session).await,

@@ -4,7 +4,8 @@
 use clap::Args;
 use semel_client::Method;
 use semel_proto::v1::{
-    ListAppsResponse, ListJobsResponse, ListRequestsResponse, ListRunsResponse, PageRequest, PageResponse,
+    ListAppsResponse, ListJobsResponse, ListRequestsResponse, ListRunsResponse, ListTriggersResponse, PageRequest,
+    PageResponse,
 };
 
 use super::{failure::Failure, session::Session, show::Show};
@@ -55,7 +56,7 @@ macro_rules! paged {
         }
     )*};
 }
-paged!(ListAppsResponse: apps, ListJobsResponse: jobs, ListRunsResponse: runs, ListRequestsResponse: requests);
+paged!(ListAppsResponse: apps, ListJobsResponse: jobs, ListRunsResponse: runs, ListRequestsResponse: requests, ListTriggersResponse: triggers);
 
 /// Lists, and shows it as one list.
 pub(crate) async fn show<M>(session: &Session, args: &PageArgs, build: impl Fn(PageRequest) -> M) -> Result<(), Failure>

@@ -9,7 +9,7 @@ use semel_core::{
     event::Event,
     id::{AppName, AttemptNumber, JobName, ProcessorName, RunId, Timestamp, WorkerKey},
     job::Labels,
-    run::Run,
+    run::{Cause, Run},
 };
 
 use super::{
@@ -56,6 +56,8 @@ pub struct Assignment {
     pub max_attempts: u32,
     /// Whether there is input.
     pub has_payload: bool,
+    /// The trigger that made the run.
+    pub cause: Option<Box<Cause>>,
 }
 
 /// Why a worker is to stop.
@@ -82,6 +84,7 @@ impl Assignment {
             deadline: run.held().and_then(|attempt| attempt.deadline),
             max_attempts: run.plan.retry.max_attempts,
             has_payload: run.has_payload,
+            cause: run.cause.clone(),
         }
     }
 }

@@ -11,9 +11,10 @@ use semel_core::{
     event::{Event, Record},
     facts,
     id::{AppName, AttemptNumber, Millis, ProcessorName, Revision, RunId, Timestamp, WorkerKey},
-    limits::Limits,
+    limits::{self, Limits},
     policy,
     rejection::Rejection,
+    state::Trigger,
     window::{DedupRecord, Window},
 };
 
@@ -54,6 +55,18 @@ impl Default for Options {
             retention: Retention::default(),
         }
     }
+}
+
+/// How many times that come to nothing cost as much as one that makes a run.
+const TIMES_PER_FIRE: usize = 20;
+
+/// How many times of a trigger these events settle.
+fn times(events: &[Event]) -> usize {
+    let counts = events.iter().map(|event| match event {
+        Event::TriggerSkipped { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
+        _ => 0,
+    });
+    counts.fold(0, usize::saturating_add)
 }
 
 /// Which log a position is of. After a restore from a backup the log goes on differently under the same numbers, so the
@@ -183,6 +196,7 @@ impl Engine {
         }
         self.apply_system(&mut work, &SystemCommand::Tick);
         self.expire_leases(&mut work, now.steady);
+        self.fire_triggers(&mut work);
         self.hand_out(&mut work);
         self.commit(now, work)
     }
@@ -357,6 +371,25 @@ impl Engine {
         self.liveness.sweep(&self.state, steady, self.options.lease);
     }
 
+    /// Does what triggers have to do by now: each fire a command of its own, because a revision makes at most one run. What
+    /// is too much for one batch goes with the next one, which follows at once.
+    fn fire_triggers(&mut self, work: &mut Work) {
+        let mut left = limits::STEP_FIRES_MAX;
+        while left > 0
+            && let Some(key) = self.state.due_trigger(work.now).cloned()
+        {
+            let before = self.revision;
+            self.apply_system(work, &SystemCommand::FireTrigger { key: key.clone() });
+            if self.revision == before {
+                // What is due does something, so this cannot be; but asking again would ask for ever.
+                tracing::error!(%key, "a trigger that was due did nothing; report this");
+                return;
+            }
+            let settled = work.records.last().map_or(1, |record| times(&record.events));
+            left = left.saturating_sub(1 + settled / TIMES_PER_FIRE);
+        }
+    }
+
     fn next_start(&self, closed: &mut BTreeSet<(AppName, ProcessorName)>) -> Option<(SystemCommand, SessionId)> {
         dispatch::next_start(&self.state, &self.workers, &self.liveness, closed)
     }
@@ -396,6 +429,11 @@ impl Engine {
             apps: changes.apps.iter().map(|name| (name, self.state.app(name))).collect(),
             tokens: changes.tokens.iter().map(|id| (*id, self.state.revoked_tokens().get(id).copied())).collect(),
             jobs: changes.jobs.iter().map(|key| (key, self.state.job(key))).collect(),
+            triggers: changes
+                .triggers
+                .iter()
+                .map(|key| (key, self.state.trigger(key).map(Trigger::standing)))
+                .collect(),
             live: self.state.live_rows(&changes).collect(),
             finished: changes.finished.values().collect(),
             unique: changes.unique.iter().map(|(key, hold)| (key, hold.as_ref())).collect(),

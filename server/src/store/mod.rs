@@ -22,10 +22,11 @@ use semel_core::{
     codec::Payload,
     command::Method,
     event::Record,
-    id::{AppName, JobKey, JobName, RequestId, Revision, RunId, Timestamp, TokenId},
+    id::{AppName, JobKey, JobName, RequestId, Revision, RunId, Timestamp, TokenId, TriggerKey},
     job::{Job, Labels},
     run::{Phase, Run},
     state::{Blob, BlobKind, LogRow, Rows},
+    trigger::Standing,
     window::DedupRecord,
 };
 
@@ -143,6 +144,8 @@ pub struct Batch<'a> {
     pub tokens: Vec<(TokenId, Option<Timestamp>)>,
     /// Jobs; none to delete.
     pub jobs: Vec<(&'a JobKey, Option<&'a Job>)>,
+    /// How triggers stand; none to delete.
+    pub triggers: Vec<(&'a TriggerKey, Option<&'a Standing>)>,
     /// Runs that are not finished, by id: written, and listed among the live.
     pub live: Vec<&'a Run>,
     /// Runs that finished: written, and no longer listed among the live.

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use semel_proto::v1::{
     app_service_server::AppServiceServer, auth_service_server::AuthServiceServer, job_service_server::JobServiceServer,
     request_service_server::RequestServiceServer, run_service_server::RunServiceServer,
-    server_service_server::ServerServiceServer, worker_service_server::WorkerServiceServer,
+    server_service_server::ServerServiceServer, trigger_service_server::TriggerServiceServer,
+    worker_service_server::WorkerServiceServer,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 use tonic::{
@@ -140,6 +141,7 @@ async fn serve(
         .add_service(sized!(AppServiceServer))
         .add_service(sized!(JobServiceServer))
         .add_service(sized!(RunServiceServer))
+        .add_service(sized!(TriggerServiceServer))
         .add_service(sized!(RequestServiceServer))
         .add_service(sized!(WorkerServiceServer))
         .add_service(sized!(ServerServiceServer))

@@ -195,6 +195,9 @@ impl Refusal {
             Rejection::AppNotEmpty { count } => {
                 Self::new(Code::FailedPrecondition, "APP_NOT_EMPTY", message).with("count", count)
             }
+            Rejection::TriggerCycle { .. } => Self::new(Code::FailedPrecondition, "TRIGGER_CYCLE", message),
+            Rejection::BackfillUnderWay { .. } => Self::new(Code::FailedPrecondition, "BACKFILL_UNDER_WAY", message),
+            Rejection::BackfillUnfit { .. } => Self::new(Code::FailedPrecondition, "BACKFILL_UNFIT", message),
             Rejection::LeaseStale { why } => {
                 Self::new(Code::FailedPrecondition, "LEASE_STALE", message).with("why", why)
             }

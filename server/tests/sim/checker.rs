@@ -9,6 +9,7 @@ use semel_core::{
     rejection::Rejection,
     reply::Reply,
     run::Phase,
+    trigger::Standing,
 };
 use semel_server::{
     engine::{Answer, Disposition, Options},
@@ -60,6 +61,8 @@ pub(crate) enum Rule {
     Bound,
     /// The store finds nothing to refuse.
     Store,
+    /// Each time of a trigger is settled once, by a run or with a reason.
+    Triggers,
     /// The code finds nothing wrong with itself.
     Panic,
 }
@@ -100,7 +103,8 @@ pub(crate) fn check(
     archive: &Archive,
     options: &Options,
     slack: Millis,
-) -> Vec<Violation> {
+    standings: &[Standing],
+) -> (Vec<Violation>, Effects) {
     let mut violations = Vec::new();
     let mut ledgers: BTreeMap<DedupKey, Ledger<'_>> = BTreeMap::new();
     for (_, entry) in &history.lines {
@@ -119,7 +123,7 @@ pub(crate) fn check(
         }
     }
     let sent = ledgers.keys().cloned().collect();
-    let effects = effects::read(&mut violations, reader, archive, options, &sent);
+    let effects = effects::read(&mut violations, reader, archive, options, &sent, standings);
     for (key, ledger) in &ledgers {
         ledger.settle(&mut violations, key, &effects, options, slack);
     }
@@ -128,7 +132,7 @@ pub(crate) fn check(
     }
     check_reports(&mut violations, history);
     check_reads(&mut violations, history, &effects);
-    violations
+    (violations, effects)
 }
 
 impl<'h> Ledger<'h> {
@@ -336,8 +340,15 @@ fn is_without_effect(answer: &Answer, call: &Call, found: &[effects::Effect]) ->
     match (&answer.reply, &call.command) {
         (Reply::Run { existing, .. }, _) => *existing,
         (Reply::RunPhase(Phase::Cancelling), _) => found.is_empty(),
-        // Resuming what is not paused, and a log that is full, change nothing.
-        (_, Command::ResumeJob { .. } | Command::AppendLog { .. }) => found.is_empty(),
+        // Resuming what is not paused, a log that is full, and a backfill that is none change nothing.
+        (
+            _,
+            Command::ResumeJob { .. }
+            | Command::AppendLog { .. }
+            | Command::ResumeTrigger { .. }
+            | Command::BackfillTrigger { .. }
+            | Command::CancelBackfill { .. },
+        ) => found.is_empty(),
         _ => false,
     }
 }

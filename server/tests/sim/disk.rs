@@ -34,6 +34,8 @@ pub(crate) enum Breakage {
     ForgetsTime,
     /// A former owner of the shard may still write.
     IgnoresEpoch,
+    /// A trigger's row stays as it was when the trigger was made.
+    ForgetsCursors,
 }
 
 /// See the module. What is in it outlives a crash.
@@ -53,6 +55,8 @@ struct Shared {
     /// For [`Breakage::SkipsSync`]: what is durable, and what only seems so.
     synced: Mutex<Vec<OwnedBatch>>,
     unsynced: Mutex<Vec<OwnedBatch>>,
+    /// How often the memory has lost what was not synced.
+    losses: AtomicU64,
 }
 
 /// So many commits share one sync under [`Breakage::SkipsSync`].
@@ -70,7 +74,8 @@ impl Disk {
         }
         self.memory.clear_faults();
         self.shared.torn.store(false, Ordering::SeqCst);
-        let broken = Broken { breakage: self.breakage, inner: self.memory.reopen(), shared: self.shared.clone() };
+        let nr = self.shared.losses.load(Ordering::SeqCst);
+        let broken = Broken { breakage: self.breakage, inner: self.memory.reopen(), shared: self.shared.clone(), nr };
         Box::new(broken)
     }
 
@@ -103,6 +108,7 @@ impl Disk {
 
     fn lose_what_was_not_synced(&mut self) {
         lock(&self.shared.unsynced).clear();
+        self.shared.losses.fetch_add(1, Ordering::SeqCst);
         let mut memory = Memory::new();
         let epoch = memory.load().expect("an empty store without faults loads").epoch;
         for batch in lock(&self.shared.synced).iter() {
@@ -120,6 +126,8 @@ struct Broken {
     breakage: Breakage,
     inner: Memory,
     shared: Arc<Shared>,
+    /// How often the memory had lost something when it was opened.
+    nr: u64,
 }
 
 impl Store for Broken {
@@ -154,6 +162,11 @@ impl Store for Broken {
                 let expire = batch.expire.map(|(before, max)| (before.plus(Millis::from_secs(540)), max));
                 self.inner.commit(epoch, &Batch { expire, ..copy(batch) })
             }
+            Breakage::ForgetsCursors => {
+                let mut broken = copy(batch);
+                broken.triggers.retain(|(_, row)| row.is_none_or(|row| row.cursor == row.made_at));
+                self.inner.commit(epoch, &broken)
+            }
             Breakage::SkipsSync => self.commit_without_sync(epoch, batch),
             Breakage::IgnoresEpoch => self.commit_whoever_asks(batch),
         }
@@ -187,6 +200,10 @@ impl Broken {
 
     fn commit_without_sync(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error> {
         let committed = self.inner.commit(epoch, batch)?;
+        // A former owner that was paused over the loss writes to what is there no more.
+        if self.nr != self.shared.losses.load(Ordering::SeqCst) {
+            return Ok(committed);
+        }
         let mut unsynced = lock(&self.shared.unsynced);
         unsynced.push(OwnedBatch::of(batch));
         if unsynced.len() >= COMMITS_PER_SYNC {
@@ -213,6 +230,7 @@ pub(crate) fn copy<'a>(batch: &Batch<'a>) -> Batch<'a> {
         apps: batch.apps.clone(),
         tokens: batch.tokens.clone(),
         jobs: batch.jobs.clone(),
+        triggers: batch.triggers.clone(),
         live: batch.live.clone(),
         finished: batch.finished.clone(),
         unique: batch.unique.clone(),

@@ -7,6 +7,7 @@ use semel_core::{
     event::{Event, Record},
     id::{AppName, JobKey, RequestId, Revision, RunId, Timestamp, WorkerId},
     run::{Outcome, Run, RunState},
+    trigger::Standing,
 };
 use semel_server::{
     engine::Options,
@@ -16,6 +17,7 @@ use semel_server::{
 use crate::{
     archive::Archive,
     checker::{Rule, Violation, violation},
+    triggers::TriggerStory,
 };
 
 /// One entry of the log that a request caused.
@@ -34,6 +36,9 @@ pub(crate) struct Effects {
     pub(crate) runs_of_request: BTreeMap<DedupKey, Vec<RunId>>,
     /// The last position of the log.
     pub(crate) last: Revision,
+    /// How many times of triggers were settled by a run, and how many with a reason.
+    pub(crate) fired: u64,
+    pub(crate) skipped: u64,
 }
 
 const PAGE: usize = 500;
@@ -56,9 +61,11 @@ pub(crate) fn read(
     archive: &Archive,
     options: &Options,
     sent: &BTreeSet<DedupKey>,
+    standings: &[Standing],
 ) -> Effects {
     let mut effects = Effects::default();
     let mut story = Story::default();
+    let mut triggers = TriggerStory::default();
     let mut time = Timestamp(0);
     let mut archived = archive.records.chunks(PAGE);
     loop {
@@ -76,6 +83,7 @@ pub(crate) fn read(
             effects.last = record.revision;
             time = record.time;
             story.take(violations, record);
+            triggers.take(violations, record);
             if let Some(request_id) = record.request_id {
                 let effect =
                     Effect { revision: record.revision, time: record.time, principal: record.principal.to_string() };
@@ -93,6 +101,8 @@ pub(crate) fn read(
         effects.took(run.clone());
     }
     story.compare(violations, &effects.runs);
+    triggers.compare(violations, standings);
+    (effects.fired, effects.skipped) = (triggers.fired, triggers.skipped);
     effects
 }
 
@@ -281,6 +291,12 @@ impl Story {
             | Event::JobResumed { key }
             | Event::UniqueKeyReleased { key, .. } => key.app.clone(),
             Event::RunCreated { run, .. } => run.job.app.clone(),
+            Event::TriggerFired { key, .. }
+            | Event::TriggerSkipped { key, .. }
+            | Event::TriggerPaused { key, .. }
+            | Event::TriggerResumed { key }
+            | Event::BackfillStarted { key, .. }
+            | Event::BackfillEnded { key, .. } => key.job.app.clone(),
             _ => run_of(event)
                 .and_then(|run_id| self.runs.get(&run_id))
                 .map_or_else(AppName::system, |life| life.job.app.clone()),

@@ -82,3 +82,8 @@ fn a_former_owner_that_may_still_write_does() {
     // may have one position.
     check(Breakage::IgnoresEpoch, &[Rule::Epoch, Rule::Store]);
 }
+
+#[test]
+fn a_trigger_whose_cursor_is_not_kept_fires_twice() {
+    check(Breakage::ForgetsCursors, &[Rule::Triggers]);
+}

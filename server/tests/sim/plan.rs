@@ -1,15 +1,20 @@
 //! What a simulated world is made of: how rough its weather is, and what its callers wish.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fastrand::Rng;
 use semel_core::{
     app::{AppPattern, Grant, NewSecret, Role},
     codec::Payload,
-    command::{Command, RevokeTarget, RunJob, UniqueKey},
-    id::{AppName, JobKey, JobName, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId},
+    command::{BackfillRange, Command, RevokeTarget, RunJob, UniqueKey},
+    id::{
+        AppName, JobKey, JobName, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId, TriggerKey,
+        TriggerName,
+    },
     job::{JobSpec, LostWorker, Plan, RetryPolicy},
     limits::Limits,
+    run::Outcome,
+    schedule::{Fold, Gap, Misfire, Overlap, TriggerSpec, Triggers, When},
     window::Window,
 };
 use semel_server::engine::{Options, Retention};
@@ -22,6 +27,7 @@ pub(crate) const APPS: [&str; 2] = ["pay", "ship"];
 pub(crate) const GUEST: &str = "guest";
 /// What workers can do.
 pub(crate) const PROCESSORS: [&str; 2] = ["crunch", "mail"];
+const TRIGGERS: [&str; 2] = ["even", "odd"];
 const JOBS: [&str; 3] = ["hourly", "nightly", "yearly"];
 
 /// How rough a world is. Drawn once per seed, so that some seeds are all crashes and some have none.
@@ -157,7 +163,77 @@ fn job_spec(rng: &mut Rng) -> Arc<JobSpec> {
         priority: rng.i32(-5..6),
         labels: [("team".to_owned(), rng.u8(..9).to_string())].into(),
         description: format!("version {}", rng.u32(..1000)),
+        triggers: if one_in(rng, 2) { triggers(rng) } else { BTreeMap::new() },
     })
+}
+
+/// One or two triggers, which end after some fires, so that the world can.
+fn triggers(rng: &mut Rng) -> Triggers {
+    let names = if one_in(rng, 3) { &TRIGGERS[..] } else { &TRIGGERS[..1] };
+    names.iter().map(|name| (trigger_name(name), trigger(rng))).collect()
+}
+
+fn trigger(rng: &mut Rng) -> TriggerSpec {
+    let when = match rng.u32(..8) {
+        0 => When::Delay { delay: Millis(rng.i64(1_000..60_000)) },
+        1 => {
+            let job = JobName::parse(pick::<&str>(rng, &JOBS)).expect("a good name");
+            When::After { job, outcomes: vec![Outcome::Succeeded, Outcome::Failed] }
+        }
+        _ => When::Rate { period: Millis(*pick(rng, &[5_000, 17_000, 60_000, 600_000])) },
+    };
+    TriggerSpec {
+        when,
+        zone: "UTC".to_owned(),
+        gap: Gap::After,
+        fold: Fold::First,
+        exclude: Vec::new(),
+        start_time: None,
+        end_time: None,
+        max_fires: Some(rng.u64(1..12)),
+        jitter: Millis(*pick(rng, &[0, 0, 3_000])),
+        overlap: any_overlap(rng),
+        misfire: *pick(rng, &[Misfire::FireOnce, Misfire::Skip, Misfire::FireAll]),
+        catch_up: Millis(*pick(rng, &[0, 60_000, 7_200_000])),
+        pause_after_failures: one_in(rng, 3).then(|| rng.u32(1..4)),
+        payload: one_in(rng, 4).then(|| payload(rng)),
+        labels: BTreeMap::new(),
+    }
+}
+
+fn any_overlap(rng: &mut Rng) -> Overlap {
+    let max = rng.u32(1..4);
+    *pick(
+        rng,
+        &[
+            Overlap::Skip,
+            Overlap::BufferOne,
+            Overlap::BufferAll { max },
+            Overlap::CancelOther,
+            Overlap::Parallel { max },
+        ],
+    )
+}
+
+fn trigger_name(name: &str) -> TriggerName {
+    TriggerName::parse(name).expect("a good name")
+}
+
+/// About a trigger, which may or may not be there. `now` is the caller's time.
+fn trigger_command(rng: &mut Rng, now: i64, id: RequestId) -> Command {
+    let key = TriggerKey { job: any_job(rng), name: trigger_name(pick::<&str>(rng, &TRIGGERS)) };
+    match rng.u32(..10) {
+        0 | 1 => Command::PauseTrigger { key, note: format!("note of {id}") },
+        2..5 => Command::ResumeTrigger { key },
+        5..8 => Command::FireTrigger { key, overlap: rng.bool().then(|| any_overlap(rng)) },
+        8 => {
+            let from = Timestamp(now - rng.i64(1..3_000_000));
+            let to = rng.bool().then(|| from.plus(Millis(rng.i64(1..600_000))));
+            let overlap = *pick(rng, &[Overlap::Skip, Overlap::BufferAll { max: 1 }, Overlap::Parallel { max: 2 }]);
+            Command::BackfillTrigger { key, range: BackfillRange { from, to, overlap } }
+        }
+        _ => Command::CancelBackfill { key },
+    }
 }
 
 pub(crate) fn payload(rng: &mut Rng) -> Payload {
@@ -191,6 +267,7 @@ pub(crate) fn any_command(rng: &mut Rng, now: i64, id: RequestId, runs: &[(AppNa
                 _ => Command::CancelRun { app, run_id, reason: "no longer needed".to_owned() },
             }
         }
+        55..60 => trigger_command(rng, now, id),
         75..95 => job_command(rng, id),
         95..100 => app_command(rng, id),
         _ => {

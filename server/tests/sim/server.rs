@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use semel_core::{
     id::{Millis, RunId, Timestamp},
     policy::Principal,
+    trigger::Standing,
 };
 use semel_server::{
     clock::Now,
@@ -78,6 +79,14 @@ impl Server {
 
     pub(crate) fn live_runs(&self) -> Option<usize> {
         self.engine.as_ref().map(|engine| engine.state().live_run_count())
+    }
+
+    /// How all triggers stand.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let Some(engine) = &self.engine else { return Vec::new() };
+        let apps: Vec<_> = engine.state().apps().map(|app| app.name.clone()).collect();
+        let of_app = |app| engine.state().triggers_of(app, None).map(|trigger| trigger.standing().clone()).collect();
+        apps.iter().flat_map(|app| -> Vec<Standing> { of_app(app) }).collect()
     }
 
     fn clock(&self, now: i64, started: i64) -> Now {

@@ -24,6 +24,10 @@ pub(crate) struct Stats {
     pub(crate) other_refusals: u64,
     pub(crate) unauthenticated: u64,
     pub(crate) forgotten_runs: u64,
+    /// Times of triggers that made a run.
+    pub(crate) fired: u64,
+    /// Times of triggers that came to nothing.
+    pub(crate) skipped: u64,
 }
 
 impl Stats {
@@ -47,7 +51,7 @@ impl Stats {
     }
 
     /// Each figure with its name.
-    pub(crate) fn figures(&self) -> [(&'static str, u64); 16] {
+    pub(crate) fn figures(&self) -> [(&'static str, u64); 18] {
         [
             ("sent", self.sent),
             ("crashes", self.crashes),
@@ -65,6 +69,8 @@ impl Stats {
             ("other refusals", self.other_refusals),
             ("unauthenticated", self.unauthenticated),
             ("forgotten runs", self.forgotten_runs),
+            ("fired", self.fired),
+            ("skipped", self.skipped),
         ]
     }
 
@@ -86,6 +92,8 @@ impl Stats {
             &mut self.other_refusals,
             &mut self.unauthenticated,
             &mut self.forgotten_runs,
+            &mut self.fired,
+            &mut self.skipped,
         ];
         for (sum, (_, figure)) in sums.into_iter().zip(other.figures()) {
             *sum += figure;

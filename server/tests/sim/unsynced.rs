@@ -3,10 +3,11 @@
 use semel_core::{
     app::App,
     event::Record,
-    id::{AppName, JobKey, Revision, Timestamp, TokenId},
+    id::{AppName, JobKey, Revision, Timestamp, TokenId, TriggerKey},
     job::Job,
     run::Run,
     state::{Blob, LogRow, UniqueHold},
+    trigger::Standing,
     window::DedupRecord,
 };
 use semel_server::store::{Batch, DedupKey, Forget};
@@ -23,6 +24,7 @@ pub(crate) struct OwnedBatch {
     jobs: Vec<(JobKey, Option<Job>)>,
     live: Vec<Run>,
     finished: Vec<Run>,
+    triggers: Vec<(TriggerKey, Option<Standing>)>,
     unique: Vec<((JobKey, String), Option<UniqueHold>)>,
     blobs: Vec<Blob>,
     logs: Vec<LogRow>,
@@ -41,6 +43,7 @@ impl OwnedBatch {
             apps: batch.apps.iter().map(|(name, app)| ((*name).clone(), app.cloned())).collect(),
             tokens: batch.tokens.clone(),
             jobs: batch.jobs.iter().map(|(key, job)| ((*key).clone(), job.cloned())).collect(),
+            triggers: batch.triggers.iter().map(|(key, row)| ((*key).clone(), row.cloned())).collect(),
             live: batch.live.iter().copied().cloned().collect(),
             finished: batch.finished.iter().copied().cloned().collect(),
             unique: batch.unique.iter().map(|(key, hold)| ((*key).clone(), hold.cloned())).collect(),
@@ -61,6 +64,7 @@ impl OwnedBatch {
             apps: self.apps.iter().map(|(name, app)| (name, app.as_ref())).collect(),
             tokens: self.tokens.clone(),
             jobs: self.jobs.iter().map(|(key, job)| (key, job.as_ref())).collect(),
+            triggers: self.triggers.iter().map(|(key, row)| (key, row.as_ref())).collect(),
             live: self.live.iter().collect(),
             finished: self.finished.iter().collect(),
             unique: self.unique.iter().map(|(key, hold)| (key, hold.as_ref())).collect(),

@@ -99,9 +99,13 @@ pub(crate) fn live(seed: u64, breakage: Breakage) -> Outcomes {
     let is_clock_set = world.weather.clock_step > 0.0;
     let slack = if is_clock_set { Millis(options.retention.interval.0 + 2_000) } else { Millis(0) };
     let archive = world.disk.archive();
-    violations.extend(checker::check(&world.history, reader.as_ref(), &archive, options, slack));
+    let standings = world.server.standings();
+    let checked = checker::check(&world.history, reader.as_ref(), &archive, options, slack, &standings);
+    let (broken, effects) = checked;
+    violations.extend(broken);
     let forgotten = archive.runs.keys().filter(|id| matches!(reader.run(**id), Ok(None))).count();
-    let stats = Stats { forgotten_runs: forgotten as u64, ..world.stats };
+    let stats =
+        Stats { forgotten_runs: forgotten as u64, fired: effects.fired, skipped: effects.skipped, ..world.stats };
     Outcomes { history: world.history, violations, stats }
 }
 

@@ -90,6 +90,17 @@ impl Context {
         self.0.assignment.max_attempts
     }
 
+    /// The trigger of the job that made the run; empty if none did.
+    pub fn trigger(&self) -> &str {
+        &self.0.assignment.trigger
+    }
+
+    /// The time that the run was made for, by the schedule of its trigger: the same however late it runs, and over all
+    /// attempts. What a nightly run works on hangs on this, and not on the clock.
+    pub fn scheduled_time(&self) -> Option<SystemTime> {
+        self.0.assignment.scheduled_time.and_then(|time| SystemTime::try_from(time).ok())
+    }
+
     /// The app.
     pub fn app(&self) -> &str {
         &self.0.assignment.app

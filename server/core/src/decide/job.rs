@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Decision;
+use super::{Decision, trigger};
 use crate::{
     command::Stamp,
     event::Event,
@@ -20,6 +20,7 @@ pub(super) fn create(state: &State, stamp: Stamp, key: &JobKey, spec: &Arc<JobSp
     if state.job(key).is_some() {
         return Err(Rejection::AlreadyExists { what: "job", name: key.to_string() });
     }
+    trigger::unlike_itself(state, key, spec)?;
     let job = Job {
         key: key.clone(),
         spec: spec.clone(),
@@ -39,8 +40,12 @@ pub(super) fn update(
     spec: &Arc<JobSpec>,
 ) -> Decision {
     let mut job = touched(find(state, key, etag)?, stamp);
+    trigger::unlike_itself(state, key, spec)?;
     job.spec = spec.clone();
-    Ok((vec![Event::JobUpdated { key: key.clone(), spec: spec.clone() }], Reply::Job(job)))
+    let mut events = trigger::replaced(state, stamp, key, spec);
+    events.extend(trigger::stop_backfills(state, key, spec));
+    events.push(Event::JobUpdated { key: key.clone(), spec: spec.clone() });
+    Ok((events, Reply::Job(job)))
 }
 
 pub(super) fn delete(state: &State, key: &JobKey, etag: Option<Revision>) -> Decision {

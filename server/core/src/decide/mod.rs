@@ -10,6 +10,7 @@ mod run;
 mod system;
 #[cfg(test)]
 mod tests;
+mod trigger;
 
 use std::collections::HashMap;
 
@@ -66,6 +67,11 @@ pub fn decide(state: &State, cold: &Cold, stamp: Stamp, origin: &Origin, command
         Command::CancelRun { app, run_id, reason } => cancel::cancel(state, cold, stamp, app, *run_id, reason),
         Command::RetryRun { app, run_id } => retry::retry(state, cold, stamp, origin, app, *run_id),
         Command::ReportAttempt { attempt, report } => report::report(state, cold, stamp, attempt, report),
+        Command::PauseTrigger { key, note } => trigger::pause(state, key, note),
+        Command::ResumeTrigger { key } => trigger::resume(state, key),
+        Command::FireTrigger { key, overlap } => trigger::fire_now(state, stamp, origin, key, *overlap),
+        Command::BackfillTrigger { key, range } => trigger::backfill(state, stamp, key, *range),
+        Command::CancelBackfill { key } => trigger::cancel_backfill(state, key),
         Command::AppendLog { attempt, stream, data } => report::append_log(state, cold, attempt, *stream, data),
     }
 }

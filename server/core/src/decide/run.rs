@@ -7,7 +7,7 @@ use crate::{
     codec::Payload,
     command::{Origin, RunJob, Stamp},
     event::Event,
-    id::{AttemptNumber, RunId, Timestamp},
+    id::{AttemptNumber, RequestId, RunId, Timestamp},
     job::{Job, Labels},
     rejection::Rejection,
     reply::Reply,
@@ -26,7 +26,7 @@ pub(super) fn run_job(state: &State, stamp: Stamp, origin: &Origin, wish: &RunJo
         return Ok((Vec::new(), reply));
     }
     let payload = wish.payload.clone().or_else(|| job.spec.payload.clone());
-    let mut run = new_run(state, stamp, origin, job, payload.is_some())?;
+    let mut run = new_run(state, stamp, Some(origin.request_id), job, payload.is_some())?;
     if !wish.labels.is_empty() {
         Arc::make_mut(&mut run.labels).extend(wish.labels.clone());
     }
@@ -45,7 +45,7 @@ pub(super) fn run_job(state: &State, stamp: Stamp, origin: &Origin, wish: &RunJo
 pub(super) fn new_run(
     state: &State,
     stamp: Stamp,
-    origin: &Origin,
+    request_id: Option<RequestId>,
     job: &Job,
     has_payload: bool,
 ) -> Result<Run, Rejection> {
@@ -71,12 +71,13 @@ pub(super) fn new_run(
         reason: String::new(),
         unique_key: None,
         retry_of: None,
-        request_id: Some(origin.request_id),
+        request_id,
         revision: stamp.revision,
         log_bytes: 0,
         log_chunks: 0,
         has_payload,
         has_result: false,
+        cause: None,
     })
 }
 

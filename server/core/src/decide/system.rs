@@ -1,6 +1,6 @@
 //! What the server does by itself. Nothing here can be refused: what is no longer so makes no events.
 
-use super::report;
+use super::{report, trigger};
 use crate::{
     app::{App, AppPattern, Grant, Role},
     command::{Stamp, SystemCommand},
@@ -36,6 +36,7 @@ pub fn decide_system(state: &State, stamp: Stamp, command: &SystemCommand) -> Ve
                 slots: *slots,
             }]
         }
+        SystemCommand::FireTrigger { key } => trigger::act(state, stamp, key),
         SystemCommand::ResetWorkers => vec![Event::WorkersReset],
     }
 }

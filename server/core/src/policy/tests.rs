@@ -9,7 +9,7 @@ use crate::{
 const ROLES: [Role; 5] = [Role::Admin, Role::Operator, Role::Submitter, Role::Worker, Role::Viewer];
 
 /// A line for each method: may the admin, the operator, the submitter, the worker, the viewer?
-const TABLE: [(Method, [bool; 5]); 15] = [
+const TABLE: [(Method, [bool; 5]); 20] = [
     (Method::CreateApp, [true, false, false, false, false]),
     (Method::UpdateApp, [true, false, false, false, false]),
     (Method::DeleteApp, [true, false, false, false, false]),
@@ -25,6 +25,11 @@ const TABLE: [(Method, [bool; 5]); 15] = [
     (Method::RetryRun, [true, true, false, false, false]),
     (Method::Report, [true, false, false, true, false]),
     (Method::Log, [true, false, false, true, false]),
+    (Method::PauseTrigger, [true, true, false, false, false]),
+    (Method::ResumeTrigger, [true, true, false, false, false]),
+    (Method::FireTrigger, [true, true, true, false, false]),
+    (Method::BackfillTrigger, [true, true, false, false, false]),
+    (Method::CancelBackfill, [true, true, false, false, false]),
 ];
 
 fn grant(role: Role, apps: &str) -> Grant {
@@ -84,7 +89,7 @@ fn a_refusal_says_what_is_needed_and_where() {
     let expected = Method::ALL.map(|method| match method {
         Method::CreateApp | Method::UpdateApp | Method::DeleteApp | Method::RotateAppSecret => Role::Admin,
         Method::RevokeToken => Role::Admin,
-        Method::RunJob | Method::CancelRun => Role::Submitter,
+        Method::RunJob | Method::CancelRun | Method::FireTrigger => Role::Submitter,
         Method::Report | Method::Log => Role::Worker,
         _ => Role::Operator,
     });

@@ -121,6 +121,12 @@ impl Schedule {
         std::iter::successors(self.next(after), |at| self.next(*at))
     }
 
+    /// If this moment is excluded, a later one up to which all are; what follows it may be excluded as well. For triggers
+    /// that follow runs, whose times are not in here.
+    pub fn excluded_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.excluded().and_then(|excluded| excluded.until(self.zone, at.0)).map(Timestamp)
+    }
+
     /// By how much the clocks of the trigger's zone are ahead of UTC at a moment, in seconds.
     pub fn offset_secs(&self, at: Timestamp) -> i32 {
         i32::try_from(self.zone.offset(at.0.div_euclid(1000))).expect("offsets are less than a day")

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 
 use crate::{
     codec::Payload,
-    id::{JobName, Millis, Timestamp},
+    id::{JobName, Millis, Timestamp, TriggerName},
     job::Labels,
     run::Outcome,
 };
@@ -64,7 +64,7 @@ pub struct TriggerSpec {
 }
 
 /// The triggers of a job, by name.
-pub type Triggers = BTreeMap<String, TriggerSpec>;
+pub type Triggers = BTreeMap<TriggerName, TriggerSpec>;
 
 /// When a trigger fires.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -279,8 +279,8 @@ pub enum Overlap {
     },
 }
 
-/// What happens to fires whose time passed while nobody could fire them: the server was down, the clock was put forward, or
-/// the trigger was paused.
+/// What happens to fires whose time passed while nobody could fire them: the server was down, or the clock was put forward.
+/// Times that pass while a trigger is paused are missed in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Misfire {

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use super::UniqueHold;
 use crate::{
     codec::{Payload, shared_bytes},
-    id::{AppName, AttemptNumber, JobKey, RunId, Timestamp, TokenId},
+    id::{AppName, AttemptNumber, JobKey, RunId, Timestamp, TokenId, TriggerKey},
     run::{LogStream, Run},
 };
 
@@ -20,6 +20,8 @@ pub struct Changes {
     pub tokens: BTreeSet<TokenId>,
     /// Jobs.
     pub jobs: BTreeSet<JobKey>,
+    /// Triggers.
+    pub triggers: BTreeSet<TriggerKey>,
     /// Runs that are not finished.
     pub runs: BTreeSet<RunId>,
     /// Runs that finished, as they ended. Their rows are final.

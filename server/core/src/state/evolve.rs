@@ -40,10 +40,12 @@ impl State {
             Event::JobCreated { job } => {
                 self.changes.jobs.insert(job.key.clone());
                 self.jobs.insert(job.key.clone(), (**job).clone());
+                self.put_triggers(&job.key, stamp);
             }
             Event::JobUpdated { key, spec } => {
                 self.require_job(key).spec = spec.clone();
                 self.job_changed(key, stamp);
+                self.put_triggers(key, stamp);
             }
             Event::JobPaused { key, note } => {
                 let job = self.require_job(key);
@@ -57,6 +59,7 @@ impl State {
             Event::JobDeleted { key } => {
                 self.changes.jobs.insert(key.clone());
                 self.jobs.remove(key);
+                self.drop_triggers(key);
                 // A job that is made again under the name is another one: its runs are not those of the old.
                 let of_job = self.unique.range((key.clone(), String::new())..).take_while(|((job, _), _)| job == key);
                 let held: Vec<_> = of_job.map(|(held, _)| held.clone()).collect();
@@ -70,6 +73,12 @@ impl State {
             | Event::RunCancelRequested { .. }
             | Event::RunEnded { .. }
             | Event::LogAppended { .. } => self.evolve_run(stamp, event),
+            Event::TriggerFired { .. }
+            | Event::TriggerSkipped { .. }
+            | Event::TriggerPaused { .. }
+            | Event::TriggerResumed { .. }
+            | Event::BackfillStarted { .. }
+            | Event::BackfillEnded { .. } => self.evolve_trigger(stamp, event),
             Event::UniqueKeyReleased { key, unique_key } => self.release_key(&(key.clone(), unique_key.clone())),
             // Told to those who watch, and kept nowhere else.
             Event::WorkerChanged { .. } | Event::WorkersReset => {}
@@ -148,6 +157,10 @@ impl State {
             self.put_hold((run.job.clone(), unique_key.clone()), hold);
         }
         self.index.insert_run(run, self.jobs.get(&run.job));
+        self.index.triggers.insert_run(run);
+        if let Some(key) = run.trigger() {
+            self.rearm(&key);
+        }
         self.changes.runs.insert(run.id);
         self.runs.insert(run.id, run.clone());
     }
@@ -165,7 +178,7 @@ impl State {
         let to = run.state.phase();
         assert!(from == to || run::may_follow(from, to), "{} may not follow {}", to.as_str(), from.as_str());
         if to.is_terminal() {
-            self.run_ended(Arc::unwrap_or_clone(run), stamp.now);
+            self.run_ended(Arc::unwrap_or_clone(run), stamp);
             return;
         }
         self.index.insert_run(&run, self.jobs.get(&run.job));
@@ -173,7 +186,9 @@ impl State {
         self.runs.insert(id, run);
     }
 
-    fn run_ended(&mut self, run: Run, now: Timestamp) {
+    fn run_ended(&mut self, run: Run, stamp: Stamp) {
+        let now = stamp.now;
+        self.triggers_after(&run, stamp);
         if let Some(unique_key) = run.unique_key.clone() {
             let key = (run.job.clone(), unique_key);
             if let Some(hold) = self.unique.get(&key).filter(|hold| hold.run_id == run.id).cloned() {

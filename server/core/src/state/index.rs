@@ -6,6 +6,7 @@ use super::{
     UniqueHold,
     queue::{JobQueue, Ready},
     timers::{self, Timer, Timers},
+    triggers::TriggerIndex,
 };
 use crate::{
     id::{AppName, AttemptNumber, JobKey, ProcessorName, RunId, Timestamp, TokenId, WorkerKey},
@@ -20,6 +21,7 @@ pub(super) struct Index {
     pub(super) timers: Timers,
     pub(super) holders: BTreeMap<WorkerKey, BTreeSet<(RunId, AttemptNumber)>>,
     pub(super) live_by_app: BTreeMap<AppName, u64>,
+    pub(super) triggers: TriggerIndex,
 }
 
 impl Index {

@@ -8,28 +8,32 @@
 mod by_run;
 mod changes;
 mod evolve;
+mod evolve_trigger;
 mod index;
 mod invariants;
 mod queue;
 mod restore;
 mod timers;
+mod triggers;
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
+pub(crate) use self::triggers::{backfill_schedule, has_other_times, span_of};
 pub use self::{
     changes::{Blob, BlobKind, Changes, LogRow, UniqueRow},
     queue::{Ready, Waiting},
     restore::Rows,
     timers::Timer,
+    triggers::{Span, Trigger, backfill_has_room, has_room},
 };
 use self::{index::Index, queue::JobQueue};
 use crate::{
     app::App,
     codec::Payload,
-    id::{AppName, AttemptNumber, JobKey, ProcessorName, Revision, RunId, Timestamp, TokenId, WorkerKey},
+    id::{AppName, AttemptNumber, JobKey, ProcessorName, Revision, RunId, Timestamp, TokenId, TriggerKey, WorkerKey},
     job::Job,
     limits::Limits,
     run::{Phase, Run},
@@ -45,6 +49,7 @@ pub struct State {
     runs: HashMap<RunId, Arc<Run>, by_run::Hashing>,
     unique: BTreeMap<(JobKey, String), UniqueHold>,
     revoked: BTreeMap<TokenId, Timestamp>,
+    triggers: BTreeMap<TriggerKey, Box<Trigger>>,
     index: Index,
     changes: Changes,
 }
@@ -192,9 +197,9 @@ impl State {
         self.index.holders.keys()
     }
 
-    /// When [`crate::command::SystemCommand::Tick`] has something to do next.
+    /// When [`crate::command::SystemCommand::Tick`] or a trigger has something to do next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.index.timers.next()
+        [self.index.timers.next(), self.index.triggers.next()].into_iter().flatten().min()
     }
 
     /// What is due, at most so many.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{State, UniqueRow};
+use super::{State, Trigger, UniqueRow};
 use crate::{
     app::App,
     id::{Timestamp, TokenId},
     job::Job,
     limits::Limits,
     run::Run,
+    trigger::Standing,
 };
 
 /// All rows that a state is made of.
@@ -22,6 +23,8 @@ pub struct Rows {
     pub jobs: Vec<Job>,
     /// Runs that are not finished.
     pub runs: Vec<Run>,
+    /// How triggers stand.
+    pub triggers: Vec<Standing>,
     /// Business keys.
     pub unique: Vec<UniqueRow>,
 }
@@ -43,8 +46,23 @@ impl State {
         state.runs.reserve(rows.runs.len());
         for run in rows.runs {
             state.index.insert_run(&run, state.jobs.get(&run.job));
+            state.index.triggers.insert_run(&run);
             state.runs.insert(run.id, Arc::new(run));
         }
+        state.restore_triggers(rows.triggers);
         state
+    }
+
+    /// After jobs and runs: what a trigger has to do hangs on both.
+    fn restore_triggers(&mut self, standings: Vec<Standing>) {
+        for standing in standings {
+            let key = standing.key.clone();
+            // A row without a definition would be a fault of ours; there is nothing that it could do.
+            let job = self.jobs.get(&key.job).filter(|job| job.spec.triggers.contains_key(&key.name));
+            let Some(job) = job.map(|job| job.spec.clone()) else { continue };
+            let mut trigger = Box::new(Trigger::new(standing, job));
+            self.index.triggers.insert(&mut trigger);
+            self.triggers.insert(key, trigger);
+        }
     }
 }

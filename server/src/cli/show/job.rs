@@ -4,11 +4,11 @@ use semel_proto::v1::{
     CreateJobResponse, DeleteJobResponse, GetJobResponse, Job, JobSpec, ListJobsResponse, LostWorkerPolicy,
     PauseJobResponse, ResumeJobResponse, RetryPolicy, UpdateJobResponse,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Show, enum_name, fields, header_json, labels_cell, list, page_json, payload_cell, payload_json, span_cell, string,
-    time_cell,
+    time_cell, trigger,
 };
 use crate::cli::out;
 
@@ -39,7 +39,12 @@ pub(super) fn spec_json(spec: &JobSpec) -> Value {
         "lost_worker": enum_name!(LostWorkerPolicy, "LOST_WORKER_POLICY_", spec.lost_worker),
         "labels": spec.labels,
         "description": spec.description,
+        "triggers": triggers_json(spec),
     })
+}
+
+fn triggers_json(spec: &JobSpec) -> Value {
+    spec.triggers.iter().map(|(name, spec)| (name.clone(), trigger::spec_json(spec))).collect::<Map<_, _>>().into()
 }
 
 pub(super) fn retry_json(retry: &RetryPolicy) -> Value {
@@ -84,7 +89,14 @@ fn spec_fields(spec: &JobSpec) -> Vec<(&'static str, String)> {
         ("priority", number(spec.priority)),
         ("lost worker", lost.to_owned()),
         ("labels", labels_cell(&spec.labels)),
+        ("triggers", triggers_cell(spec)),
     ]
+}
+
+/// A line for each trigger: its name, and when it fires.
+fn triggers_cell(spec: &JobSpec) -> String {
+    let line = |(name, spec): (&String, _)| format!("{}: {}", out::cell(name), trigger::when(spec));
+    spec.triggers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn retry_text(retry: &RetryPolicy) -> String {

@@ -7,6 +7,7 @@ mod job;
 mod request;
 mod run;
 mod server;
+mod trigger;
 mod watch;
 
 use std::{collections::BTreeMap, fmt::Display};
@@ -18,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::{
     run::{run_state, state_line},
+    trigger::event_words,
     watch::{event_kind, item_json, worker_state},
 };
 use super::out;

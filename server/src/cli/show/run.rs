@@ -52,6 +52,8 @@ pub(super) fn run_json(run: &Run) -> Value {
         "request_id": run.request_id,
         "progress": run.progress.as_ref().map(progress_json),
         "revision": run.revision,
+        "trigger": run.trigger,
+        "scheduled_time": string(run.scheduled_time.as_ref()),
     })
 }
 
@@ -91,6 +93,8 @@ fn run_text(run: Option<&Run>) -> String {
         ("unique key", out::cell(&run.unique_key)),
         ("retry of", out::cell(&run.retry_of)),
         ("made by request", out::cell(&run.request_id)),
+        ("made by trigger", out::cell(&run.trigger)),
+        ("made for", time_cell(run.scheduled_time.as_ref())),
         ("created", time_cell(run.create_time.as_ref())),
         ("starts", time_cell(run.start_time.as_ref())),
         ("deadline", time_cell(run.deadline.as_ref())),

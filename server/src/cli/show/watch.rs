@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     enum_name, job,
     run::{attempt_json, run_json, run_state},
-    string,
+    string, trigger,
 };
 
 /// The kind of an event, by its name.
@@ -69,6 +69,7 @@ pub(super) fn event_json(event: &Event) -> Value {
         Some(Subject::Run(run)) => object["run"] = run_event_json(run),
         Some(Subject::Job(job)) => object["job"] = job_event_json(job),
         Some(Subject::Worker(worker)) => object["worker"] = worker_json(worker),
+        Some(Subject::Trigger(trigger)) => object["trigger"] = trigger::event_json(trigger),
         None => {}
     }
     object
@@ -93,6 +94,8 @@ pub(super) fn run_event_json(run: &RunEvent) -> Value {
         "max_attempts": run.max_attempts,
         "unique_key": run.unique_key,
         "retry_of": run.retry_of,
+        "trigger": run.trigger,
+        "scheduled_time": string(run.scheduled_time.as_ref()),
     })
 }
 

@@ -132,7 +132,7 @@ fn spelt(kind: EventKind) -> String {
     kind.as_str_name().trim_start_matches("EVENT_KIND_").to_lowercase().replace('_', "-")
 }
 
-const KINDS: [EventKind; 19] = [
+const KINDS: [EventKind; 25] = [
     EventKind::RunCreated,
     EventKind::RunQueued,
     EventKind::RunStarted,
@@ -152,6 +152,12 @@ const KINDS: [EventKind; 19] = [
     EventKind::WorkerDisconnected,
     EventKind::WorkerLost,
     EventKind::WorkersReset,
+    EventKind::TriggerFired,
+    EventKind::TriggerSkipped,
+    EventKind::TriggerPaused,
+    EventKind::TriggerResumed,
+    EventKind::TriggerBackfillStarted,
+    EventKind::TriggerBackfillEnded,
 ];
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 use std::fmt::Write as _;
 
 use semel_client::watch::{Item, SnapshotCause, Told};
-use semel_proto::v1::{Attempt, Event, Job, JobEvent, Run, RunEvent, Worker, event::Subject};
+use semel_proto::v1::{Attempt, Event, Job, JobEvent, Run, RunEvent, TriggerEvent, Worker, event::Subject};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::{
     failure::Failure,
     out,
-    show::{event_kind, item_json, run_state, time_cell, worker_state},
+    show::{event_kind, event_words, item_json, run_state, time_cell, worker_state},
 };
 
 /// A column does not grow beyond this for one long name.
@@ -115,6 +115,7 @@ fn of_event(event: &Event) -> Cells {
         Some(Subject::Run(run)) => of_run_event(&event.app, run),
         Some(Subject::Job(job)) => of_job_event(event, job),
         Some(Subject::Worker(worker)) => of_worker(&event.app, worker),
+        Some(Subject::Trigger(trigger)) => of_trigger(event, trigger),
         None => Cells {
             aligned: [String::new(), out::cell(&event.app), String::new(), event_kind(event.kind), String::new()],
             rest: String::new(),
@@ -150,6 +151,13 @@ fn of_job_event(event: &Event, job: &JobEvent) -> Cells {
     let note = if job.paused { out::cell(&job.pause_note) } else { String::new() };
     let aligned = [String::new(), of(&event.app, &job.job), "job".to_owned(), done, String::new()];
     Cells { aligned, rest: joined(&[&by(&event.principal), &note]) }
+}
+
+fn of_trigger(event: &Event, trigger: &TriggerEvent) -> Cells {
+    let (what, rest) = event_words(&event_kind(event.kind), trigger);
+    let which = format!("trigger {}", out::cell(&trigger.trigger));
+    let aligned = [String::new(), of(&event.app, &trigger.job), which, what, String::new()];
+    Cells { aligned, rest: joined(&[&by(&event.principal), &rest]) }
 }
 
 fn of_job(job: &Job) -> Cells {

@@ -56,7 +56,8 @@ fn rows(view: &View<'_>) -> Result<Rows, Trouble> {
         all::<UniqueRow>(view, Table::Unique)?.into_iter().map(|row| ((row.key, row.unique_key), row.hold)).collect();
     // They lie in the order of their hashes; a start should not depend on that.
     unique.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(Rows { apps: all(view, Table::Apps)?, tokens, jobs: all(view, Table::Jobs)?, runs, unique })
+    let (apps, jobs, triggers) = (all(view, Table::Apps)?, all(view, Table::Jobs)?, all(view, Table::Triggers)?);
+    Ok(Rows { apps, tokens, jobs, runs, triggers, unique })
 }
 
 /// How many requests each app has in the window.

@@ -19,12 +19,13 @@
 //! | `jobs` | app 0 job | `Job` |
 //! | `apps` | app | `App` |
 //! | `tokens` | token id | `Timestamp` |
+//! | `triggers` | app 0 job 0 trigger | `Standing` |
 //! | `unique` | SHA-256 of app 0 job 0 key | the key in full and `UniqueHold` |
 
 use minicbor::{Decode, Encode};
 use semel_core::{
     codec,
-    id::{AppName, JobKey, JobName, RunId, Timestamp},
+    id::{AppName, JobKey, JobName, RunId, Timestamp, TriggerKey},
     state::{BlobKind, UniqueHold},
 };
 use sha2::{Digest, Sha256};
@@ -75,6 +76,7 @@ tables! {
     Tokens = "tokens",
     Unique = "unique",
     Ended = "ended",
+    Triggers = "triggers",
 }
 
 /// The keys of `meta`.
@@ -122,6 +124,12 @@ pub(super) fn app_prefix(app: &AppName) -> Vec<u8> {
 /// The key of a job.
 pub(super) fn job(app: &AppName, job: &JobName) -> Vec<u8> {
     [app.as_str().as_bytes(), &[0], job.as_str().as_bytes()].concat()
+}
+
+/// The key of a trigger.
+pub(super) fn trigger(key: &TriggerKey) -> Vec<u8> {
+    let TriggerKey { job, name } = key;
+    [job.app.as_str().as_bytes(), &[0], job.job.as_str().as_bytes(), &[0], name.as_str().as_bytes()].concat()
 }
 
 /// What all keys of a job's runs begin with.

@@ -230,7 +230,7 @@ impl Writer<'_> {
         self.record.put_bytes(Table::RunsByJob, &tables::run_by_job(&run.job, run.id), &[]);
     }
 
-    /// Apps, tokens, jobs and business keys: all that may also be deleted.
+    /// Apps, tokens, jobs, triggers and business keys: all that may also be deleted.
     fn put_named(&mut self, batch: &Batch<'_>) {
         for (name, app) in &batch.apps {
             self.put_or_delete(Table::Apps, name.as_str().as_bytes(), *app);
@@ -240,6 +240,9 @@ impl Writer<'_> {
         }
         for (key, job) in &batch.jobs {
             self.put_or_delete(Table::Jobs, &tables::job(&key.app, &key.job), *job);
+        }
+        for (key, standing) in &batch.triggers {
+            self.put_or_delete(Table::Triggers, &tables::trigger(key), *standing);
         }
         for ((key, unique_key), hold) in &batch.unique {
             let row =

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use minicbor::{Decode, Encode};
 use semel_core::{
     codec,
-    id::{AppName, JobKey, JobName, RequestId, Revision, RunId, Timestamp, TokenId},
+    id::{AppName, JobKey, JobName, RequestId, Revision, RunId, Timestamp, TokenId, TriggerKey},
     run::{Run, RunState},
     state::{BlobKind, Rows, UniqueHold},
     window::DedupRecord,
@@ -41,6 +41,7 @@ pub(super) struct Tables {
     pub(super) jobs: BTreeMap<AppName, BTreeMap<JobName, Row>>,
     pub(super) apps: BTreeMap<AppName, Row>,
     tokens: BTreeMap<TokenId, Timestamp>,
+    triggers: BTreeMap<TriggerKey, Row>,
     unique: BTreeMap<(JobKey, String), Row>,
 }
 
@@ -65,6 +66,7 @@ impl Tables {
             tokens: self.tokens.iter().map(|(id, expire_time)| (*id, *expire_time)).collect(),
             jobs: all(self.jobs.values().flat_map(BTreeMap::values))?,
             runs: all(self.live.iter().filter_map(|id| self.runs.get(id)))?,
+            triggers: all(self.triggers.values())?,
             unique: self.unique.iter().map(unique).collect::<Result<_, codec::Error>>()?,
         };
         Ok(Loaded {
@@ -204,6 +206,12 @@ impl Tables {
             match job {
                 Some(job) => jobs.insert(key.job.clone(), encode(*job)),
                 None => jobs.remove(&key.job),
+            };
+        }
+        for (key, standing) in &batch.triggers {
+            match standing {
+                Some(standing) => self.triggers.insert((*key).clone(), encode(*standing)),
+                None => self.triggers.remove(*key),
             };
         }
         for (key, hold) in &batch.unique {

@@ -14,6 +14,7 @@ pub(super) fn a_new_store_is_empty(place: &impl Place) {
     assert_eq!((loaded.revision, loaded.high_water, loaded.epoch), (Revision(0), Timestamp(0), Epoch(1)));
     assert!(loaded.window_counts.is_empty() && loaded.rows.apps.is_empty() && loaded.rows.runs.is_empty());
     assert!(loaded.rows.jobs.is_empty() && loaded.rows.tokens.is_empty() && loaded.rows.unique.is_empty());
+    assert!(loaded.rows.triggers.is_empty());
     assert_ne!(loaded.store_id, [0; 16]);
     assert_eq!(reader.run(run_id(0, 1)).expect("a read"), None);
     assert!(reader.records(Revision(0), 10).expect("a read").is_empty());
@@ -28,6 +29,7 @@ pub(super) fn every_kind_of_row_comes_back_as_it_went_in(place: &impl Place) {
     let request = (request_key("pay/eu", 3, 3), dedup(Method::CreateJob, "pay"));
     let unique = (key.clone(), "order 7".to_owned());
     let hold = hold(live.id);
+    let (trigger, standing) = (trigger_key(&key), standing(&key));
     let blob = |kind, text| Blob { run_id: live.id, kind, payload: payload(text) };
     let blobs = [blob(BlobKind::Payload, "in"), blob(BlobKind::Result, "")];
     let log = log_row(live.id, 0);
@@ -40,6 +42,7 @@ pub(super) fn every_kind_of_row_comes_back_as_it_went_in(place: &impl Place) {
         jobs: vec![(&key, Some(&job))],
         live: vec![&live],
         finished: vec![&finished],
+        triggers: vec![(&trigger, Some(&standing))],
         unique: vec![(&unique, Some(&hold))],
         blobs: blobs.iter().collect(),
         logs: vec![&log],
@@ -54,6 +57,7 @@ pub(super) fn every_kind_of_row_comes_back_as_it_went_in(place: &impl Place) {
             assert_eq!((&rows.apps[..], &rows.jobs[..]), (&[app.clone()][..], &[job.clone()][..]));
             assert_eq!((&rows.runs[..], &rows.tokens[..]), (&[live.clone()][..], &[(token_id(1), at(77))][..]));
             assert_eq!(rows.unique, [(unique.clone(), hold.clone())]);
+            assert_eq!(rows.triggers, std::slice::from_ref(&standing));
             assert_eq!(session.loaded.store_id, store_id);
         }
         let reader = &session.reader;
@@ -153,11 +157,13 @@ pub(super) fn nobody_commits_without_having_taken_over(place: &impl Place) {
 pub(super) fn what_was_deleted_is_gone(place: &impl Place) {
     let key = job_key("pay", "settle");
     let (app, job, unique, hold) = (app("pay"), job(&key), (key.clone(), "order 7".to_owned()), hold(run_id(1, 1)));
+    let (trigger, standing) = (trigger_key(&key), standing(&key));
     let mut session = Session::start(place);
     session.commit(&Batch {
         apps: vec![(&app.name, Some(&app))],
         tokens: vec![(token_id(1), Some(at(1))), (token_id(2), Some(at(2)))],
         jobs: vec![(&key, Some(&job))],
+        triggers: vec![(&trigger, Some(&standing))],
         unique: vec![(&unique, Some(&hold))],
         ..batch(1)
     });
@@ -165,6 +171,7 @@ pub(super) fn what_was_deleted_is_gone(place: &impl Place) {
         apps: vec![(&app.name, None)],
         tokens: vec![(token_id(1), None), (token_id(9), None)],
         jobs: vec![(&key, None)],
+        triggers: vec![(&trigger, None)],
         unique: vec![(&unique, None)],
         ..batch(2)
     });
@@ -174,6 +181,7 @@ pub(super) fn what_was_deleted_is_gone(place: &impl Place) {
     drop(session);
     let rows = Session::start(place).loaded.rows;
     assert!(rows.apps.is_empty() && rows.jobs.is_empty() && rows.unique.is_empty());
+    assert!(rows.triggers.is_empty());
     assert_eq!(rows.tokens, [(token_id(2), at(2))]);
 }
 

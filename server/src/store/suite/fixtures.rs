@@ -10,12 +10,14 @@ use semel_core::{
     event::{Event, Record},
     id::{
         AppName, AttemptNumber, JobKey, JobName, Millis, ProcessorName, RequestId, Revision, RunId, Timestamp, TokenId,
-        WorkerId,
+        TriggerKey, TriggerName, WorkerId,
     },
     job::{Job, JobSpec, LostWorker, Pause, Plan, RetryPolicy},
     reply::Reply,
-    run::{Attempt, AttemptEnd, AttemptOutcome, LogStream, Outcome, Phase, Run, RunState},
+    run::{Attempt, AttemptEnd, AttemptOutcome, Cause, LogStream, Outcome, Phase, Run, RunState},
+    schedule::{Fold, Gap, Misfire, Overlap, TriggerSpec, When},
     state::{LogRow, UniqueHold},
+    trigger::{FireSource, Standing, Waiting},
     window::{DedupRecord, Fingerprint},
 };
 
@@ -103,6 +105,11 @@ pub(in crate::store) fn run(id: RunId, job: &JobKey) -> Run {
         log_chunks: 11,
         has_payload: true,
         has_result: true,
+        cause: Some(Box::new(Cause {
+            trigger: trigger_key(job).name,
+            scheduled_time: at(3),
+            source: FireSource::Backfill,
+        })),
     }
 }
 
@@ -124,6 +131,7 @@ pub(in crate::store) fn job(key: &JobKey) -> Job {
         priority: 5,
         labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
         description: "a job".to_owned(),
+        triggers: [(trigger_key(key).name, trigger_spec())].into(),
     };
     Job {
         key: key.clone(),
@@ -133,6 +141,35 @@ pub(in crate::store) fn job(key: &JobKey) -> Job {
         create_time: at(1),
         update_time: at(2),
     }
+}
+
+pub(in crate::store) fn trigger_key(job: &JobKey) -> TriggerKey {
+    TriggerKey { job: job.clone(), name: TriggerName::parse("nightly").expect("a good name") }
+}
+
+fn trigger_spec() -> TriggerSpec {
+    TriggerSpec {
+        when: When::Rate { period: Millis(500) },
+        zone: "UTC".to_owned(),
+        gap: Gap::Skip,
+        fold: Fold::Both,
+        exclude: Vec::new(),
+        start_time: Some(at(1)),
+        end_time: None,
+        max_fires: Some(9),
+        jitter: Millis(7),
+        overlap: Overlap::BufferAll { max: 3 },
+        misfire: Misfire::FireAll,
+        catch_up: Millis(60_000),
+        pause_after_failures: Some(3),
+        payload: Some(payload("input of the trigger")),
+        labels: BTreeMap::new(),
+    }
+}
+
+pub(in crate::store) fn standing(job: &JobKey) -> Standing {
+    let waiting = vec![Waiting { scheduled_time: at(5), source: FireSource::Schedule }];
+    Standing { waiting, failures: 2, ..Standing::new(trigger_key(job), at(4)) }
 }
 
 pub(in crate::store) fn app(name: &str) -> App {

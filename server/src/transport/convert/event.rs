@@ -6,13 +6,13 @@ use std::sync::Arc;
 use semel_core::{
     event::{Event, Record, WorkerStanding},
     facts::{self, Facts, JobFacts, RunFacts},
-    id::{AppName, AttemptNumber, JobKey, JobName, RunId, Timestamp},
+    id::{AppName, AttemptNumber, JobKey, JobName, RunId, Timestamp, TriggerKey},
     job::{Job, Labels},
     run::{Attempt, AttemptEnd, Phase, Run},
 };
 use semel_proto::v1::{self, event::Subject};
 
-use super::{header::count, run, time};
+use super::{header::count, run, time, trigger};
 use crate::engine::Connected;
 
 /// An event, with what a filter must know of it.
@@ -69,6 +69,12 @@ impl Teller<'_> {
                 };
                 Some(self.of_app(Some(app), worker_kind(*standing), Some(Subject::Worker(worker))))
             }
+            Event::TriggerFired { key, .. }
+            | Event::TriggerSkipped { key, .. }
+            | Event::TriggerPaused { key, .. }
+            | Event::TriggerResumed { key }
+            | Event::BackfillStarted { key, .. }
+            | Event::BackfillEnded { key, .. } => Some(self.of_trigger(event, key)),
             Event::WorkersReset => Some(self.of_app(None, v1::EventKind::WorkersReset, None)),
             _ => match (facts::stepped(event), facts::changed_job(event)) {
                 (Some(run_id), _) => match self.run_facts() {
@@ -151,6 +157,8 @@ impl Teller<'_> {
             max_attempts: i32::try_from(run.plan.retry.max_attempts).unwrap_or(i32::MAX),
             unique_key: run.unique_key.clone().unwrap_or_default(),
             retry_of: run.retry_of.map(|id| id.to_string()).unwrap_or_default(),
+            trigger: run::trigger(run.cause.as_deref()),
+            scheduled_time: run::scheduled_time(run.cause.as_deref()),
             ..v1::RunEvent::default()
         };
         self.of_run(v1::EventKind::RunCreated, run.id, &run.job, run.labels.clone(), event)
@@ -158,7 +166,7 @@ impl Teller<'_> {
 
     /// A step of a run that exists.
     fn step(&mut self, event: &Event, run_id: RunId, from: Option<Phase>, facts: RunFacts) -> Told {
-        let RunFacts { job, labels, held, .. } = facts;
+        let RunFacts { job, labels, held, cause, .. } = facts;
         let ended = self.ended.take();
         let now = time::timestamp(self.record.time);
         let mut step = v1::RunEvent {
@@ -169,6 +177,8 @@ impl Teller<'_> {
             reason: ended.map(|(_, end)| end.error).unwrap_or_default(),
             labels: (*labels).clone(),
             create_time: Some(time::timestamp(run_id.time())),
+            trigger: run::trigger(cause.as_deref()),
+            scheduled_time: run::scheduled_time(cause.as_deref()),
             ..v1::RunEvent::default()
         };
         let to = match event {
@@ -247,6 +257,24 @@ impl Teller<'_> {
         self.of_job(kind, key, changed)
     }
 
+    fn of_trigger(&mut self, event: &Event, key: &TriggerKey) -> Told {
+        let labels = match self.facts.next() {
+            Some(Facts::Trigger(facts)) => facts.labels.clone(),
+            _ => Labels::new(),
+        };
+        let (kind, mut told) = trigger::event(event);
+        (told.job, told.trigger) = (key.job.job.to_string(), key.name.to_string());
+        told.labels.clone_from(&labels);
+        Told {
+            app: Some(key.job.app.clone()),
+            job: Some(key.job.job.clone()),
+            run_id: None,
+            labels: Arc::new(labels),
+            kind,
+            event: self.event(kind, Some(&key.job.app), Some(Subject::Trigger(told))),
+        }
+    }
+
     fn of_job(&self, kind: v1::EventKind, key: &JobKey, event: v1::JobEvent) -> Told {
         Told {
             app: Some(key.app.clone()),
@@ -267,7 +295,7 @@ fn after(held: Attempt, ended: Option<&(AttemptNumber, AttemptEnd)>) -> Attempt 
 
 /// What can still be said of a run whose record has no facts. Where it stood before, and who had it, is not known any more.
 fn recalled(run: Run) -> RunFacts {
-    RunFacts { job: run.job, from: run.state.phase(), labels: run.labels, held: None }
+    RunFacts { job: run.job, from: run.state.phase(), labels: run.labels, held: None, cause: run.cause }
 }
 
 fn step_kind(to: Phase) -> v1::EventKind {
@@ -369,6 +397,7 @@ mod tests {
                 deadline: None,
                 end: None,
             }),
+            cause: None,
         })
     }
 

@@ -28,6 +28,11 @@ impl Fields {
         self.violations
     }
 
+    /// How much is wrong so far.
+    pub(crate) fn count(&self) -> usize {
+        self.violations.len()
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         self.violations.is_empty()
     }

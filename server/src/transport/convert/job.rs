@@ -10,7 +10,7 @@ use semel_core::{
 };
 use semel_proto::v1;
 
-use super::{fields::Fields, time};
+use super::{fields::Fields, time, trigger};
 
 pub(crate) fn job(job: &Job, counts: JobCounts) -> v1::Job {
     let pause_note = job.pause.as_ref().map(|pause| pause.note.clone()).unwrap_or_default();
@@ -49,6 +49,7 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
         },
         labels: spec.labels.clone(),
         description: spec.description.clone(),
+        triggers: spec.triggers.iter().map(|(name, spec)| (name.to_string(), trigger::spec(spec))).collect(),
     }
 }
 
@@ -72,7 +73,8 @@ pub(crate) fn parse_spec(fields: &mut Fields, spec: Option<&v1::JobSpec>) -> Opt
     let payload = fields.payload("spec.payload", spec.payload.as_ref());
     let priority = fields.priority("spec.priority", spec.priority);
     let labels = fields.labels("spec.labels", &spec.labels);
-    let description = fields.text("spec.description", &spec.description, limits::NOTE_CHARS_MAX)?;
+    let description = fields.text("spec.description", &spec.description, limits::NOTE_CHARS_MAX);
+    let triggers = trigger::parse_triggers(fields, &spec.triggers);
     let plan = Plan { processor: processor?, retry, attempt_timeout, lost_worker };
     Some(Arc::new(JobSpec {
         plan: Arc::new(plan),
@@ -81,7 +83,8 @@ pub(crate) fn parse_spec(fields: &mut Fields, spec: Option<&v1::JobSpec>) -> Opt
         max_running: u32::try_from(max_running?).ok().filter(|max| *max > 0),
         priority,
         labels,
-        description,
+        description: description?,
+        triggers,
     }))
 }
 

@@ -9,4 +9,5 @@ pub(crate) mod job;
 pub(crate) mod reply;
 pub(crate) mod run;
 pub(crate) mod time;
+pub(crate) mod trigger;
 pub(crate) mod worker;

@@ -10,7 +10,7 @@ use semel_core::{
 };
 use semel_proto::v1;
 
-use super::{app, header, job, run, time};
+use super::{app, header, job, run, time, trigger};
 use crate::{auth::Keyring, engine::Answer};
 
 /// What a response says besides its header.
@@ -74,6 +74,30 @@ from_answer! {
     DeleteJobResponse {},
     PauseJobResponse { job: job },
     ResumeJobResponse { job: job },
+    PauseTriggerResponse {},
+    ResumeTriggerResponse {},
+    CancelBackfillResponse {},
+}
+
+impl FromAnswer for v1::FireTriggerResponse {
+    fn from_answer(body: Body<'_>) -> Self {
+        let mut response = Self { header: Some(body.header), ..Self::default() };
+        if let Reply::TriggerFired(effect) = &body.answer.reply {
+            let (effect, run_id, reason) = trigger::effect(*effect);
+            (response.effect, response.run_id, response.reason) = (effect.into(), run_id, reason.into());
+        }
+        response
+    }
+}
+
+impl FromAnswer for v1::BackfillTriggerResponse {
+    fn from_answer(body: Body<'_>) -> Self {
+        let count = match &body.answer.reply {
+            Reply::Backfill(count) => header::count(*count),
+            _ => 0,
+        };
+        Self { header: Some(body.header), count }
+    }
 }
 
 impl FromAnswer for v1::RunJobResponse {
@@ -149,6 +173,11 @@ pub(crate) fn recalled(method: Method, body: Body<'_>) -> Option<prost_types::An
         Method::RunJob => any::<v1::RunJobResponse>("RunJobResponse", body),
         Method::CancelRun => any::<v1::CancelRunResponse>("CancelRunResponse", body),
         Method::RetryRun => any::<v1::RetryRunResponse>("RetryRunResponse", body),
+        Method::PauseTrigger => any::<v1::PauseTriggerResponse>("PauseTriggerResponse", body),
+        Method::ResumeTrigger => any::<v1::ResumeTriggerResponse>("ResumeTriggerResponse", body),
+        Method::FireTrigger => any::<v1::FireTriggerResponse>("FireTriggerResponse", body),
+        Method::BackfillTrigger => any::<v1::BackfillTriggerResponse>("BackfillTriggerResponse", body),
+        Method::CancelBackfill => any::<v1::CancelBackfillResponse>("CancelBackfillResponse", body),
         Method::Report | Method::Log => {
             let ack = v1::WorkResponse {
                 header: Some(body.header),

@@ -3,7 +3,7 @@
 use semel_core::{
     codec::Payload,
     id::Timestamp,
-    run::{Attempt, AttemptOutcome, LogStream, Phase, Run, RunState},
+    run::{Attempt, AttemptOutcome, Cause, LogStream, Phase, Run, RunState},
     state::LogRow,
 };
 use semel_proto::v1;
@@ -46,7 +46,19 @@ pub(crate) fn run(run: &Run) -> v1::Run {
         request_id: run.request_id.map(|id| id.to_string()).unwrap_or_default(),
         progress: None,
         revision: i64::try_from(run.revision.0).unwrap_or(i64::MAX),
+        trigger: trigger(run.cause.as_deref()),
+        scheduled_time: scheduled_time(run.cause.as_deref()),
     }
+}
+
+/// The name of the trigger that made a run.
+pub(super) fn trigger(cause: Option<&Cause>) -> String {
+    cause.map(|cause| cause.trigger.to_string()).unwrap_or_default()
+}
+
+/// The time that a run was made for.
+pub(super) fn scheduled_time(cause: Option<&Cause>) -> Option<prost_types::Timestamp> {
+    cause.map(|cause| time::timestamp(cause.scheduled_time))
 }
 
 pub(crate) fn progress(progress: &Progress) -> v1::Progress {

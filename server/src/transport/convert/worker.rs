@@ -126,6 +126,8 @@ pub(crate) fn assignment(assignment: &Assignment, payload: Option<&Payload>) -> 
         labels: (*assignment.labels).clone(),
         attempt_deadline: assignment.deadline.map(time::timestamp),
         max_attempts: i32::try_from(assignment.max_attempts).unwrap_or(i32::MAX),
+        trigger: run::trigger(assignment.cause.as_deref()),
+        scheduled_time: run::scheduled_time(assignment.cause.as_deref()),
     }
 }
 

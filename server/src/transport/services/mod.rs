@@ -9,6 +9,7 @@ mod server;
 mod standing;
 mod submit;
 mod submit_queue;
+mod trigger;
 mod watch;
 mod work;
 mod worker;

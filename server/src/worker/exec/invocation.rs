@@ -133,6 +133,10 @@ impl Invocation {
             ("SEMEL_ATTEMPT".to_owned(), ids.attempt.to_string()),
             ("SEMEL_ATTEMPT_ID".to_owned(), ids.attempt_id.clone()),
         ]);
+        if let Some((trigger, scheduled_time)) = &ids.trigger {
+            environment.insert("SEMEL_TRIGGER".to_owned(), trigger.clone());
+            environment.insert("SEMEL_SCHEDULED_TIME".to_owned(), scheduled_time.clone());
+        }
         environment
     }
 }
@@ -143,6 +147,8 @@ pub(super) struct Ids {
     pub(super) run_id: String,
     pub(super) attempt: i64,
     pub(super) attempt_id: String,
+    /// The trigger that made the run, and the time that it was made for.
+    pub(super) trigger: Option<(String, String)>,
 }
 
 fn check_variable(name: &str, value: &str) -> Result<(), Error> {
@@ -215,7 +221,7 @@ mod tests {
     #[test]
     fn the_environment_holds_only_what_is_known() {
         let invocation = parse(r#"{"argv":["/bin/a"],"env":{"K":"V","LANG":"de_DE.UTF-8"}}"#).unwrap();
-        let ids = Ids { run_id: "r".to_owned(), attempt: 2, attempt_id: "r/2".to_owned() };
+        let ids = Ids { run_id: "r".to_owned(), attempt: 2, attempt_id: "r/2".to_owned(), trigger: None };
         let environment = invocation.environment(&ids);
         let pairs: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let expected = [
@@ -227,5 +233,9 @@ mod tests {
             ("SEMEL_RUN_ID", "r"),
         ];
         assert_eq!(pairs, expected);
+        let trigger = Some(("nightly".to_owned(), "2026-01-31T02:00:00Z".to_owned()));
+        let environment = invocation.environment(&Ids { trigger, ..ids });
+        assert_eq!(environment["SEMEL_TRIGGER"], "nightly");
+        assert_eq!(environment["SEMEL_SCHEDULED_TIME"], "2026-01-31T02:00:00Z");
     }
 }

@@ -4,7 +4,8 @@
 //! The payload is JSON: `{"argv": ["/usr/bin/wc", "-l", "file"], "cwd": "/data", "env": {"K": "V"}, "stdin": "…"}`; all
 //! but `argv` may be left out. What the command prints goes to the log of the run as it comes, and the last 64 KiB of its
 //! standard output are the result. `SEMEL_RUN_ID`, `SEMEL_ATTEMPT` (the fencing token) and `SEMEL_ATTEMPT_ID` stand in
-//! its environment.
+//! its environment; if a trigger made the run, so do `SEMEL_TRIGGER` and `SEMEL_SCHEDULED_TIME`, the time that it was made
+//! for.
 
 mod allow;
 mod group;
@@ -110,11 +111,18 @@ impl Exec {
     }
 }
 
+/// What the command is told of its attempt.
+fn ids(cx: &Context) -> Ids {
+    let time = cx.scheduled_time().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let trigger = time.map(|time| (cx.trigger().to_owned(), time.to_string()));
+    Ids { run_id: cx.run_id().to_owned(), attempt: cx.attempt(), attempt_id: cx.attempt_id(), trigger }
+}
+
 impl Processor for Exec {
     async fn process(&self, cx: Context) -> Outcome {
         let invocation = self.accept(cx.payload())?;
         let program = invocation.argv[0].clone();
-        let ids = Ids { run_id: cx.run_id().to_owned(), attempt: cx.attempt(), attempt_id: cx.attempt_id() };
+        let ids = ids(&cx);
         let plan = self.plan(invocation, &ids).await?;
         let time = self.time(cx.time_left());
         let stop = async {

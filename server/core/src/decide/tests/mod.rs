@@ -16,6 +16,7 @@ mod system;
 mod table;
 mod tenant;
 mod timer;
+mod trigger;
 mod walk;
 mod world;
 

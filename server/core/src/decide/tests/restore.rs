@@ -6,6 +6,7 @@ use crate::{
     run::Phase,
     samples::*,
     state::{State, Timer},
+    trigger::Standing,
 };
 
 const EVER: Timestamp = Timestamp(i64::MAX);
@@ -37,6 +38,10 @@ fn assert_same(a: &State, b: &State) {
         for job in a.jobs_of(&app.name) {
             assert_eq!(a.counts(&job.key), b.counts(&job.key));
             assert_eq!(a.may_start(&job.key), b.may_start(&job.key));
+            let standings = |state: &State| -> Vec<Standing> {
+                state.triggers_of_job(job.key.clone()).map(|trigger| trigger.standing().clone()).collect()
+            };
+            assert_eq!(standings(a), standings(b));
             for name in ["exec", "http"] {
                 assert_eq!(a.queued_for(&app.name, &processor(name)), b.queued_for(&app.name, &processor(name)));
             }

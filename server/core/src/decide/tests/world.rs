@@ -8,13 +8,14 @@ use crate::{
     command::{Command, Origin, Stamp, SystemCommand},
     decide::{Cold, decide, decide_system},
     event::Event,
-    id::{AppName, JobKey, Millis, Revision, RunId, Timestamp, TokenId},
+    id::{AppName, JobKey, Millis, Revision, RunId, Timestamp, TokenId, TriggerKey},
     limits::Limits,
     rejection::Rejection,
     reply::Reply,
     run::{Phase, Run},
     samples::{ENTROPY, REQUEST},
     state::{BlobKind, LogRow, Rows, State, UniqueHold},
+    trigger::Effect,
 };
 
 /// What was decided, on a caller's wish (with an answer) or by the server itself (without).
@@ -28,6 +29,7 @@ pub(super) struct Disk {
     jobs: BTreeMap<JobKey, Vec<u8>>,
     live: BTreeMap<RunId, Vec<u8>>,
     finished: BTreeMap<RunId, Vec<u8>>,
+    triggers: BTreeMap<TriggerKey, Vec<u8>>,
     unique: BTreeMap<(JobKey, String), Vec<u8>>,
     payloads: BTreeMap<RunId, Payload>,
     results: BTreeMap<RunId, Payload>,
@@ -164,7 +166,8 @@ impl World {
                 assert_eq!((run.state.phase(), run.create_time), (*phase, *create_time));
             }
             Reply::Retried { run_id, phase, .. } => assert_eq!(self.phase(*run_id), Some(*phase)),
-            Reply::Done | Reply::RunPhase(_) => {}
+            Reply::TriggerFired(Effect::Run(run_id)) => assert!(self.state.run(*run_id).is_some()),
+            Reply::Done | Reply::RunPhase(_) | Reply::TriggerFired(_) | Reply::Backfill(_) => {}
         }
         let bytes = codec::encode(reply);
         assert_eq!(&codec::decode::<Reply>(&bytes).expect("it was encoded"), reply);
@@ -184,6 +187,9 @@ impl World {
         }
         for key in &changes.jobs {
             put(&mut self.disk.jobs, key, self.state.job(key).map(codec::encode));
+        }
+        for key in &changes.triggers {
+            put(&mut self.disk.triggers, key, self.state.trigger(key).map(|trigger| codec::encode(trigger.standing())));
         }
         for (id, run) in &changes.finished {
             self.disk.live.remove(id);
@@ -237,6 +243,7 @@ impl Disk {
             tokens: self.tokens.iter().map(|(id, at)| (*id, *at)).collect(),
             jobs: all(self.jobs.values()),
             runs: all(self.live.values()),
+            triggers: all(self.triggers.values()),
             unique,
         }
     }

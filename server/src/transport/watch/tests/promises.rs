@@ -21,6 +21,7 @@ fn name(event: &v1::Event) -> (i64, i32, String) {
         Some(v1::event::Subject::Run(run)) => run.run_id.clone(),
         Some(v1::event::Subject::Job(job)) => job.job.clone(),
         Some(v1::event::Subject::Worker(worker)) => worker.worker_id.clone(),
+        Some(v1::event::Subject::Trigger(trigger)) => trigger.trigger.clone(),
         None => String::new(),
     };
     (event.revision, event.kind, subject)

@@ -40,6 +40,7 @@ pub(in crate::transport::watch) fn record(revision: u64) -> Record {
         from: Phase::Retrying,
         labels: Arc::default(),
         held: None,
+        cause: None,
     };
     Record {
         revision: Revision(revision),

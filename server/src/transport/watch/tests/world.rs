@@ -84,6 +84,7 @@ pub(super) fn spec(processor: &str) -> JobSpec {
         priority: 0,
         labels: Labels::new(),
         description: String::new(),
+        triggers: Default::default(),
     }
 }
 
