@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     id::{JobKey, JobName},
     rejection::Rejection,
-    schedule::Overlap,
+    schedule::{Exclusion, Overlap},
 };
 
 fn first() -> JobKey {
@@ -135,4 +135,18 @@ fn a_delay_waits_for_a_run_that_was_made_by_hand() {
 fn a_delay_that_was_down_fires_late() {
     let world = with(delay()).after(3 * STEP).restarted().then_fires(&["run 1"]);
     assert_eq!(world.standing().counters.late_last, Millis(2 * STEP));
+}
+
+#[test]
+fn what_is_excluded_counts_for_no_end_and_moves_a_delay_on() {
+    let out = Exclusion::Range { from: T0, to: at(3) };
+    let mut follows = after("first", &[Outcome::Expired]);
+    follows.exclude = vec![out.clone()];
+    let world = with(follows).and([Event::JobCreated { job: Box::new(job_at(&first(), spec(), 3)) }]);
+    let world = world.and([run_of_first(1), over_by(Outcome::Expired)]).then_fires(&[]).after(3 * STEP);
+    world.and([run_of_first(2), over(id(2), Outcome::Expired, "")]).then_fires(&["run 3"]);
+
+    let mut delay = delay();
+    delay.exclude = vec![out];
+    with(delay).after(3 * STEP - 1).then_fires(&[]).after(1).then_fires(&["run 3"]);
 }
