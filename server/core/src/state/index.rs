@@ -26,22 +26,31 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn insert_run(&mut self, run: &Run, job: Option<&Job>) {
-        let queue = self.queues.entry(run.job.clone()).or_default();
-        queue.insert(run);
-        queue.publish(&run.job, job, &mut self.ready);
+        let queue = match self.queues.get_mut(&run.job) {
+            Some(queue) => queue,
+            None => self.queues.entry(run.job.clone()).or_default(),
+        };
+        // Most runs go to the end of a queue, and change nothing for those before.
+        if queue.insert(run) {
+            queue.publish(&run.job, job, &mut self.ready);
+        }
         for (at, timer) in timers::of_run(run) {
             self.timers.insert(at, timer);
         }
         if let Some(attempt) = run.held() {
             self.holders.entry(holder_of(run, attempt)).or_default().insert((run.id, attempt.number));
         }
-        *self.live_by_app.entry(run.job.app.clone()).or_default() += 1;
+        match self.live_by_app.get_mut(&run.job.app) {
+            Some(live) => *live += 1,
+            None => drop(self.live_by_app.insert(run.job.app.clone(), 1)),
+        }
     }
 
     pub(super) fn remove_run(&mut self, run: &Run, job: Option<&Job>) {
         if let Some(queue) = self.queues.get_mut(&run.job) {
-            queue.remove(run);
-            queue.publish(&run.job, job, &mut self.ready);
+            if queue.remove(run) {
+                queue.publish(&run.job, job, &mut self.ready);
+            }
             if queue.is_empty() {
                 self.queues.remove(&run.job);
             }

@@ -81,35 +81,43 @@ impl JobQueue {
         waiting.range(..place).count() as u64
     }
 
-    pub(super) fn insert(&mut self, run: &Run) {
+    /// Gives whether another run may be the next now, or a next one may no longer start: then it is to be published.
+    pub(super) fn insert(&mut self, run: &Run) -> bool {
         self.counts.live += 1;
         match run.state.phase() {
             Phase::Queued => self.counts.queued += 1,
             Phase::Running | Phase::Cancelling => self.counts.running += 1,
             _ => {}
         }
-        if let Some(place) = place(run) {
-            self.waiting.entry(run.plan.processor.clone()).or_default().insert(place);
+        let Some(place) = place(run) else { return run.held().is_some() };
+        let processor = &run.plan.processor;
+        match self.waiting.get_mut(processor) {
+            Some(waiting) => drop(waiting.insert(place)),
+            None => drop(self.waiting.insert(processor.clone(), BTreeSet::from([place]))),
         }
+        self.heads.get(processor).is_none_or(|head| place < *head)
     }
 
-    pub(super) fn remove(&mut self, run: &Run) {
+    /// Gives the same as [`JobQueue::insert`].
+    pub(super) fn remove(&mut self, run: &Run) -> bool {
         self.counts.live -= 1;
         match run.state.phase() {
             Phase::Queued => self.counts.queued -= 1,
             Phase::Running | Phase::Cancelling => self.counts.running -= 1,
             _ => {}
         }
-        if let (Some(place), Some(waiting)) = (place(run), self.waiting.get_mut(&run.plan.processor)) {
+        let Some(place) = place(run) else { return run.held().is_some() };
+        let processor = &run.plan.processor;
+        if let Some(waiting) = self.waiting.get_mut(processor) {
             waiting.remove(&place);
             if waiting.is_empty() {
-                self.waiting.remove(&run.plan.processor);
+                self.waiting.remove(processor);
             }
         }
+        self.heads.get(processor) == Some(&place)
     }
 
-    /// Puts into `ready` what may be handed out of this job now, and takes out what may not. Most runs go to the end of a
-    /// queue and change no head: then there is nothing to do.
+    /// Puts into `ready` what may be handed out of this job now, and takes out what may not.
     pub(super) fn publish(&mut self, key: &JobKey, job: Option<&Job>, ready: &mut Ready) {
         let Self { counts, waiting, heads } = self;
         let may_start = job.is_some_and(|job| may_start(job, *counts));
