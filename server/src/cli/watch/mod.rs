@@ -76,7 +76,12 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Done, Fail
                 Some(Err(error)) => break End::Failed(Failure::read(error)),
                 None => break End::Enough(Exit::Done),
             },
-            () = sleep_until(wake) => break End::Enough(limits.end(Instant::now())),
+            () = sleep_until(wake) => {
+                let now = Instant::now();
+                if !limits.stood_still(now) {
+                    break End::Enough(limits.end(now));
+                }
+            }
             _ = &mut stop => break End::Enough(Exit::Done),
         }
     };
@@ -101,6 +106,9 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// A timer that goes off so late was not late by itself: the process did not run.
+const STILL_MIN: Duration = Duration::from_secs(1);
 
 /// For how long a watch goes on.
 struct Limits {
@@ -144,6 +152,17 @@ impl Limits {
         self.idle_at.into_iter().chain(self.end_at).min()
     }
 
+    /// Whether the idle time is over only because this process did not run meanwhile, stopped or on a machine that slept:
+    /// what was told to it lies unread then. It has its idle time again.
+    fn stood_still(&mut self, now: Instant) -> bool {
+        let is_overdue = |at: &Instant| now.saturating_duration_since(*at) > STILL_MIN;
+        let stood_still = self.idle_at.as_ref().is_some_and(is_overdue) && self.end_at.is_none_or(|end| end > now);
+        if stood_still {
+            self.idle_at = self.idle.and_then(|idle| now.checked_add(idle));
+        }
+        stood_still
+    }
+
     /// How the command ends whose time is up.
     fn end(&self, now: Instant) -> Exit {
         let out_of_time = self.end_at.is_some_and(|end| end <= now);
@@ -179,6 +198,18 @@ mod tests {
         assert!(!limits.count_at(&event(), now));
         assert!(limits.count_at(&event(), now));
         assert_eq!(limits.next_wake(), None);
+    }
+
+    #[test]
+    fn a_process_that_stood_still_has_its_idle_time_again() {
+        let (begun, idle) = (Instant::now(), Duration::from_secs(10));
+        let mut limits = limits(&["--until-idle=10s"], begun);
+        assert!(!limits.count_at(&event(), begun));
+        assert!(!limits.stood_still(begun + idle), "it ran all the time");
+        let woken = begun + idle * 6;
+        assert!(limits.stood_still(woken));
+        assert_eq!(limits.next_wake(), Some(woken + idle));
+        assert!(!limits.stood_still(woken + idle), "nothing came");
     }
 
     #[test]
