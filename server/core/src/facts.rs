@@ -58,8 +58,8 @@ pub struct RunFacts {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct TriggerFacts {
     /// Its labels.
-    #[n(0)]
-    pub labels: Labels,
+    #[cbor(n(0), with = "crate::codec::shared")]
+    pub labels: Arc<Labels>,
 }
 
 /// A job before a change.
@@ -72,8 +72,8 @@ pub struct JobFacts {
     #[n(1)]
     pub processor: ProcessorName,
     /// Its labels.
-    #[n(2)]
-    pub labels: Labels,
+    #[cbor(n(2), with = "crate::codec::shared")]
+    pub labels: Arc<Labels>,
     /// Whether and why it was paused.
     #[n(3)]
     pub pause: Option<Pause>,

@@ -73,9 +73,9 @@ pub struct JobSpec {
     /// Which runs go first: higher first.
     #[n(4)]
     pub priority: i32,
-    /// Labels of the job and of each of its runs.
-    #[n(5)]
-    pub labels: Labels,
+    /// Labels of the job and of each of its runs, which share them unless they have more.
+    #[cbor(n(5), with = "crate::codec::shared")]
+    pub labels: Arc<Labels>,
     /// What it is for.
     #[n(6)]
     pub description: String,

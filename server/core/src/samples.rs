@@ -89,7 +89,7 @@ pub(crate) fn spec() -> JobSpec {
         run_timeout: None,
         max_running: None,
         priority: 0,
-        labels: Labels::new(),
+        labels: Labels::new().into(),
         description: String::new(),
         triggers: Triggers::new(),
     }

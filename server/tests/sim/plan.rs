@@ -161,7 +161,7 @@ fn job_spec(rng: &mut Rng) -> Arc<JobSpec> {
         run_timeout: one_in(rng, 4).then(|| Millis(rng.i64(10_000..600_000))),
         max_running: one_in(rng, 3).then(|| rng.u32(1..4)),
         priority: rng.i32(-5..6),
-        labels: [("team".to_owned(), rng.u8(..9).to_string())].into(),
+        labels: std::sync::Arc::new([("team".to_owned(), rng.u8(..9).to_string())].into()),
         description: format!("version {}", rng.u32(..1000)),
         triggers: if one_in(rng, 2) { triggers(rng) } else { BTreeMap::new() },
     })

@@ -35,7 +35,7 @@ fn full_spec() -> JobSpec {
         run_timeout: Some(Millis(1)),
         max_running: Some(2),
         priority: -3,
-        labels: labels(&[("a", "b")]),
+        labels: labels(&[("a", "b")]).into(),
         description: "what".to_owned(),
         triggers: spec_with_trigger(trigger_spec(When::Rate { period: Millis(500) })).triggers,
         ..spec()
@@ -281,11 +281,11 @@ fn facts() -> Vec<Facts> {
     let of_job = JobFacts {
         etag: Revision(3),
         processor: processor("echo"),
-        labels: labels(&[("a", "b")]),
+        labels: labels(&[("a", "b")]).into(),
         pause: Some(Pause { note: "why".to_owned(), time: T0 }),
         create_time: T0,
     };
-    let of_trigger = TriggerFacts { labels: labels(&[("a", "b")]) };
+    let of_trigger = TriggerFacts { labels: labels(&[("a", "b")]).into() };
     vec![Facts::Run(of_run), Facts::Job(of_job), Facts::Trigger(of_trigger)]
 }
 

@@ -8,7 +8,7 @@ use crate::{
     command::{Origin, RunJob, Stamp},
     event::Event,
     id::{AttemptNumber, RequestId, RunId, Timestamp},
-    job::{Job, Labels},
+    job::Job,
     rejection::Rejection,
     reply::Reply,
     run::{Run, RunState},
@@ -53,13 +53,12 @@ pub(super) fn new_run(
     if state.live_runs_of(&job.key.app) >= limit {
         return Err(Rejection::QuotaExceeded { app: job.key.app.clone(), what: "unfinished runs", limit });
     }
-    let labels: Arc<Labels> = Arc::new(job.spec.labels.clone());
     Ok(Run {
         id: RunId::new(stamp.now, stamp.revision, stamp.entropy),
         job: job.key.clone(),
         plan: job.spec.plan.clone(),
         state: RunState::Queued { since: stamp.now },
-        labels,
+        labels: job.spec.labels.clone(),
         priority: job.spec.priority,
         create_time: stamp.now,
         start_time: None,

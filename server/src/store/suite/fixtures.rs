@@ -129,7 +129,7 @@ pub(in crate::store) fn job(key: &JobKey) -> Job {
         run_timeout: Some(Millis(60_000)),
         max_running: Some(4),
         priority: 5,
-        labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
+        labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]).into(),
         description: "a job".to_owned(),
         triggers: [(trigger_key(key).name, trigger_spec())].into(),
     };

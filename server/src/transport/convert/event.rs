@@ -219,7 +219,7 @@ impl Teller<'_> {
             paused: job.pause.is_some(),
             pause_note: job.pause.as_ref().map(|pause| pause.note.clone()).unwrap_or_default(),
             processor: job.spec.plan.processor.to_string(),
-            labels: job.spec.labels.clone(),
+            labels: (*job.spec.labels).clone(),
             create_time: Some(time::timestamp(job.create_time)),
         };
         self.of_job(v1::EventKind::JobCreated, &job.key, event)
@@ -259,7 +259,7 @@ impl Teller<'_> {
 
     fn of_trigger(&mut self, event: &Event, key: &TriggerKey) -> Told {
         let labels = match self.facts.next() {
-            Some(Facts::Trigger(facts)) => facts.labels.clone(),
+            Some(Facts::Trigger(facts)) => (*facts.labels).clone(),
             _ => Labels::new(),
         };
         let (kind, mut told) = trigger::event(event);

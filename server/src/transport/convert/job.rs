@@ -47,7 +47,7 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
             LostWorker::Retry => v1::LostWorkerPolicy::Retry.into(),
             LostWorker::Fail => v1::LostWorkerPolicy::Fail.into(),
         },
-        labels: spec.labels.clone(),
+        labels: (*spec.labels).clone(),
         description: spec.description.clone(),
         triggers: spec.triggers.iter().map(|(name, spec)| (name.to_string(), trigger::spec(spec))).collect(),
     }
@@ -82,7 +82,7 @@ pub(crate) fn parse_spec(fields: &mut Fields, spec: Option<&v1::JobSpec>) -> Opt
         run_timeout,
         max_running: u32::try_from(max_running?).ok().filter(|max| *max > 0),
         priority,
-        labels,
+        labels: labels.into(),
         description: description?,
         triggers,
     }))

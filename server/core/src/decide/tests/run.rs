@@ -63,7 +63,7 @@ fn empty_input_is_input() {
 
 #[test]
 fn labels_lie_over_those_of_the_job() {
-    given(base_with(JobSpec { labels: labels(&[("a", "job"), ("b", "job")]), ..spec() }))
+    given(base_with(JobSpec { labels: labels(&[("a", "job"), ("b", "job")]).into(), ..spec() }))
         .when(wish(|wish| wish.labels = labels(&[("b", "run"), ("c", "run")])))
         .then(creates(None, |run| run.labels = labels(&[("a", "job"), ("b", "run"), ("c", "run")]).into()));
 }

@@ -82,7 +82,7 @@ pub(super) fn spec(processor: &str) -> JobSpec {
         run_timeout: None,
         max_running: None,
         priority: 0,
-        labels: Labels::new(),
+        labels: Labels::new().into(),
         description: String::new(),
         triggers: Default::default(),
     }
