@@ -1,5 +1,6 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
+mod apply;
 mod bench;
 mod binary;
 mod crash;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     io::Read as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,9 +12,12 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
 use semel_proto::v1::{JobSpec, LostWorkerPolicy, Payload, RetryPolicy, TriggerSpec};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use super::trigger_file::TriggerFile;
+use super::{
+    located::{self, Syntax},
+    trigger_file::TriggerFile,
+};
 use crate::config;
 
 /// How much of a file is read as a payload: the largest message that a client sends.
@@ -27,6 +30,68 @@ pub(crate) enum Form {
     Toml,
     /// JSON.
     Json,
+    /// YAML, a single document.
+    Yaml,
+}
+
+impl Form {
+    /// The form of a file by its name: JSON and YAML if it ends so, else TOML.
+    pub(crate) fn of(path: &Path) -> Self {
+        let ends = |with: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(with));
+        match () {
+            () if ends("json") => Self::Json,
+            () if ends("yaml") || ends("yml") => Self::Yaml,
+            () => Self::Toml,
+        }
+    }
+
+    /// Reads what a text of this form says.
+    ///
+    /// # Errors
+    /// Says where in the text what is wrong.
+    pub(crate) fn read<T: DeserializeOwned>(self, text: &str) -> Result<T, String> {
+        match self {
+            Self::Toml => toml::from_str(text).map_err(|error| error.to_string()),
+            Self::Json => serde_json::from_str(text).map_err(|error| error.to_string()),
+            Self::Yaml => match located::documents(text, Syntax::Yaml).map_err(|fault| fault.to_string())?.as_slice() {
+                [node] => {
+                    node.read().map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+                }
+                documents => Err(format!("needs one document and has {}; `semel apply` takes many", documents.len())),
+            },
+        }
+    }
+}
+
+/// What is wrong with a part of a definition that was read, and which part.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    /// The names on the way to it, from the outside in.
+    pub(crate) path: Vec<String>,
+    /// What is wrong.
+    pub(crate) problem: String,
+}
+
+impl Wrong {
+    /// A part by its name; nothing means the whole.
+    pub(crate) fn new(part: &str, problem: impl Into<String>) -> Self {
+        let path = if part.is_empty() { Vec::new() } else { vec![part.to_owned()] };
+        Self { path, problem: problem.into() }
+    }
+
+    /// The same, to be handed to `map_err`.
+    pub(crate) fn of(part: &str) -> impl Fn(String) -> Self {
+        move |problem| Self::new(part, problem)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_slice() {
+            [] => out.write_str(&self.problem),
+            path => write!(out, "{}: {}", path.join("."), self.problem),
+        }
+    }
 }
 
 /// Reads a definition. Files that it names are looked for in `folder`.
@@ -34,11 +99,8 @@ pub(crate) enum Form {
 /// # Errors
 /// Says where in the text what is wrong.
 pub(crate) fn parse(text: &str, form: Form, folder: &Path) -> Result<JobSpec, String> {
-    let file: SpecFile = match form {
-        Form::Toml => toml::from_str(text).map_err(|error| error.to_string())?,
-        Form::Json => serde_json::from_str(text).map_err(|error| error.to_string())?,
-    };
-    file.into_spec(folder)
+    let file: SpecFile = form.read(text)?;
+    file.into_spec(folder).map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 /// What bytes are, by their looks. A bare number or word is valid JSON, but meant as text.
@@ -81,9 +143,10 @@ where
     }
 }
 
+/// See the module.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct SpecFile {
+pub(crate) struct SpecFile {
     processor: String,
     payload: Option<PayloadFile>,
     retry: Option<RetryFile>,
@@ -120,8 +183,9 @@ impl TryFrom<String> for Span {
 }
 
 impl SpecFile {
-    /// Files that it names are looked for beside it.
-    fn into_spec(self, folder: &Path) -> Result<JobSpec, String> {
+    /// The definition; files that it names are looked for in `folder`. All that is wrong is told.
+    pub(crate) fn into_spec(self, folder: &Path) -> Result<JobSpec, Vec<Wrong>> {
+        let mut wrong = Vec::new();
         let retry = self.retry.map(|retry| {
             let mut policy =
                 RetryPolicy { max_attempts: retry.max_attempts, multiplier: retry.multiplier, ..Default::default() };
@@ -131,28 +195,44 @@ impl SpecFile {
         });
         let mut spec = JobSpec {
             processor: self.processor,
-            payload: self.payload.map(|payload| payload.read(folder)).transpose()?,
+            payload: kept(self.payload.map(|payload| payload.read(folder).map_err(Wrong::of("payload"))), &mut wrong),
             retry,
             max_running: self.max_running,
             priority: self.priority,
             lost_worker: self.lost_worker.map(i32::from).unwrap_or_default(),
             labels: self.labels,
             description: self.description,
-            triggers: triggers(self.triggers, folder)?,
+            triggers: triggers(self.triggers, folder, &mut wrong),
             ..Default::default()
         };
         put_span(&mut spec.attempt_timeout, self.attempt_timeout.map(|span| span.0));
         put_span(&mut spec.run_timeout, self.run_timeout.map(|span| span.0));
-        Ok(spec)
+        if wrong.is_empty() { Ok(spec) } else { Err(wrong) }
     }
 }
 
-fn triggers(triggers: BTreeMap<String, TriggerFile>, folder: &Path) -> Result<BTreeMap<String, TriggerSpec>, String> {
-    let spec = |(name, file): (String, TriggerFile)| match file.into_spec(folder) {
-        Ok(spec) => Ok((name, spec)),
-        Err(problem) => Err(format!("triggers.{name}: {problem}")),
-    };
-    triggers.into_iter().map(spec).collect()
+fn triggers(
+    triggers: BTreeMap<String, TriggerFile>,
+    folder: &Path,
+    wrong: &mut Vec<Wrong>,
+) -> BTreeMap<String, TriggerSpec> {
+    let mut specs = BTreeMap::new();
+    for (name, file) in triggers {
+        let spec = file.into_spec(folder).map_err(|wrong| {
+            let path = ["triggers".to_owned(), name.clone()].into_iter().chain(wrong.path).collect();
+            Wrong { path, ..wrong }
+        });
+        specs.extend(kept(Some(spec), wrong).map(|spec| (name, spec)));
+    }
+    specs
+}
+
+/// What is good; what is not goes to the rest that is wrong.
+fn kept<T>(read: Option<Result<T, Wrong>>, wrong: &mut Vec<Wrong>) -> Option<T> {
+    read.transpose().unwrap_or_else(|problem| {
+        wrong.push(problem);
+        None
+    })
 }
 
 /// An input as a file has it: exactly one of these, and its media type.

@@ -4,6 +4,7 @@
 //! the exit code), [`show`] (tables and JSON).
 
 mod app;
+mod apply;
 mod backup;
 mod bench;
 mod completions;
@@ -13,10 +14,12 @@ mod failure;
 mod files;
 mod global;
 mod hints;
+mod ids;
 mod info;
 mod job;
 pub(crate) mod job_file;
 mod keys;
+mod located;
 mod out;
 mod pages;
 mod parse;
@@ -85,6 +88,8 @@ enum Command {
     /// Manages jobs: what is run, and how
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Makes jobs what files say, and shows first what that changes
+    Apply(apply::ApplyArgs),
     /// Submits, follows and ends runs
     #[command(subcommand)]
     Run(run::RunCommand),
@@ -149,6 +154,7 @@ fn one_call(command: Command, global: &Global) -> Result<Done, Failure> {
         match command {
             Command::App(command) => app::run(command, &session).await,
             Command::Job(command) => job::run(command, &session).await,
+            Command::Apply(args) => apply::run(args, &session).await,
             Command::Run(command) => run::run(command, &session).await,
             Command::Trigger(command) => trigger::run(command, &session).await,
             Command::Watch(args) => watch::run(*args, &session).await,

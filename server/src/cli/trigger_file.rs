@@ -8,10 +8,10 @@ use semel_proto::v1::{
     Exclusion, FixedDelay, FixedRate, FoldRule, GapRule, MisfireRule, Overlap, OverlapRule, RunState, TimeList,
     TimeRange, TriggerSpec, exclusion, trigger_spec::When,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
-    job_file::{PayloadFile, Span, put_span},
+    job_file::{PayloadFile, Span, Wrong, put_span},
     parse,
 };
 
@@ -23,18 +23,21 @@ pub(crate) struct TriggerFile {
     rate: Option<Span>,
     delay: Option<Span>,
     daily: Option<DailyFile>,
-    times: Option<Vec<String>>,
+    times: Option<Vec<Moment>>,
     after: Option<AfterFile>,
     zone: String,
-    gap: String,
-    fold: String,
+    #[serde(deserialize_with = "gap")]
+    gap: i32,
+    #[serde(deserialize_with = "fold")]
+    fold: i32,
     exclude: Vec<ExclusionFile>,
-    start_time: Option<String>,
-    end_time: Option<String>,
+    start_time: Option<Moment>,
+    end_time: Option<Moment>,
     max_fires: i64,
     jitter: Option<Span>,
     overlap: Option<OverlapFile>,
-    misfire: String,
+    #[serde(deserialize_with = "misfire")]
+    misfire: i32,
     catch_up: Option<Span>,
     pause_after_failures: i32,
     payload: Option<PayloadFile>,
@@ -48,7 +51,7 @@ struct DailyFile {
     to: String,
     every: Span,
     #[serde(default)]
-    days: Vec<String>,
+    days: Vec<Day>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,63 +59,80 @@ struct DailyFile {
 struct AfterFile {
     job: String,
     #[serde(default)]
-    states: Vec<String>,
+    states: Vec<EndState>,
 }
 
 /// A rule by its name, or with a bound.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum OverlapFile {
+#[serde(try_from = "OverlapForm")]
+struct OverlapFile(Overlap);
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields, expecting = "must be a rule by its name, or { rule, max }")]
+enum OverlapForm {
     Rule(String),
     Bounded { rule: String, max: i32 },
 }
+
+/// A moment, as text.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Moment(SystemTime);
+
+/// A day of the week, as text.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Day(i32);
+
+/// How a run may have ended, as text.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct EndState(i32);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum ExclusionFile {
     Dates(Vec<String>),
     Yearly(Vec<String>),
-    Weekdays(Vec<String>),
+    Weekdays(Vec<Day>),
     Days { from: String, to: String },
-    Range { start_time: String, end_time: String },
+    Range { start_time: Moment, end_time: Moment },
     Hours { from: String, to: String },
 }
 
 impl TriggerFile {
     /// What the trigger says. Files that it names are looked for in `folder`.
-    pub(crate) fn into_spec(self, folder: &Path) -> Result<TriggerSpec, String> {
+    pub(crate) fn into_spec(self, folder: &Path) -> Result<TriggerSpec, Wrong> {
         let mut spec = TriggerSpec {
             zone: self.zone,
-            gap: rule(&self.gap, "GAP_RULE_", |name| GapRule::from_str_name(name).map(i32::from))?,
-            fold: rule(&self.fold, "FOLD_RULE_", |name| FoldRule::from_str_name(name).map(i32::from))?,
-            exclude: self.exclude.into_iter().map(ExclusionFile::into_exclusion).collect::<Result<_, _>>()?,
-            start_time: moment(self.start_time.as_deref())?,
-            end_time: moment(self.end_time.as_deref())?,
+            gap: self.gap,
+            fold: self.fold,
+            exclude: self.exclude.into_iter().map(ExclusionFile::into_exclusion).collect(),
+            start_time: self.start_time.map(|at| at.0.into()),
+            end_time: self.end_time.map(|at| at.0.into()),
             max_fires: self.max_fires,
-            overlap: self.overlap.map(OverlapFile::into_overlap).transpose()?,
-            misfire: rule(&self.misfire, "MISFIRE_RULE_", |name| MisfireRule::from_str_name(name).map(i32::from))?,
+            overlap: self.overlap.map(|overlap| overlap.0),
+            misfire: self.misfire,
             pause_after_failures: self.pause_after_failures,
-            payload: self.payload.map(|payload| payload.read(folder)).transpose()?,
+            payload: self.payload.map(|payload| payload.read(folder)).transpose().map_err(Wrong::of("payload"))?,
             labels: self.labels,
             ..TriggerSpec::default()
         };
         put_span(&mut spec.jitter, self.jitter.map(|span| span.0));
         put_span(&mut spec.catch_up, self.catch_up.map(|span| span.0));
-        let daily = self.daily.map(DailyFile::into_window).transpose()?;
-        let times = self.times.map(|times| times.iter().map(|at| required(at)).collect::<Result<_, String>>());
-        let after = self.after.map(AfterFile::into_after).transpose()?;
+        let times = self.times.map(|times| times.iter().map(|at| at.0.into()).collect());
         let kinds = [
             self.cron.map(|expression| When::Cron(CronTimes { expression })),
             self.rate.map(rate),
             self.delay.map(delay),
-            daily.map(When::Daily),
-            times.transpose()?.map(|times| When::Times(TimeList { times })),
-            after.map(When::After),
+            self.daily.map(|daily| When::Daily(daily.into_window())),
+            times.map(|times| When::Times(TimeList { times })),
+            self.after.map(|after| When::After(after.into_after())),
         ];
         let mut given = kinds.into_iter().flatten();
         spec.when = given.next();
         if spec.when.is_none() || given.next().is_some() {
-            return Err("a trigger needs exactly one of cron, rate, delay, daily, times and after".to_owned());
+            return Err(Wrong::new("", "a trigger needs exactly one of cron, rate, delay, daily, times and after"));
         }
         Ok(spec)
     }
@@ -131,68 +151,111 @@ fn delay(span: Span) -> When {
 }
 
 impl DailyFile {
-    fn into_window(self) -> Result<DailyWindow, String> {
-        let mut window =
-            DailyWindow { from: self.from, to: self.to, days: days_of_week(&self.days)?, ..DailyWindow::default() };
+    fn into_window(self) -> DailyWindow {
+        let mut window = DailyWindow { from: self.from, to: self.to, days: numbers(&self.days), ..Default::default() };
         put_span(&mut window.every, Some(self.every.0));
-        Ok(window)
+        window
     }
 }
 
 impl AfterFile {
-    fn into_after(self) -> Result<AfterJob, String> {
-        let state = |name: &String| rule(name, "RUN_STATE_", |name| RunState::from_str_name(name).map(i32::from));
-        Ok(AfterJob { states: self.states.iter().map(state).collect::<Result<_, _>>()?, job: self.job })
+    fn into_after(self) -> AfterJob {
+        AfterJob { states: self.states.iter().map(|state| state.0).collect(), job: self.job }
     }
 }
 
-impl OverlapFile {
-    fn into_overlap(self) -> Result<Overlap, String> {
-        let (name, max) = match self {
-            Self::Rule(name) => (name, 0),
-            Self::Bounded { rule, max } => (rule, max),
-        };
-        overlap(&name, max)
+impl TryFrom<OverlapForm> for OverlapFile {
+    type Error = String;
+
+    fn try_from(form: OverlapForm) -> Result<Self, String> {
+        match form {
+            OverlapForm::Rule(name) => overlap(&name, 0),
+            OverlapForm::Bounded { rule, max } => overlap(&rule, max),
+        }
+        .map(Self)
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse::time(&text).map(Self)
+    }
+}
+
+impl TryFrom<String> for Day {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        day_of_week(&name).map(Self)
+    }
+}
+
+impl TryFrom<String> for EndState {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        rule(&name, "RUN_STATE_").map(Self)
     }
 }
 
 /// An overlap rule by its name.
 pub(crate) fn overlap(name: &str, max: i32) -> Result<Overlap, String> {
-    let rule = rule(name, "OVERLAP_RULE_", |name| OverlapRule::from_str_name(name).map(i32::from))?;
-    Ok(Overlap { rule, max })
+    Ok(Overlap { rule: rule(name, "OVERLAP_RULE_")?, max })
 }
 
 impl ExclusionFile {
-    fn into_exclusion(self) -> Result<Exclusion, String> {
+    fn into_exclusion(self) -> Exclusion {
         let kind = match self {
             Self::Dates(dates) => exclusion::Kind::Dates(ExcludedDates { dates }),
             Self::Yearly(dates) => exclusion::Kind::Yearly(ExcludedDates { dates }),
-            Self::Weekdays(days) => exclusion::Kind::Weekdays(ExcludedWeekdays { days: days_of_week(&days)? }),
+            Self::Weekdays(days) => exclusion::Kind::Weekdays(ExcludedWeekdays { days: numbers(&days) }),
             Self::Days { from, to } => exclusion::Kind::Days(ExcludedDays { from, to }),
             Self::Range { start_time, end_time } => exclusion::Kind::Range(TimeRange {
-                start_time: Some(required(&start_time)?),
-                end_time: Some(required(&end_time)?),
+                start_time: Some(start_time.0.into()),
+                end_time: Some(end_time.0.into()),
             }),
             Self::Hours { from, to } => exclusion::Kind::Hours(ExcludedHours { from, to }),
         };
-        Ok(Exclusion { kind: Some(kind) })
+        Exclusion { kind: Some(kind) }
     }
+}
+
+fn gap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    named(deserializer, "GAP_RULE_")
+}
+
+fn fold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    named(deserializer, "FOLD_RULE_")
+}
+
+fn misfire<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    named(deserializer, "MISFIRE_RULE_")
+}
+
+fn named<'de, D: Deserializer<'de>>(deserializer: D, prefix: &str) -> Result<i32, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    rule(&name, prefix).map_err(serde::de::Error::custom)
 }
 
 /// A rule by its name in the protocol, in either case; nothing means its default.
-fn rule(name: &str, prefix: &str, number: impl Fn(&str) -> Option<i32>) -> Result<i32, String> {
-    let full = format!("{prefix}{}", name.to_uppercase().replace('-', "_"));
-    match number(&full) {
-        Some(number) if number != 0 => Ok(number),
-        _ if name.is_empty() => Ok(0),
-        _ => {
-            let known: Vec<String> = (1..10).filter_map(|number| name_of(prefix, number)).collect();
-            Err(format!("{name:?} is not known here; it may be {}", known.join(", ")))
-        }
+fn rule(name: &str, prefix: &str) -> Result<i32, String> {
+    if name.is_empty() {
+        return Ok(0);
     }
+    let wanted = name.to_lowercase().replace('-', "_");
+    let known: Vec<(i32, String)> =
+        (1..10).filter_map(|number| name_of(prefix, number).map(|name| (number, name))).collect();
+    let found = known.iter().find(|(_, known)| *known == wanted);
+    found.map(|(number, _)| *number).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(_, name)| name.as_str()).collect();
+        format!("{name:?} is not known here; it may be {}", names.join(", "))
+    })
 }
 
-fn name_of(prefix: &str, number: i32) -> Option<String> {
+/// The name of a rule, without its prefix and in small letters.
+pub(crate) fn name_of(prefix: &str, number: i32) -> Option<String> {
     let name = match prefix {
         "GAP_RULE_" => GapRule::try_from(number).ok()?.as_str_name(),
         "FOLD_RULE_" => FoldRule::try_from(number).ok()?.as_str_name(),
@@ -203,25 +266,18 @@ fn name_of(prefix: &str, number: i32) -> Option<String> {
     name.strip_prefix(prefix).map(str::to_lowercase)
 }
 
-/// Days of the week by the first three letters or more of their names.
-pub(crate) fn days_of_week(names: &[String]) -> Result<Vec<i32>, String> {
-    let day = |name: &String| {
-        let upper = name.to_uppercase();
-        let day = (1..=7).find(|number| {
-            let full = DayOfWeek::try_from(*number).map_or("", |day| day.as_str_name());
-            upper.len() >= 3 && full.trim_start_matches("DAY_OF_WEEK_").starts_with(&upper)
-        });
-        day.ok_or_else(|| format!("{name:?} is no day of the week; write mon, tue, wed, thu, fri, sat, sun"))
-    };
-    names.iter().map(day).collect()
+/// A day of the week by the first three letters or more of its name.
+fn day_of_week(name: &str) -> Result<i32, String> {
+    let upper = name.to_uppercase();
+    let day = (1..=7).find(|number| {
+        let full = DayOfWeek::try_from(*number).map_or("", |day| day.as_str_name());
+        upper.len() >= 3 && full.trim_start_matches("DAY_OF_WEEK_").starts_with(&upper)
+    });
+    day.ok_or_else(|| format!("{name:?} is no day of the week; write mon, tue, wed, thu, fri, sat, sun"))
 }
 
-fn required<T: From<SystemTime>>(text: &str) -> Result<T, String> {
-    parse::time(text).map(Into::into)
-}
-
-fn moment<T: From<SystemTime>>(text: Option<&str>) -> Result<Option<T>, String> {
-    text.map(required).transpose()
+fn numbers(days: &[Day]) -> Vec<i32> {
+    days.iter().map(|day| day.0).collect()
 }
 
 #[cfg(test)]
@@ -230,7 +286,7 @@ mod tests {
 
     fn toml(text: &str) -> Result<TriggerSpec, String> {
         let file: TriggerFile = toml::from_str(text).map_err(|error| error.to_string())?;
-        file.into_spec(Path::new(""))
+        file.into_spec(Path::new("")).map_err(|wrong| wrong.to_string())
     }
 
     #[test]

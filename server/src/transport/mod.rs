@@ -21,6 +21,7 @@ mod watch;
 
 pub use self::router::Error;
 pub(crate) use self::{
+    convert::job::settled,
     gate::{Gate, Settings, Stage},
     router::{Door, http2},
 };

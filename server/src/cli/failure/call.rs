@@ -108,7 +108,11 @@ impl Call {
         self.kind != ErrorKind::Usage && retry::classify(&self.refusal).is_hopeful()
     }
 
-    fn violations(&self) -> impl Iterator<Item = &FieldViolation> {
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.refusal.reason()
+    }
+
+    pub(super) fn violations(&self) -> impl Iterator<Item = &FieldViolation> {
         self.refusal.bad_request.iter().flat_map(|bad| &bad.field_violations)
     }
 

@@ -174,6 +174,22 @@ impl Failure {
         !matches!(self, Self::Call(call) if call.hint().is_some_and(|hint| hint.again == Again::LookUpFirst))
     }
 
+    /// The reason of a refusal.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Call(call) => call.reason(),
+            _ => None,
+        }
+    }
+
+    /// The fields that a refusal finds fault with, and what is wrong with each.
+    pub(crate) fn violations(&self) -> impl Iterator<Item = (&str, &str)> {
+        let call = if let Self::Call(call) = self { Some(call) } else { None };
+        call.into_iter()
+            .flat_map(|call| call.violations())
+            .map(|wrong| (wrong.field.as_str(), wrong.description.as_str()))
+    }
+
     /// What to do next.
     pub(crate) fn next(&self) -> Option<String> {
         match self {

@@ -1,6 +1,9 @@
 //! `semel job`: definitions of what is run, and how.
 
+mod export;
+pub(crate) mod form;
 mod spec;
+pub(crate) mod tree;
 
 use clap::{Args, Subcommand};
 use semel_proto::v1::{
@@ -8,7 +11,7 @@ use semel_proto::v1::{
     UpdateJobRequest,
 };
 
-use self::spec::SpecArgs;
+use self::{export::ExportArgs, spec::SpecArgs};
 use super::{
     failure::{Done, Failure},
     pages::{self, PageArgs},
@@ -35,6 +38,8 @@ pub(crate) enum JobCommand {
     },
     /// Lists the jobs of an app
     List(ListArgs),
+    /// Writes jobs as YAML that `semel apply` takes
+    Export(ExportArgs),
     /// Replaces the definition of a job, all of it; runs that exist keep theirs
     Update(UpdateArgs),
     /// Deletes a job that has no unfinished runs
@@ -110,6 +115,7 @@ pub(crate) async fn run(command: JobCommand, session: &Session) -> Result<Done, 
             session.show(&session.read(GetJobRequest { job: name, ..Default::default() }).await?)?;
         }
         JobCommand::List(args) => list(args, session).await?,
+        JobCommand::Export(args) => export::run(args, session).await?,
         JobCommand::Update(args) => update(args, session).await?,
         JobCommand::Delete { name, etag, mutation } => {
             let request = DeleteJobRequest { job: name, etag, ..Default::default() };

@@ -19,7 +19,7 @@ use crate::cli::{
 /// See the module.
 #[derive(Args, Debug, Default)]
 pub(crate) struct SpecArgs {
-    /// Takes the definition from a file, as JSON if its name ends so, else as TOML
+    /// Takes the definition from a file, as YAML or JSON if its name ends so, else as TOML
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// The processor that a worker must offer, for instance `exec`
@@ -112,9 +112,7 @@ fn put<T>(field: &mut T, given: Option<T>) {
 
 fn read(path: &Path) -> Result<JobSpec, Failure> {
     let text = files::read_text(path)?;
-    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let form = if is_json { Form::Json } else { Form::Toml };
-    let parsed = job_file::parse(&text, form, path.parent().unwrap_or(Path::new("")));
+    let parsed = job_file::parse(&text, Form::of(path), path.parent().unwrap_or(Path::new("")));
     parsed.map_err(|problem| Failure::usage(format!("{}: {problem}", path.display())))
 }
 

@@ -8,7 +8,14 @@ use std::{
 use clap::Args;
 use semel_proto::v1::{CronTimes, FixedRate, PreviewTriggerRequest, TimeList, TriggerSpec, trigger_spec::When};
 
-use crate::cli::{failure::Failure, files, job_file::put_span, parse, session::Session, trigger_file::TriggerFile};
+use crate::cli::{
+    failure::Failure,
+    files,
+    job_file::{Form, put_span},
+    parse,
+    session::Session,
+    trigger_file::TriggerFile,
+};
 
 /// What to look ahead on, and how far.
 #[derive(Args, Debug, Default)]
@@ -27,7 +34,7 @@ pub(crate) struct PreviewArgs {
     /// At this moment; may be given more than once
     #[arg(long = "at", value_name = "WHEN", value_parser = parse::time, group = "when", conflicts_with = "job")]
     times: Vec<SystemTime>,
-    /// All of a trigger from a file, as JSON if its name ends so, else as TOML: what stands below triggers.NAME in that of a job
+    /// All of a trigger from a file, as YAML or JSON if its name ends so, else as TOML: what stands below triggers.NAME in that of a job
     #[arg(short, long, value_name = "FILE", group = "when", conflicts_with = "job")]
     file: Option<PathBuf>,
     /// The zone whose clocks the times are read on, such as Europe/Berlin
@@ -81,13 +88,9 @@ impl PreviewArgs {
 
 fn read(path: &Path) -> Result<TriggerSpec, Failure> {
     let text = files::read_text(path)?;
-    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let file: Result<TriggerFile, String> = if is_json {
-        serde_json::from_str(&text).map_err(|error| error.to_string())
-    } else {
-        toml::from_str(&text).map_err(|error| error.to_string())
-    };
-    let spec = file.and_then(|file| file.into_spec(path.parent().unwrap_or(Path::new(""))));
+    let file: Result<TriggerFile, String> = Form::of(path).read(&text);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let spec = file.and_then(|file| file.into_spec(folder).map_err(|wrong| wrong.to_string()));
     spec.map_err(|problem| Failure::usage(format!("{}: {problem}", path.display())))
 }
 

@@ -53,6 +53,17 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
     }
 }
 
+/// A definition as this version of the server would keep and show it, every default written out; or all that is wrong with
+/// it, by field. So a command can compare a file with what is there before it sends anything; the server judges again.
+pub(crate) fn settled(given: &v1::JobSpec) -> Result<v1::JobSpec, Vec<(String, String)>> {
+    // How large a payload may be is a setting of the server.
+    let mut fields = Fields::new(usize::MAX);
+    match parse_spec(&mut fields, Some(given)) {
+        Some(parsed) if fields.is_clean() => Ok(spec(&parsed)),
+        _ => Err(fields.violations()),
+    }
+}
+
 pub(crate) fn parse_spec(fields: &mut Fields, spec: Option<&v1::JobSpec>) -> Option<Arc<JobSpec>> {
     let Some(spec) = spec else {
         fields.note("spec", "must be given");

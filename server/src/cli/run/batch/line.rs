@@ -11,8 +11,8 @@ use semel_client::RequestId;
 use semel_proto::v1::{RunJobRequest, UniqueKey};
 use serde::Deserialize;
 
-use super::ids;
 use crate::cli::{
+    ids,
     job_file::{PayloadFile, Span},
     parse,
     session::moment,
@@ -123,7 +123,7 @@ impl Line {
 
     /// Its request id: its own, or that which comes from the file's.
     pub(super) fn id(&self, file: RequestId) -> RequestId {
-        self.request_id.unwrap_or_else(|| ids::of_line(file, self.number))
+        self.request_id.unwrap_or_else(|| ids::of_part(ids::LINES, file, self.number))
     }
 
     /// The request. Whatever is relative in it counts from the moment at which its id was minted.
@@ -156,7 +156,7 @@ mod tests {
         let line = line(text).expect("a good line");
         let file: RequestId = ID.parse().expect("an id");
         let id = line.id(file);
-        assert_eq!(id, ids::of_line(file, 7));
+        assert_eq!(id, ids::of_part(ids::LINES, file, 7));
         let request = line.request(id);
         assert_eq!(
             (request.job.as_str(), request.priority, request.labels["env"].as_str()),

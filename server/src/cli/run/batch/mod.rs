@@ -1,7 +1,6 @@
 //! `semel run submit --file`: a run for each line of a file, over one stream. It holds a bounded number of lines at a time,
 //! hears answers in the order of the lines, and stops where going on makes no sense.
 
-mod ids;
 mod line;
 mod source;
 mod tally;

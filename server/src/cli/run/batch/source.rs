@@ -10,8 +10,8 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{ids::NUMBER_BITS, line::Line};
-use crate::cli::{failure::Failure, hints::Exit, out};
+use super::line::Line;
+use crate::cli::{failure::Failure, hints::Exit, ids::NUMBER_BITS, out};
 
 /// More than any message may hold, also in base64.
 const LINE_BYTES_MAX: u64 = 16 << 20;
