@@ -61,7 +61,7 @@ impl World {
             run_timeout: None,
             max_running: None,
             priority: 0,
-            labels: BTreeMap::new(),
+            labels: BTreeMap::new().into(),
             description: "settles".to_owned(),
             triggers: BTreeMap::new(),
         };
