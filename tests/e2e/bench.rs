@@ -78,6 +78,11 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
         assert!(burst["deliveries_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{part:#}");
         assert!(part["paced"]["p99_ms"].as_f64().is_some() && part["memory_per_watcher"].is_u64(), "{part:#}");
     }
+    let triggers = &report["triggers"];
+    assert!(triggers["bytes_per_trigger"].is_u64() && triggers["start_seconds"].is_f64(), "{triggers:#}");
+    let fires = triggers["fires"].as_array().expect("spread, and all at once");
+    assert_eq!(fires.iter().map(|part| part["fires"].as_u64()).collect::<Vec<_>>(), [Some(200), Some(1000)]);
+    assert!(fires.iter().all(|part| part["told"]["p99_ms"].is_number()), "{triggers:#}");
     let growth = &report["growth"];
     for (name, items) in [("pending_runs", 1000), ("records_first", 200), ("records", 2000)] {
         assert_eq!(growth[name]["items"], items, "{growth:#}");
@@ -94,7 +99,7 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
     let rows = table.lines().filter(|line| line.starts_with('|')).count();
     assert_eq!(rows, points.len() + 2, "a head, a line, and the points: {table}");
     assert!(
-        table.contains("Steady load") && table.contains("watchers over") && table.contains("1000 pending runs"),
+        table.contains("Steady load") && table.contains("watchers over") && table.contains("fires, each time once") && table.contains("1000 pending runs"),
         "{table}"
     );
 }
@@ -119,6 +124,7 @@ async fn what_a_bench_cannot_do_is_told_clearly() {
         (&["--data-dir", "file"], "--data-dir"),
         (&["--report", "file"], "no report"),
         (&["--address", "http://127.0.0.1:9"], "credentials"),
+        (&["--triggers", "10"], "4000"),
         (&["--address", "http://127.0.0.1:9", "--secret", "sk_none", "--timeout", "1s"], "cannot"),
     ] {
         let output = in_time(command(folder.path(), arguments).output()).await.expect("it runs");

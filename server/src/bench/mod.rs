@@ -19,6 +19,7 @@ mod steady;
 mod stream;
 mod table;
 mod tally;
+mod triggers;
 mod unary;
 mod watch;
 mod whole;
@@ -35,10 +36,11 @@ pub(crate) use self::{
     points::names,
     report::Report,
     table::{markdown, text},
+    triggers::{COUNT_MIN as TRIGGERS_MIN, Triggers},
     watch::Watchers,
 };
 use self::{
-    points::{Point, STEADY, WATCH},
+    points::{Point, STEADY, TRIGGERS, WATCH},
     sample::Sample,
     site::{EchoSite, Site},
 };
@@ -58,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) steady: Duration,
     /// How many watch.
     pub(crate) watchers: Watchers,
+    /// How many triggers there are.
+    pub(crate) triggers: Triggers,
     /// Whether the store is grown too.
     pub(crate) growth: Option<Growth>,
 }
@@ -140,6 +144,12 @@ pub(crate) enum Error {
          --data-dir, or grow it less with --records"
     )]
     Space { needed_gb: f64, free_gb: f64 },
+    /// A time of a trigger that is not settled as it should be.
+    #[error("a fire was lost, doubled or made up: {why}; please report this")]
+    Fires { why: String },
+    /// Not on a server that was given.
+    #[error("triggers are measured on a server of the bench's own, which is killed meanwhile: leave out --address")]
+    OwnOnly,
     /// Nothing came back while it was measured.
     #[error("nothing came back within the time of a point: give it more with --seconds")]
     Nothing,
@@ -189,7 +199,8 @@ pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync
     drop(Site::open(&settings.target).await?);
     let echo = EchoSite::start(settings.target.parent()).await?;
     let (steady, watch) = (points::is_chosen(&settings.only, STEADY), points::is_chosen(&settings.only, WATCH));
-    let once = usize::from(steady) + usize::from(watch) + usize::from(settings.growth.is_some());
+    let triggers = is_measured(settings);
+    let once = [steady, watch, triggers, settings.growth.is_some()].into_iter().filter(|chosen| *chosen).count();
     let total = chosen.len() * settings.rounds as usize + once;
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); chosen.len()];
     for round in 0..settings.rounds as usize {
@@ -213,11 +224,23 @@ pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync
         report.add(WATCH, watch::run(settings, &tell).await.map_err(at_point(WATCH))?);
         done += 1;
     }
+    if triggers {
+        let tell = |text: String| progress(Progress { done, total, text: format!("{TRIGGERS}: {text}") });
+        report.add(TRIGGERS, triggers::run(settings, &tell).await.map_err(at_point(TRIGGERS))?);
+        done += 1;
+    }
     if let Some(growth) = &settings.growth {
         let tell = |text: String| progress(Progress { done, total, text: format!("{GROWTH}: {text}") });
         report.add(GROWTH, growth::run(settings, growth, &tell).await.map_err(at_point(GROWTH))?);
     }
     Ok(report)
+}
+
+/// Triggers are left out of a whole bench of a server that is given: it would be killed, and they would stay with it. Who
+/// asks for them there is told so.
+fn is_measured(settings: &Settings) -> bool {
+    let is_given = matches!(settings.target, Target::Given { .. });
+    points::is_chosen(&settings.only, TRIGGERS) && !(is_given && settings.only.is_empty())
 }
 
 fn at_point(point: &'static str) -> impl FnOnce(Error) -> Error {

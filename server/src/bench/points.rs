@@ -98,9 +98,12 @@ pub(super) const STEADY: &str = "steady";
 /// The name of the watchers, who are measured once as well.
 pub(super) const WATCH: &str = "watch";
 
+/// The name of the triggers, which are measured once as well.
+pub(super) const TRIGGERS: &str = "triggers";
+
 /// The names of all points.
 pub(crate) fn names() -> Vec<&'static str> {
-    POINTS.iter().map(|point| point.name).chain([STEADY, WATCH]).collect()
+    POINTS.iter().map(|point| point.name).chain([STEADY, WATCH, TRIGGERS]).collect()
 }
 
 /// Whether something that is measured once is among what was asked for.

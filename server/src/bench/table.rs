@@ -55,7 +55,8 @@ fn render(report: &Value, preset: TableStyle, gap: &str) -> Result<String, Strin
     if table.row_count() > 0 {
         _ = writeln!(out, "{gap}{}", table.to_string().trim_end());
     }
-    let once = steady(&report["steady"]).into_iter().chain(watch(&report["watch"]));
+    let once =
+        steady(&report["steady"]).into_iter().chain(watch(&report["watch"])).chain(triggers(&report["triggers"]));
     for line in once.chain(growth(&report["growth"])) {
         _ = writeln!(out, "{gap}{line}");
     }
@@ -130,6 +131,49 @@ fn watch(watch: &Value) -> Vec<String> {
         )
     }));
     lines
+}
+
+/// What the triggers say.
+fn triggers(triggers: &Value) -> Vec<String> {
+    let number = |value: &Value| value.as_f64().map_or_else(|| "unknown".to_owned(), figure);
+    let waiting = |part: &Value| {
+        format!(
+            "{} triggers, a hundred in each job, made at {} a second: {} bytes of the server's own memory for each (after a \
+             restart {}), {} MB on disk; starts in {} s.",
+            number(&part["count"]),
+            number(&part["made_per_s"]),
+            number(&part["bytes_per_trigger"]),
+            number(&part["bytes_per_trigger_after_restart"]),
+            part["store_bytes"].as_f64().map_or_else(|| "unknown".to_owned(), |bytes| figure(bytes / 1e6)),
+            number(&part["start_seconds"]),
+        )
+    };
+    let lines = triggers["count"].is_u64().then(|| waiting(triggers));
+    lines.into_iter().chain(list(&triggers["fires"]).iter().map(|part| fires(triggers, part))).collect()
+}
+
+/// What those of them say that fire.
+fn fires(triggers: &Value, part: &Value) -> String {
+    let number = |value: &Value| value.as_f64().map_or_else(|| "unknown".to_owned(), figure);
+    let late = |late: &Value| {
+        let part = |name: &str| number(&late[name]);
+        format!("p50 {} ms, p99 {} ms, max {} ms", part("p50_ms"), part("p99_ms"), part("max_ms"))
+    };
+    let when = if part["shape"] == "burst" { "all at one instant of it" } else { "spread evenly over it" };
+    format!(
+        "{} of them due in each second, {when}, for {} s beside {} whole runs a second: {} fires, each time once; late by {}; a \
+         watcher has them after {}; {} us of the server's CPU each, their runs to the end; RunJob meanwhile p99 {} ms (without \
+         triggers {} ms).",
+        number(&triggers["fires_per_s"]),
+        triggers["seconds"],
+        number(&triggers["load_per_s"]),
+        number(&part["fires"]),
+        late(&part["late"]),
+        late(&part["told"]),
+        number(&part["server_cpu_us_per_fire"]),
+        number(&part["run_job"]["p99_ms"]),
+        number(&triggers["alone"]["run_job"]["p99_ms"]),
+    )
 }
 
 /// What the grown stores say.

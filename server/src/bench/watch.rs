@@ -190,19 +190,19 @@ async fn together(settings: &Settings, count: usize) -> Result<Value, Error> {
     }))
 }
 
-fn anonymous(site: &Site) -> Option<u64> {
+pub(super) fn anonymous(site: &Site) -> Option<u64> {
     site.memory().map(|memory| memory.anonymous)
 }
 
-fn per_watcher(before: Option<u64>, after: Option<u64>, count: usize) -> Option<u64> {
+pub(super) fn per_watcher(before: Option<u64>, after: Option<u64>, count: usize) -> Option<u64> {
     before.zip(after).map(|(before, after)| after.saturating_sub(before) / count as u64)
 }
 
-fn share(usage: &Usage, wall: Duration) -> Option<f64> {
+pub(super) fn share(usage: &Usage, wall: Duration) -> Option<f64> {
     usage.cpu.map(|cpu| cpu.as_secs_f64() / wall.as_secs_f64())
 }
 
-fn late(late: &Histogram<u64>) -> Value {
+pub(super) fn late(late: &Histogram<u64>) -> Value {
     let millis = |quantile: f64| late.value_at_quantile(quantile) as f64 / 1e6;
     json!({ "p50_ms": millis(0.5), "p99_ms": millis(0.99), "max_ms": millis(1.0) })
 }

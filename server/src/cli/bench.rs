@@ -20,7 +20,7 @@ use super::{
     global::{Global, Output},
     out, serve, signal,
 };
-use crate::bench::{self, Growth, Progress, Report, Settings, Target, Watchers};
+use crate::bench::{self, Growth, Progress, Report, Settings, TRIGGERS_MIN, Target, Triggers, Watchers};
 
 /// Rounds and seconds a point, by default and with `--quick`.
 const ROUNDS: u32 = 3;
@@ -32,6 +32,9 @@ const STEADY_SECONDS: f64 = 60.0;
 /// How many watch, by default and with `--quick`.
 const WATCHERS: [u32; 2] = [10_000, 50_000];
 const QUICK_WATCHERS: [u32; 2] = [200, 1000];
+/// How many triggers there are, by default and with `--quick`, and how long they fire; with `--quick` as long as a point.
+const TRIGGERS: u64 = 1_000_000;
+const FIRES_SECONDS: f64 = 30.0;
 /// How far `--full` grows the store.
 const RECORDS: u64 = 10_000_000;
 const PENDING: u64 = 1_000_000;
@@ -68,6 +71,12 @@ pub(crate) struct BenchArgs {
     /// How many watch the same runs at the most [default: 50000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     watchers_together: Option<u32>,
+    /// How many triggers there are [default: 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(TRIGGERS_MIN..=5_000_000))]
+    triggers: Option<u64>,
+    /// How long triggers fire, spread over each second and then all at once [default: 30]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    fires: Option<Duration>,
     /// Grows the store too: memory, start and speed with a million pending runs, and with many remembered requests. Takes
     /// minutes and GBs
     #[arg(long, conflicts_with = "address")]
@@ -82,7 +91,7 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     quick: bool,
     /// Shows the report of an earlier run (the file that -o json gave) as Markdown, and measures nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "data_dir", "rounds", "seconds", "only", "quick", "steady", "watchers", "watchers_together", "full"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "data_dir", "rounds", "seconds", "only", "quick", "steady", "watchers", "watchers_together", "triggers", "fires", "full"])]
     report: Option<PathBuf>,
 }
 
@@ -161,9 +170,15 @@ fn settings(args: BenchArgs, global: &Global) -> Result<Settings, Failure> {
         apart: args.watchers.unwrap_or(apart) as usize,
         together: args.watchers_together.unwrap_or(together) as usize,
     };
+    let fires = if args.quick { seconds } else { Duration::from_secs_f64(FIRES_SECONDS) };
+    let triggers = Triggers {
+        count: args.triggers.unwrap_or(if args.quick { TRIGGERS_MIN } else { TRIGGERS }),
+        fires: args.fires.unwrap_or(fires),
+    };
     Ok(Settings {
         target,
         watchers,
+        triggers,
         rounds: args.rounds.unwrap_or(rounds),
         seconds,
         only: args.only,

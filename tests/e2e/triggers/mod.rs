@@ -1,6 +1,7 @@
 //! Triggers end to end, by a clock that only the test moves: jobs that start by themselves, and what becomes of the times
 //! that come to nothing.
 
+mod crash;
 mod outage;
 mod overlap;
 mod preview;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{State, Trigger, UniqueRow};
 use crate::{
     app::App,
-    id::{Timestamp, TokenId},
+    id::{Timestamp, TokenId, TriggerKey},
     job::Job,
     limits::Limits,
     run::Run,
@@ -55,12 +55,14 @@ impl State {
 
     /// After jobs and runs: what a trigger has to do hangs on both.
     fn restore_triggers(&mut self, standings: Vec<Standing>) {
-        for standing in standings {
-            let key = standing.key.clone();
+        for mut standing in standings {
             // A row without a definition would be a fault of ours; there is nothing that it could do.
-            let job = self.jobs.get(&key.job).filter(|job| job.spec.triggers.contains_key(&key.name));
-            let Some(job) = job.map(|job| job.spec.clone()) else { continue };
-            let mut trigger = Box::new(Trigger::new(standing, job));
+            let Some(job) = self.jobs.get(&standing.key.job) else { continue };
+            let Some((name, _)) = job.spec.triggers.get_key_value(&standing.key.name) else { continue };
+            // The names of the job, or each trigger would keep copies of its own.
+            let key = TriggerKey { job: job.key.clone(), name: name.clone() };
+            standing.key = key.clone();
+            let mut trigger = Box::new(Trigger::new(standing, job.spec.clone()));
             self.index.triggers.insert(&mut trigger);
             self.triggers.insert(key, trigger);
         }
