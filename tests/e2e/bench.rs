@@ -99,7 +99,10 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
     let rows = table.lines().filter(|line| line.starts_with('|')).count();
     assert_eq!(rows, points.len() + 2, "a head, a line, and the points: {table}");
     assert!(
-        table.contains("Steady load") && table.contains("watchers over") && table.contains("fires, each time once") && table.contains("1000 pending runs"),
+        table.contains("Steady load")
+            && table.contains("watchers over")
+            && table.contains("fires, each time once")
+            && table.contains("1000 pending runs"),
         "{table}"
     );
 }
