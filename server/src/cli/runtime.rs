@@ -8,9 +8,11 @@ use super::Failure;
 /// Measured on two cores, callers likewise, a pool of one thread beside this: `RunJob` 44.1k and 59.1k a second at 64 in
 /// flight, 49.8k and 58.1k at 512; the bare echo 125k and 203k.
 pub(super) fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    keep_pages_small();
     match cores() {
-        0..=2 => tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime),
+        0..=2 => {
+            keep_pages_small();
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)
+        }
         _ => busy_runtime(),
     }
 }
@@ -18,6 +20,7 @@ pub(super) fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// A runtime for what works all the time and may do so for long at a stretch. On a small machine one worker thread is
 /// faster than two, which then take turns with the engine.
 pub(super) fn busy_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    keep_pages_small();
     let threads = if cores() <= 2 { 1 } else { cores() - 1 };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(threads).enable_all().build().map_err(Failure::runtime)
