@@ -273,7 +273,7 @@ impl Handle {
 
     /// The server's time, which never goes back behind a commit.
     pub fn time(&self) -> Timestamp {
-        Timestamp(self.0.high_water.load(Ordering::Acquire)).max(self.0.clock.now().wall)
+        Timestamp(self.0.high_water.load(Ordering::Acquire)).max(self.0.clock.wall())
     }
 
     /// Whether a request is being worked on just now.
