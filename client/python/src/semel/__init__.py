@@ -1,0 +1,50 @@
+"""The Python client of Semel, a job scheduler in which a call made once takes effect once, however often it arrives, and in
+which every answer says what became of the caller's credentials.
+
+`semel.Client` blocks, `semel.aio.Client` is for asyncio; `semel.Worker` and `semel.aio.Worker` take runs. The messages of
+the protocol stand in `semel.v1`.
+"""
+
+from semel._core.call import Answer
+from semel._core.options import Credentials, RetryOptions, Secret, Token
+from semel._core.requests import run
+from semel._core.submit import Submitted
+from semel._core.version import VERSION as __version__
+from semel._core.watch.items import Item, Told
+from semel._sync.cancel import Cancel
+from semel._sync.client import Client
+from semel.errors import (
+    Cancelled,
+    Error,
+    Kind,
+    NotSemel,
+    Refused,
+    TransportError,
+    UsageError,
+    Violation,
+    WaitTimeout,
+)
+
+__all__ = [
+    "Answer",
+    "Cancel",
+    "Cancelled",
+    "Client",
+    "Credentials",
+    "Error",
+    "Item",
+    "Kind",
+    "NotSemel",
+    "Refused",
+    "RetryOptions",
+    "Secret",
+    "Submitted",
+    "Token",
+    "Told",
+    "TransportError",
+    "UsageError",
+    "Violation",
+    "WaitTimeout",
+    "__version__",
+    "run",
+]
