@@ -11,8 +11,12 @@ from semel._core.requests import run
 from semel._core.submit import Submitted
 from semel._core.version import VERSION as __version__
 from semel._core.watch.items import Item, Told
+from semel._core.worker.events import WorkerEvent, WorkerTold
+from semel._core.worker.outcome import AttemptCancelled, ProcessError, Result, Summary
 from semel._sync.cancel import Cancel
 from semel._sync.client import Client
+from semel._sync.context import Context
+from semel._sync.worker import Worker
 from semel.errors import (
     Cancelled,
     Error,
@@ -27,24 +31,32 @@ from semel.errors import (
 
 __all__ = [
     "Answer",
+    "AttemptCancelled",
     "Cancel",
     "Cancelled",
     "Client",
+    "Context",
     "Credentials",
     "Error",
     "Item",
     "Kind",
     "NotSemel",
+    "ProcessError",
     "Refused",
+    "Result",
     "RetryOptions",
     "Secret",
     "Submitted",
+    "Summary",
     "Token",
     "Told",
     "TransportError",
     "UsageError",
     "Violation",
     "WaitTimeout",
+    "Worker",
+    "WorkerEvent",
+    "WorkerTold",
     "__version__",
     "run",
 ]

@@ -103,26 +103,19 @@ class Runner:
         return None
 
     def _attempt(self, effect: fx.Attempt, cancel: Cancel) -> Any:
-        core, method = self.core, effect.method
+        core = self.core
         sent_at = attempt.sent_at(core, effect)
-        call = self._callable(method).future(effect.request, timeout=effect.timeout, metadata=attempt.metadata_of(effect.bearer))
-        hook = cancel._add(call.cancel)
-        other = self.closing._add(call.cancel) if cancel is not self.closing else None
+        made, metadata = self._callable(effect.method), attempt.metadata_of(effect.bearer)
         try:
-            response = call.result()
-        except grpc.FutureCancelledError as error:
-            raise fx.GaveUp from error
+            if cancel is self.closing:
+                # Twice as fast as a future; closing the channel ends it as well.
+                response = made(effect.request, timeout=effect.timeout, metadata=metadata)
+            else:
+                response = _result(made.future(effect.request, timeout=effect.timeout, metadata=metadata), cancel)
         except grpc.RpcError as error:
-            if cancel.is_cancelled:
+            if cancel.is_cancelled or self.closing.is_cancelled:
                 raise fx.GaveUp from error
             return attempt.refused(core, error, sent_at)  # type: ignore[arg-type]
-        except BaseException:
-            call.cancel()
-            raise
-        finally:
-            cancel._remove(hook)
-            if other is not None:
-                self.closing._remove(other)
         return attempt.answered(core, effect, response, sent_at)
 
     def _callable(self, method: Any) -> Any:
@@ -185,6 +178,19 @@ def _drive(flow: fx.Flow[T], perform: Callable[[Any], Any]) -> T:
             sent = perform(effect)
         except BaseException as error:  # noqa: BLE001
             fail = error
+
+
+def _result(call: Any, cancel: Cancel) -> Any:
+    hook = cancel._add(call.cancel)
+    try:
+        return call.result()
+    except grpc.FutureCancelledError as error:
+        raise fx.GaveUp from error
+    except BaseException:
+        call.cancel()
+        raise
+    finally:
+        cancel._remove(hook)
 
 
 def _take(gate: Any, cancel: Cancel) -> None:

@@ -38,9 +38,9 @@ class Outbox:
 
 
 class SyncStream:
-    """See the module. `on_ready` is called in the reading thread whenever there is something new to take."""
+    """See the module."""
 
-    def __init__(self, channel: grpc.Channel, method: Any, request: Any | None, metadata: Any, waker: Any = None) -> None:
+    def __init__(self, channel: grpc.Channel, method: Any, request: Any | None, metadata: Any) -> None:
         self._outbox = Outbox()
         types: dict[str, Any] = {
             "request_serializer": method.request.SerializeToString,
@@ -54,7 +54,6 @@ class SyncStream:
         self._inbox: deque[Any] = deque()
         self._changed = threading.Condition()
         self._is_over = False
-        self._waker = waker
         threading.Thread(target=self._read, name="semel-stream", daemon=True).start()
 
     def send(self, message: Any) -> None:
@@ -114,6 +113,4 @@ class SyncStream:
                 return False
             self._inbox.append(message)
             self._changed.notify_all()
-        if self._waker is not None:
-            self._waker()
         return True

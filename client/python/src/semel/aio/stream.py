@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -19,7 +18,7 @@ INBOX_MAX = 4
 
 
 class AsyncStream:
-    """See the module. `waker` is called whenever there is something new to take."""
+    """See the module."""
 
     def __init__(
         self,
@@ -27,7 +26,6 @@ class AsyncStream:
         method: Method,
         request: Any | None,
         metadata: Any,
-        waker: Callable[[], object] | None = None,
     ) -> None:
         types: dict[str, Any] = {
             "request_serializer": method.request.SerializeToString,
@@ -37,7 +35,6 @@ class AsyncStream:
             self._call: Any = channel.stream_stream(method.path, **types)(metadata=metadata)
         else:
             self._call = channel.unary_stream(method.path, **types)(request, metadata=metadata)
-        self._waker = waker
         self._inbox: deque[Any] = deque()
         self._outbox: deque[Any] = deque()
         self._came = asyncio.Event()
@@ -123,8 +120,6 @@ class AsyncStream:
     def _put(self, message: Any) -> None:
         self._inbox.append(message)
         self._came.set()
-        if self._waker is not None:
-            self._waker()
 
     async def _write(self) -> None:
         try:
