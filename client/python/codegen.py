@@ -22,7 +22,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 PACKAGE = HERE / "src" / "semel"
 # In a source distribution both lie beside this file, in a checkout where everybody has them.
 PROTO = next(path for path in (HERE / "proto", HERE.parent.parent / "proto") if (path / "semel").is_dir())
-SERVICE_CONFIG = next(path for path in (HERE / "service_config.json", HERE.parent / "service_config.json") if path.is_file())
+SERVICE_CONFIG = next(
+    path for path in (HERE / "service_config.json", HERE.parent / "service_config.json") if path.is_file()
+)
 
 # These name what a call is about, so they come first, without their name if one likes.
 SUBJECTS = ("job", "run_id", "trigger", "target_request_id")
@@ -57,11 +59,13 @@ def generate(package: pathlib.Path) -> list[pathlib.Path]:
     methods.write_text(methods_module(files), encoding="utf-8")
     config = package / "service_config.json"
     config.write_bytes(SERVICE_CONFIG.read_bytes())
-    made = [package.parent / source.replace(".proto", suffix) for source in sources() for suffix in ("_pb2.py", "_pb2.pyi")]
+    made = [
+        package.parent / source.replace(".proto", suffix) for source in sources() for suffix in ("_pb2.py", "_pb2.pyi")
+    ]
     return [*made, methods, config]
 
 
-HEAD = '''"""One method for each unary call of the protocol, for both APIs. Made by codegen.py from proto/; not to be edited."""
+HEAD = '''"""One method for each unary call of the protocol, for both APIs. Made by codegen.py from proto/, never edited."""
 
 from __future__ import annotations
 
@@ -127,7 +131,16 @@ def method_source(method: Any, request: Any, comment: str, receiver: str, option
         else:
             others.append(f"{name}: {annotation(request, field)} | None = None")
     answer, asked = method.output_type.rsplit(".", 1)[1], request.name
-    parameters = "".join(f"        {each},\n" for each in [f"self: {receiver}", *subjects, *(["*"] if others else []), *others, f"**options: Unpack[{options}]"])
+    parameters = "".join(
+        f"        {each},\n"
+        for each in [
+            f"self: {receiver}",
+            *subjects,
+            *(["*"] if others else []),
+            *others,
+            f"**options: Unpack[{options}]",
+        ]
+    )
     fields = "".join(f"            {each},\n" for each in given)
     doc = textwrap.fill(" ".join(comment.split()), 110, initial_indent="        ", subsequent_indent="        ").strip()
     made = f"v1.{asked}(\n{fields}        )" if given else f"v1.{asked}()"

@@ -39,9 +39,19 @@ class Server:
         """Starts it, the second time where it was."""
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
-        flags = ["--listen", self.address, "--data-dir", str(self.folder / "data"), "--ready-file", str(ready), *self.flags]
+        flags = [
+            "--listen",
+            self.address,
+            "--data-dir",
+            str(self.folder / "data"),
+            "--ready-file",
+            str(ready),
+            *self.flags,
+        ]
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen([self.binary, "serve", *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [self.binary, "serve", *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline:
             try:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from conftest import App
+
 from semel import v1
 
 DRIVER = pathlib.Path(__file__).resolve().parents[1] / "driver"

@@ -55,7 +55,7 @@ async def echo_async(endpoint: str, duration: float, per_message: int) -> dict[s
     room = asyncio.Semaphore(max(OUTSTANDING_MAX // per_message, 1))
     start, items = time.monotonic(), 0
     async with grpc.aio.insecure_channel(target(endpoint), options=[("grpc.enable_http_proxy", 0)]) as channel:
-        call = channel.stream_stream(PATH, **TYPES)()
+        call: Any = channel.stream_stream(PATH, **TYPES)()
 
         async def send() -> None:
             while time.monotonic() - start < duration:

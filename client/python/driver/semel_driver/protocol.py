@@ -21,11 +21,11 @@ Json = dict[str, Any]
 MILLISECOND = 1000.0
 
 
-class Unsupported(Exception):  # noqa: N818
+class Unsupported(Exception):
     """This client has no such thing."""
 
 
-class Fault(Exception):  # noqa: N818
+class Fault(Exception):
     """The command cannot be read."""
 
 

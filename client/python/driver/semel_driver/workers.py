@@ -150,7 +150,12 @@ class AsyncWorkers:
             await self.gate(worker, cx.run_id).wait()
 
         own = {"conformance.block": block, "conformance.sleep": sleep_async, "conformance.log": log_async}
-        return own.get(processor) or {"conformance.echo": echo_async}.get(processor) or HANDLERS.get(processor) or echo_async
+        return (
+            own.get(processor)
+            or {"conformance.echo": echo_async}.get(processor)
+            or HANDLERS.get(processor)
+            or echo_async
+        )
 
 
 async def echo_async(cx: semel.aio.Context) -> semel.Result:

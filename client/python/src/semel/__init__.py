@@ -9,7 +9,7 @@ from semel._core.call import Answer
 from semel._core.options import Credentials, RetryOptions, Secret, Token
 from semel._core.requests import run
 from semel._core.submit import Submitted
-from semel._core.version import VERSION as __version__
+from semel._core.version import VERSION
 from semel._core.watch.items import Item, Told
 from semel._core.worker.events import WorkerEvent, WorkerTold
 from semel._core.worker.outcome import AttemptCancelled, ProcessError, Result, Summary
@@ -28,6 +28,8 @@ from semel.errors import (
     Violation,
     WaitTimeout,
 )
+
+__version__ = VERSION
 
 __all__ = [
     "Answer",

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-
 from semel._core import methods, retry
 from semel._core.core import Core
 from semel._core.flow import Attempt, Flow, GaveUp, Pause
@@ -167,5 +166,3 @@ def _positive(options: CallOptions, name: str, default: float) -> float:
     if not isinstance(value, (int, float)) or value <= 0:
         raise UsageError(f"{name} must be more than 0 s")
     return float(value)
-
-

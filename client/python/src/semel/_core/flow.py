@@ -17,7 +17,7 @@ T = TypeVar("T")
 Flow = Generator["Effect", Any, T]
 
 
-class GaveUp(Exception):  # noqa: N818
+class GaveUp(Exception):
     """The caller gave up; raised by a runner into the flow, which makes the caller's error of it."""
 
 

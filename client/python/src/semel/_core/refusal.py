@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from semel import v1
-from semel.errors import Error, Kind, BY_KIND, Violation
+from semel.errors import BY_KIND, Error, Kind, Violation
 
 if TYPE_CHECKING:
     from google.protobuf.any_pb2 import Any as AnyMessage

@@ -14,9 +14,7 @@ from semel._core.refusal import Origin, Refusal
 FAULTS_MAX = 3
 """How many attempts may end with `Class.FAULT` before the call is given up."""
 
-CREDENTIALS = frozenset(
-    f"CREDENTIALS_{each}" for each in ("MISSING", "MALFORMED", "INVALID", "EXPIRED", "REVOKED")
-)
+CREDENTIALS = frozenset(f"CREDENTIALS_{each}" for each in ("MISSING", "MALFORMED", "INVALID", "EXPIRED", "REVOKED"))
 IDS = frozenset({"REQUEST_ID_IN_FUTURE", "REQUEST_ID_EXPIRED"})
 PASSING = frozenset({"AUTH_UNAVAILABLE", "DRAINING", "NO_OWNER", "OUTCOME_UNKNOWN", "OVERLOADED"})
 PASSING_CODES = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED})

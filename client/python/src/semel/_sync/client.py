@@ -65,7 +65,9 @@ class Client(Methods):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -146,11 +148,7 @@ class Client(Methods):
         )  # fmt: skip
         return self._runner.iterate(watch(self._runner.core, asked), None, cancel)
 
-    def wait(
-        self, run_id: str, *, app: str = "", timeout: float | None = None, cancel: Cancel | None = None
-    ) -> v1.Run:
+    def wait(self, run_id: str, *, app: str = "", timeout: float | None = None, cancel: Cancel | None = None) -> v1.Run:
         """Waits until a run has ended, and gives it with its result. Without a timeout (in seconds) it waits as long as
         it takes. Raises `WaitTimeout`, which is a `TimeoutError` and has the run as it is."""
         return self._runner.run(wait(self._runner.core, run_id, app, timeout), cancel)
-
-

@@ -52,7 +52,8 @@ class Context(BaseContext):
         for piece in pieces(data):
             cost = len(piece) + WRITE_COST
             with self._changed:
-                self._changed.wait_for(lambda cost=cost: self._log_is_closed or self._log_room >= cost)
+                while not self._log_is_closed and self._log_room < cost:
+                    self._changed.wait()
                 if self._log_is_closed:
                     return
                 self._log_room -= cost

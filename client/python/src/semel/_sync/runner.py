@@ -61,7 +61,9 @@ class Runner:
         """Runs a flow to its end. It tells nothing on the way."""
         return _drive(flow, lambda effect: self._perform(effect, cancel or self.closing))
 
-    def iterate(self, flow: fx.Flow[None], pull: Iterator[Any] | None = None, cancel: Cancel | None = None) -> Iterator[Any]:
+    def iterate(
+        self, flow: fx.Flow[None], pull: Iterator[Any] | None = None, cancel: Cancel | None = None
+    ) -> Iterator[Any]:
         """Runs a flow and gives what it tells, as it does so. `pull` is what it may pull from."""
         sent: Any = None
         fail: BaseException | None = None
@@ -115,14 +117,16 @@ class Runner:
         except grpc.RpcError as error:
             if cancel.is_cancelled or self.closing.is_cancelled:
                 raise fx.GaveUp from error
-            return attempt.refused(core, error, sent_at)  # type: ignore[arg-type]
+            return attempt.refused(core, error, sent_at)
         return attempt.answered(core, effect, response, sent_at)
 
     def _callable(self, method: Any) -> Any:
         made = self._callables.get(method.path)
         if made is None:
             serializer, deserializer = method.request.SerializeToString, method.response.FromString
-            made = self.channel.unary_unary(method.path, request_serializer=serializer, response_deserializer=deserializer)
+            made = self.channel.unary_unary(
+                method.path, request_serializer=serializer, response_deserializer=deserializer
+            )
             self._callables[method.path] = made
         return made
 

@@ -100,7 +100,7 @@ class SyncStream:
                     return
             self._put(refusal.no_answer("the stream has ended without a word"))
         except grpc.RpcError as error:
-            self._put(refusal.from_grpc(error))  # type: ignore[arg-type]
+            self._put(refusal.from_grpc(error))
         except Exception as error:  # noqa: BLE001
             self._put(refusal.no_answer(f"the stream could not be read: {error}"))
         finally:

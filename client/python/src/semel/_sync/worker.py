@@ -81,8 +81,8 @@ class Worker(WorkerSetup[Handler]):
         self._inbox.put(events.Shutdown())
 
     def run(self, *, handle_signals: bool = True) -> Summary:
-        """Works until `stop` is called or, in the main thread, SIGINT (Ctrl-C) or SIGTERM come; then it drains. It reconnects
-        by itself, for ever; it raises only when a server refuses the worker for good, for instance because the
+        """Works until `stop` is called or, in the main thread, SIGINT (Ctrl-C) or SIGTERM come; then it drains. It
+        reconnects by itself, for ever; it raises only when a server refuses the worker for good, for instance because the
         credentials do not allow it to work. A third Ctrl-C raises KeyboardInterrupt."""
         course = Course(self._core, self._settings(), time.monotonic())
         former = self._take_signals() if handle_signals else {}

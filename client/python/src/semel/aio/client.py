@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from typing_extensions import Self, Unpack
 from semel import v1
 from semel._core import requests
 from semel._core.call import Answer, Logical, call
-from semel._core.options import Credentials, RetryOptions, Settings, CallOptions
+from semel._core.options import CallOptions, Credentials, RetryOptions, Settings
 from semel._core.submit import Submitted, submit
 from semel._core.waiting import wait
 from semel._core.watch.course import Filter
@@ -65,7 +65,9 @@ class Client(AsyncMethods):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()
 
     def __repr__(self) -> str:
@@ -146,9 +148,7 @@ class Client(AsyncMethods):
         )  # fmt: skip
         return self._runner.iterate(watch(self._runner.core, asked))
 
-    async def wait(self, run_id: str, *, app: str = "", timeout: float | None = None) -> v1.Run:  # noqa: ASYNC109
+    async def wait(self, run_id: str, *, app: str = "", timeout: float | None = None) -> v1.Run:
         """Waits until a run has ended, and gives it with its result. Without a timeout (in seconds) it waits as long as
         it takes. Raises `WaitTimeout`, which is a `TimeoutError` and has the run as it is."""
         return await self._runner.run(wait(self._runner.core, run_id, app, timeout))
-
-

@@ -189,7 +189,9 @@ class Runner:
         made = self._callables.get(method.path)
         if made is None:
             serializer, deserializer = method.request.SerializeToString, method.response.FromString
-            made = self.channel.unary_unary(method.path, request_serializer=serializer, response_deserializer=deserializer)
+            made = self.channel.unary_unary(
+                method.path, request_serializer=serializer, response_deserializer=deserializer
+            )
             self._callables[method.path] = made
         return made
 

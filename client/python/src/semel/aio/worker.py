@@ -102,7 +102,7 @@ class Worker(WorkerSetup[Handler]):
                 return
             await self._take_in(course, max(course.next_wake(now) - now, 0.0))
 
-    async def _take_in(self, course: Course, timeout: float) -> None:  # noqa: ASYNC109
+    async def _take_in(self, course: Course, timeout: float) -> None:
         """Waits for something to happen, and takes in all that has."""
         try:
             event = await asyncio.wait_for(self._inbox.get(), timeout)
@@ -190,7 +190,9 @@ class Worker(WorkerSetup[Handler]):
     async def _renew(self, action: events.Renew) -> None:
         deadline = time.monotonic() + 2 * OPEN_TIMEOUT
         try:
-            self._inbox.put_nowait(events.Renewed(await self._runner.run(self._core.renew(action.generation, deadline))))
+            self._inbox.put_nowait(
+                events.Renewed(await self._runner.run(self._core.renew(action.generation, deadline)))
+            )
         except (Error, fx.GaveUp) as error:
             self._inbox.put_nowait(events.Renewed(_as_error(error)))
 

@@ -48,7 +48,7 @@ def watch(core: Core, asked: Filter) -> Flow[None]:
         raise Cancelled("the caller gave up the watch") from None
 
 
-class Unsigned(Exception):  # noqa: N818
+class Unsigned(Exception):
     """There is no token to be had."""
 
     def __init__(self, error: Error) -> None:

@@ -122,7 +122,7 @@ def pieces(data: bytes | str) -> list[bytes]:
 
 
 def _time(assignment: v1.Assignment, field: str) -> datetime.datetime | None:
-    if not assignment.HasField(field):  # type: ignore[arg-type]
+    if not assignment.HasField(field):
         return None
     time: datetime.datetime = getattr(assignment, field).ToDatetime(datetime.timezone.utc)
     return time

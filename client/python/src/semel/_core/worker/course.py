@@ -278,7 +278,9 @@ class Course:
         books = self.books
         if books.phase is Phase.DRAINING:
             return not books.held and self._has_no_more_to_come()
-        return books.phase is Phase.FLUSHING and (not books.held or (self.phase_ends is not None and self.phase_ends <= now))
+        return books.phase is Phase.FLUSHING and (
+            not books.held or (self.phase_ends is not None and self.phase_ends <= now)
+        )
 
     def _has_no_more_to_come(self) -> bool:
         """Whether no assignment can be under way to this worker any more."""

@@ -60,7 +60,9 @@ class Lifecycle:
         earlier = [
             each.key
             for each in self.books.held.values()
-            if each.key.run_id == key.run_id and each.key.attempt < key.attempt and (each.is_running or not each.in_flight)
+            if each.key.run_id == key.run_id
+            and each.key.attempt < key.attempt
+            and (each.is_running or not each.in_flight)
         ]
         for each in earlier:
             self.over(each, now)

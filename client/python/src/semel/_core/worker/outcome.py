@@ -32,7 +32,7 @@ class ProcessError(Exception):
         self.retry_after = retry_after
 
 
-class AttemptCancelled(Exception):  # noqa: N818
+class AttemptCancelled(Exception):
     """Raised in a handler that runs in a thread, by its context, when it is to stop. Let it pass. A handler that is a
     coroutine gets `asyncio.CancelledError` instead."""
 
