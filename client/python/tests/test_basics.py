@@ -87,9 +87,10 @@ def test_credentials_that_cannot_be_sent_are_refused_unseen(bad: str) -> None:
 
 
 def test_wrong_options_are_told_at_once() -> None:
-    for wrong in ({"timeout": 0.0}, {"request_timeout": -1.0}):
-        with pytest.raises(semel.UsageError):
-            semel.Client(**wrong)
+    with pytest.raises(semel.UsageError):
+        semel.Client(timeout=0.0)
+    with pytest.raises(semel.UsageError):
+        semel.Client(request_timeout=-1.0)
     with pytest.raises(ValueError, match="attempts_max"):
         semel.RetryOptions(attempts_max=0)
 

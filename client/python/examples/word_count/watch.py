@@ -21,7 +21,7 @@ async def watch(count: int) -> None:
     token = TOKEN.read_text() if TOKEN.exists() else None
     start = {"resume_token": token} if token else {"from_revision": 1}
     async with semel.aio.Client(server, app=app, credentials=semel.Secret.from_env(app)) as client:
-        async for item in client.watch(jobs=["word-count"], terminal_only=True, **start):  # type: ignore[arg-type]
+        async for item in client.watch(jobs=["word-count"], terminal_only=True, **start):
             if item.event is not None:
                 run = item.event.run
                 print(v1.EventKind.Name(item.event.kind), run.labels["file"], run.run_id)
