@@ -149,11 +149,19 @@ class Course:
         log.info("the stream is open: worker_id=%s held=%d", books.settings.worker_id, len(books.held))
         books.observe(events.WorkerTold.CONNECTED)
         for stale in outcome.opened.stale:
-            self.lifecycle.over(Key(stale.run_id, stale.attempt), now)
+            self._stale(Key(stale.run_id, stale.attempt), now)
         books.ready.clear()
         books.ready.extend(books.held)
         if books.phase is not Phase.SERVING:
             self._send_drain(now)
+
+    def _stale(self, key: Key, now: float) -> None:
+        """An attempt is no longer this worker's. That may be by its own report, whose acknowledgement was lost: one that
+        was sent is sent again under its id, and the answer says whether it counted."""
+        held = self.books.held.get(key)
+        is_reported = held is not None and not held.is_running and bool(held.queue) and held.queue[0].is_sent_report
+        if not is_reported:
+            self.lifecycle.over(key, now)
 
     def _renewed(self, outcome: Signature | Error, now: float) -> None:
         self.is_renewing = False

@@ -56,6 +56,11 @@ class Outgoing:
     sent_at: float = 0.0
     not_before: float = 0.0
 
+    @property
+    def is_sent_report(self) -> bool:
+        """Whether it is a report that the server may have had already."""
+        return self.report is not None and self.sends > 0
+
     def message(self, key: Key) -> v1.WorkRequest:
         """What is sent."""
         message = v1.WorkRequest(header=v1.RequestHeader(request_id=self.request_id))
