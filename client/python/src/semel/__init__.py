@@ -6,6 +6,7 @@ the protocol stand in `semel.v1`.
 """
 
 from semel._core.call import Answer
+from semel._core.channel import service_config
 from semel._core.options import Credentials, RetryOptions, Secret, Token
 from semel._core.requests import run
 from semel._core.submit import Submitted
@@ -61,4 +62,5 @@ __all__ = [
     "WorkerTold",
     "__version__",
     "run",
+    "service_config",
 ]

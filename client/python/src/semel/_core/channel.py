@@ -1,4 +1,4 @@
-"""How a channel is set up: where it leads, with which options, and gRPC's own part of the retries."""
+"""How a channel is set up: where it leads, and with which options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 
 
 def service_config() -> str:
-    """The text of client/service_config.json, which the build copies into the package."""
+    """gRPC's own part of the retries, as JSON, for plain stubs: set it as the option `grpc.service_config` of a channel.
+
+    The client itself does without it. A copy that gRPC sends is the same call, and so does no harm by itself. But nobody
+    learns of it: if the first copy took effect and lost its answer, and the second is refused for the time of its id, the
+    client would see one attempt that surely took no effect, mint a fresh id, and make the call twice.
+    """
     return resources.files("semel").joinpath("service_config.json").read_text(encoding="utf-8")
 
 
@@ -38,9 +43,8 @@ def target(endpoint: str) -> str:
 
 def options(settings: Settings) -> list[tuple[str, Any]]:
     """The options of a channel. It shares its connection with no other client, asks no proxy of the environment, and
-    comes back soon after the server does."""
-    retries = settings.retry.attempts_max > 1
-    chosen: list[tuple[str, Any]] = [
+    comes back soon after the server does. gRPC's own retries are off: see `service_config`."""
+    return [
         ("grpc.primary_user_agent", f"{settings.client_name}/{VERSION}"),
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -54,6 +58,5 @@ def options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.service_config_disable_resolution", 1),
-        ("grpc.enable_retries", int(retries)),
+        ("grpc.enable_retries", 0),
     ]
-    return [*chosen, ("grpc.service_config", service_config())] if retries else chosen

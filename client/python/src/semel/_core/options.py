@@ -21,8 +21,8 @@ class RetryOptions:
     """How a call is sent again, always under the same id."""
 
     attempts_max: int = 64
-    """How often a call is sent at most, the first time included. 1 switches retries off, gRPC's own with them. The
-    overall timeout is meant to be the bound."""
+    """How often a call is sent at most, the first time included. 1 switches retries off. The overall timeout is
+    meant to be the bound."""
     backoff_first: float = 0.05
     """The longest wait before the second attempt, in seconds; it doubles with each attempt."""
     backoff_max: float = 5.0

@@ -136,7 +136,8 @@ def from_grpc(status: Status) -> Refusal:
     if refusal.header is None and not metadata:
         if message.startswith(NOT_SENT_WORDS):
             refusal.origin = Origin.NOT_SENT
-        elif message.startswith(NO_ANSWER_WORDS):
+        elif message.startswith(NO_ANSWER_WORDS) and refusal.code is not grpc.StatusCode.UNKNOWN:
+            # A stream that ends in what is no gRPC, a web page for instance, is UNKNOWN: that was somebody.
             refusal.origin = Origin.NO_ANSWER
     return refusal
 
