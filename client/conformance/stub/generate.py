@@ -18,7 +18,11 @@ def main() -> int:
     files = sorted(path.relative_to(PROTO).as_posix() for path in PROTO.glob("semel/v1/*.proto"))
     well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    return int(protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *outputs, *files]))
+    status = int(protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *outputs, *files]))
+    for package in ("semel", "semel/v1"):
+        # protoc makes none; without them an installed package of the same name would go first.
+        (folder / package / "__init__.py").touch()
+    return status
 
 
 if __name__ == "__main__":
