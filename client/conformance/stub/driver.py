@@ -232,7 +232,10 @@ class Driver:
             requests.append(request)
         results = {}
         failed = self.submit(
-            plain, iter(requests), lambda result: results.update({result.request_id: submitted(result)})
+            plain,
+            iter(requests),
+            lambda result: results.update({result.request_id: submitted(result)}),
+            plain.timeout,
         )
         if failed is not None:
             for request in requests:
@@ -242,7 +245,7 @@ class Driver:
                 )
         return {"ok": {"results": [results[each.header.request_id] for each in requests]}}
 
-    def submit(self, plain, requests, take):
+    def submit(self, plain, requests, take, timeout=None):
         """Sends all over one stream; gives the error with which it ended, if it did not end well."""
         room = threading.Semaphore(OUTSTANDING_MAX)
         is_over = threading.Event()
@@ -256,7 +259,7 @@ class Driver:
 
         stub = job_service_pb2_grpc.JobServiceStub(plain.channel)
         try:
-            for response in stub.SubmitRuns(messages(), metadata=plain.metadata):
+            for response in stub.SubmitRuns(messages(), timeout=timeout, metadata=plain.metadata):
                 for result in response.results:
                     room.release()
                     take(result)
