@@ -79,7 +79,7 @@ def test_results_come_in_the_order_of_the_runs() -> None:
 
 
 def test_a_lost_stream_is_gone_on_from_under_the_same_ids() -> None:
-    made = book(3)
+    made = book(20)
     sent = ids(made.pack())
     made.hear(answer(taken(sent[0])))
     made.lose_stream()

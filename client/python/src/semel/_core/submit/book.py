@@ -158,18 +158,21 @@ class Book:
             text = "the answer says neither yes nor no; the server may be newer than this client"
             self.refuse(item, refusal.local(grpc.StatusCode.OK, text, Origin.OTHER))
 
-    def refuse(self, item: Item, refused: Refusal) -> None:
-        """An attempt of an item has failed: it waits for the next one, or has its error."""
+    def refuse(self, item: Item, refused: Refusal, due: float | None = None) -> float | None:
+        """An attempt of an item has failed: it waits for the next one, until `due` if that is given, or has its error.
+        Gives until when it waits."""
         logical = logical_of(item)
         decision = logical.judge(refused)
         wait = logical.wait_before_next(refused) if decision is retry.Next.AGAIN else 0.0
         if decision is retry.Next.GIVE_UP or wait is None:
             item.result = Submitted(logical.request_id, error=logical.give_up(refused))
-            return
+            return None
         if decision is retry.Next.MINT_ANEW:
             logical.mint_anew()
         self.must_renew = self.must_renew or decision is retry.Next.RENEW
-        heapq.heappush(self._delayed, (time.monotonic() + wait, item))
+        due = time.monotonic() + wait if due is None else due
+        heapq.heappush(self._delayed, (due, item))
+        return due
 
     def finish(self, item: Item, outcome: Any) -> None:
         """A call of its own has ended so."""
@@ -179,10 +182,12 @@ class Book:
             item.result = Submitted(outcome.request_id, outcome.response)
 
     def lose_stream(self) -> None:
-        """What was sent on the stream finds no answer there any more: it is sent again under the same ids."""
+        """What was sent on the stream finds no answer there any more: it is sent again under the same ids, all of it at
+        the same time, so that the order stays."""
         lost, self._outstanding = self._outstanding, deque()
+        due = None
         for item in lost:
-            self.refuse(item, refusal.no_answer("the stream ended before the answer came"))
+            due = self.refuse(item, refusal.no_answer("the stream ended before the answer came"), due) or due
 
 
 def logical_of(item: Item) -> Logical:
