@@ -5,10 +5,11 @@
 #
 #     SEMEL_BIN=$PWD/target/debug/semel bash client/python/check.sh
 set -euo pipefail
+target=${CARGO_TARGET_DIR:+$(realpath --canonicalize-missing "$CARGO_TARGET_DIR")}
 cd "$(dirname "${BASH_SOURCE[0]}")"
 : "${SEMEL_BIN:?names no built semel}"
 export SEMEL_BIN SEMEL_REQUIRE_BIN=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-folder=${CARGO_TARGET_DIR:-$PWD/../../target}/clients/python
+folder=${target:-$PWD/../../target}/clients/python
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 

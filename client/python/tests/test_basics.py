@@ -17,8 +17,9 @@ from statuses import SERVER_SECONDS, header
 import semel
 from semel import v1
 from semel._core import channel, ids, methods, requests
-from semel._core.auth import lifetime_of
+from semel._core.auth import Signature, lifetime_of
 from semel._core.clock import ServerClock
+from semel._core.flow import Attempt, Open
 from semel._core.options import Settings
 
 CLIENTS = pathlib.Path(__file__).resolve().parents[2]
@@ -72,7 +73,16 @@ def test_a_tokens_life_is_measured_by_the_servers_clock() -> None:
 def test_no_secret_ever_shows() -> None:
     credentials = [semel.Token("hush"), semel.Secret("pay", "hush")]
     client = semel.Client(credentials=semel.Secret("pay", "hush"))
-    shown = [repr(credentials), repr(settings(credentials=credentials[1])), repr(client), str(client)]
+    request = v1.IssueTokenRequest(secret="hush")
+    effects = [Attempt(methods.ISSUE_TOKEN, request, "hush", 1.0), Open(methods.WATCH, request, "hush")]
+    shown = [
+        repr(effects),
+        repr(Signature("hush")),
+        repr(credentials),
+        repr(settings(credentials=credentials[1])),
+        repr(client),
+        str(client),
+    ]
     client.close()
     for text in shown:
         assert "hush" not in text

@@ -63,7 +63,7 @@ class Driver:
         return found
 
     async def on_hello(self, command: Json) -> Json:
-        return protocol.hello("asyncio")
+        return protocol.hello()
 
     async def on_connect(self, command: Json) -> Json:
         self.clients[command["client"]] = semel.aio.Client(command["endpoint"], **protocol.connection(command))

@@ -51,7 +51,7 @@ class Driver:
         return found
 
     def on_hello(self, command: Json, cancel: semel.Cancel) -> Json:
-        return protocol.hello("sync")
+        return protocol.hello()
 
     def on_connect(self, command: Json, cancel: semel.Cancel) -> Json:
         self.clients[command["client"]] = semel.Client(command["endpoint"], **protocol.connection(command))

@@ -71,11 +71,11 @@ def read(text: str, lines: Lines) -> Json | None:
     return command
 
 
-def hello(api: str) -> Json:
+def hello() -> Json:
     runtime = f"{platform.python_implementation()} {platform.python_version()}"
     return {
         "client": "semel-client", "version": semel.__version__, "language": "python",
-        "runtime": f"{runtime} {api}", "grpc": f"grpcio {grpc.__version__}",
+        "runtime": runtime, "grpc": f"grpcio {grpc.__version__}",
     }  # fmt: skip
 
 

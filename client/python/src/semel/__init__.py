@@ -5,6 +5,7 @@ which every answer says what became of the caller's credentials.
 the protocol stand in `semel.v1`.
 """
 
+from semel import aio
 from semel._core.call import Answer
 from semel._core.channel import service_config
 from semel._core.options import Credentials, RetryOptions, Secret, Token
@@ -61,6 +62,7 @@ __all__ = [
     "WorkerEvent",
     "WorkerTold",
     "__version__",
+    "aio",
     "run",
     "service_config",
 ]

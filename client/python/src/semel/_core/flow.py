@@ -7,7 +7,7 @@ Whatever a runner raises goes through the flow, so that its `finally` clauses ru
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from semel._core.methods import Method
@@ -45,8 +45,8 @@ class Attempt:
     """Send this once, in its own time. Gives the response or a `Refusal`."""
 
     method: Method
-    request: Any
-    bearer: str | None
+    request: Any = field(repr=False)
+    bearer: str | None = field(repr=False)
     timeout: float
 
 
@@ -70,8 +70,8 @@ class Open:
     `request`, that is all of it."""
 
     method: Method
-    request: Any | None
-    bearer: str | None
+    request: Any | None = field(repr=False)
+    bearer: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,8 @@ class Client(Methods):
     def submit_many(self, runs: Iterable[v1.RunJobRequest], *, cancel: Cancel | None = None) -> Iterator[Submitted]:
         """Makes many runs over one stream, and gives what became of each, in their order. A refused one does not end
         the others. `semel.run(...)` makes the requests; `runs` is taken from as there is room: at most 4096 are ahead
-        of what was given back. It runs in the caller's thread, so results wait while `runs` does."""
+        of what was given back. It runs in the caller's thread: nothing is sent before the
+        first result is asked for, and results wait while `runs` does."""
         return self._runner.iterate(submit(self._runner.core), iter(runs), cancel)
 
     def watch(

@@ -119,7 +119,8 @@ class Client(AsyncMethods):
     ) -> AsyncIterator[Submitted]:
         """Makes many runs over one stream, and gives what became of each, in their order. A refused one does not end
         the others. `semel.run(...)` makes the requests; `runs` may be asynchronous, and is taken from as there is room:
-        at most 4096, and 100 not yet sent, are ahead of what was given back."""
+        at most 4096, and 100 not yet sent, are ahead of what was given back. Nothing is sent before the first result is
+        asked for."""
         return self._runner.iterate(submit(self._runner.core), runs)
 
     def watch(

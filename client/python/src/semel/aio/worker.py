@@ -160,8 +160,7 @@ class Worker(WorkerSetup[Handler]):
     def _observe(self, event: events.WorkerEvent) -> None:
         if event.told is events.WorkerTold.ENDED:
             self._contexts.pop(Key(event.run_id, event.attempt), None)
-        if self._on_event is not None:
-            self._on_event(event)
+        self._tell(event)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

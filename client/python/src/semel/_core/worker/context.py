@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -12,6 +13,8 @@ from semel._core.core import Core
 from semel._core.worker.books import WorkerSettings, worker_id
 from semel._core.worker.events import Progressed, WorkerEvent
 from semel._core.worker.held import CHUNK_BYTES, Key
+
+log = logging.getLogger("semel.worker")
 
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -167,6 +170,15 @@ class WorkerSetup(Generic[H]):
     def add_processor(self, name: str, handler: H) -> None:
         """The same without a decorator."""
         self._handlers[name] = handler
+
+    def _tell(self, event: WorkerEvent) -> None:
+        """Tells the program's observer, whose mistakes are its own."""
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        except Exception:
+            log.exception("on_event has failed: %s", event)
 
     def _settings(self) -> WorkerSettings:
         return WorkerSettings(
