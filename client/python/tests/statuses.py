@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -13,6 +14,11 @@ from semel._core import refusal
 from semel._core.refusal import Origin, Refusal
 
 SERVER_SECONDS = 1_750_000_000
+
+
+def time_of(request_id: str) -> float:
+    """When an id was minted, in seconds since 1970."""
+    return (uuid.UUID(request_id).int >> 80) / 1000
 
 
 def packed(message: Any) -> AnyMessage:

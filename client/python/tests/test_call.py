@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode as Code
-from statuses import SERVER_SECONDS, header, refused, retry_info, unexplained
+from statuses import SERVER_SECONDS, header, refused, retry_info, time_of, unexplained
 from test_basics import settings
 
 import semel
@@ -94,8 +94,8 @@ def test_one_fresh_id_is_minted_by_the_servers_clock() -> None:
     script = Script(refusal, OK, now=lambda: SERVER_SECONDS + 7200.0)
     answer = script.call()
     assert answer.request_id != script.sent[0][0]
-    assert ids.time_of(script.sent[0][0]) == SERVER_SECONDS + 7200
-    assert ids.time_of(answer.request_id) == SERVER_SECONDS
+    assert time_of(script.sent[0][0]) == SERVER_SECONDS + 7200
+    assert time_of(answer.request_id) == SERVER_SECONDS
     script = Script(refusal, refusal, now=lambda: SERVER_SECONDS + 7200.0)
     with pytest.raises(semel.Refused, match="REQUEST_ID_IN_FUTURE"):
         script.call()

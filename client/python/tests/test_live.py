@@ -109,21 +109,38 @@ def test_a_unique_key_makes_one_run(app: App) -> None:
         assert (first.run_id, first.existing, second.existing) == (second.run_id, False, True)
 
 
+def watch_until_it_ends(items: Iterator[semel.Item], opened: threading.Event) -> None:
+    for _ in items:
+        opened.set()
+
+
 def test_closing_a_client_ends_what_is_under_way(app: App) -> None:
     client = app.client()
     made = client.run_job("count")
     errors: list[semel.Error] = []
 
-    def wait() -> None:
-        try:
-            client.wait(made.run_id)
-        except semel.Error as error:
-            errors.append(error)
+    def until_it_ends(work: Callable[[], object]) -> Callable[[], None]:
+        def body() -> None:
+            try:
+                work()
+            except semel.Error as error:
+                errors.append(error)
 
-    waiter = in_thread(wait)
+        return body
+
+    cancel, opened = semel.Cancel(), threading.Event()
+    works: list[Callable[[], object]] = [
+        lambda: client.wait(made.run_id),
+        lambda: client.wait(made.run_id, cancel=cancel),
+        lambda: watch_until_it_ends(client.watch(cancel=cancel), opened),
+    ]
+    threads = [in_thread(until_it_ends(work)) for work in works]
+    assert opened.wait(SECONDS_MAX)
     client.close()
-    waiter.join(SECONDS_MAX)
-    assert [type(each) for each in errors] == [semel.Cancelled]
+    for thread in threads:
+        thread.join(SECONDS_MAX)
+    assert [type(each) for each in errors] == [semel.Cancelled] * 3
+    assert not cancel.is_cancelled, "it is the caller's"
     with pytest.raises(semel.Cancelled, match=r"closed|gave up"):
         client.run_job("count")
 

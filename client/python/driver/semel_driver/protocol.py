@@ -7,7 +7,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -254,6 +254,3 @@ def named(table: dict[str, Any], command: Json, field: str) -> Any:
         return table[command[field]]
     except KeyError as error:
         raise Fault(f"there is no {field} {command.get(field)!r}") from error
-
-
-Handler = Callable[[Json], Any]

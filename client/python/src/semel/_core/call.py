@@ -43,7 +43,6 @@ class Logical:
         given = self._given_id(options.get("request_id", ""))
         self.request_id = given or core.mint()
         wait = methods.server_wait(self.method, self.request)
-        self.is_waited_for = wait > 0
         self.request_timeout = _positive(options, "request_timeout", core.settings.request_timeout) + wait
         self.deadline = time.monotonic() + min(_positive(options, "timeout", core.settings.timeout) + wait, TIMEOUT_MAX)
         self.is_unsigned = methods.holds_credentials(self.method, self.request)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from semel._core.methods import Method
-from semel._core.refusal import Refusal
 
 T = TypeVar("T")
 Flow = Generator["Effect", Any, T]
@@ -119,4 +118,3 @@ class Tell:
 
 
 Effect = Attempt | Pause | TakeGate | Open | Read | ReadOrPull | CallAll | Tell
-Answered = Any | Refusal

@@ -51,7 +51,7 @@ def _all() -> list[Method]:
 ALL = tuple(_all())
 BY_NAME = {method.name: method for method in ALL}
 BY_REQUEST = {method.request: method for method in ALL}
-RUN_JOB, ISSUE_TOKEN = BY_NAME["RunJob"], BY_NAME["IssueToken"]
+ISSUE_TOKEN = BY_NAME["IssueToken"]
 SUBMIT_RUNS, WATCH, WORK = BY_NAME["SubmitRuns"], BY_NAME["Watch"], BY_NAME["Work"]
 # Their `app` is the thing itself, so it is never filled in.
 ABOUT_APPS = frozenset({"CreateApp", "UpdateApp", "DeleteApp"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,22 @@ class Runner:
 
     def run(self, flow: fx.Flow[T], cancel: Cancel | None = None) -> T:
         """Runs a flow to its end. It tells nothing on the way."""
-        return _drive(flow, lambda effect: self._perform(effect, cancel or self.closing))
+        with self._ends(cancel) as end:
+            return _drive(flow, lambda effect: self._perform(effect, end))
+
+    @contextlib.contextmanager
+    def _ends(self, cancel: Cancel | None) -> Iterator[Cancel]:
+        """What ends a flow: the closing of the client, and the caller's own wish."""
+        if cancel is None:
+            yield self.closing
+            return
+        end = Cancel()
+        hooks = [(each, each._add(end.cancel)) for each in (self.closing, cancel)]
+        try:
+            yield end
+        finally:
+            for each, number in hooks:
+                each._remove(number)
 
     def iterate(
         self, flow: fx.Flow[None], pull: Iterator[Any] | None = None, cancel: Cancel | None = None
@@ -67,7 +83,7 @@ class Runner:
         """Runs a flow and gives what it tells, as it does so. `pull` is what it may pull from."""
         sent: Any = None
         fail: BaseException | None = None
-        try:
+        with self._ends(cancel) as end, contextlib.closing(flow):
             while True:
                 try:
                     effect = flow.send(sent) if fail is None else flow.throw(fail)
@@ -78,15 +94,22 @@ class Runner:
                     yield from effect.items
                     continue
                 try:
-                    sent = self._perform(effect, cancel or self.closing, pull)
+                    sent = self._perform(effect, end, pull)
                 except BaseException as error:  # noqa: BLE001
                     fail = error
-        finally:
-            flow.close()
 
     def _perform(self, effect: Any, cancel: Cancel, pull: Iterator[Any] | None = None) -> Any:
-        if cancel.is_cancelled or self.closing.is_cancelled:
+        if cancel.is_cancelled:
             raise fx.GaveUp
+        try:
+            return self._do(effect, cancel, pull)
+        except ValueError as error:
+            if self.closing.is_cancelled:
+                # The channel was closed just now; gRPC says so by this.
+                raise fx.GaveUp from error
+            raise
+
+    def _do(self, effect: Any, cancel: Cancel, pull: Iterator[Any] | None) -> Any:
         match effect:
             case fx.Attempt():
                 return self._attempt(effect, cancel)
@@ -115,7 +138,7 @@ class Runner:
             else:
                 response = _result(made.future(effect.request, timeout=effect.timeout, metadata=metadata), cancel)
         except grpc.RpcError as error:
-            if cancel.is_cancelled or self.closing.is_cancelled:
+            if cancel.is_cancelled:
                 raise fx.GaveUp from error
             return attempt.refused(core, error, sent_at)
         return attempt.answered(core, effect, response, sent_at)

@@ -162,7 +162,10 @@ class Runner:
                 return AsyncStream(self.channel, effect.method, effect.request, attempt.metadata_of(effect.bearer))
             case fx.Read():
                 stream: Any = effect.stream
-                return await stream.recv(effect.timeout)
+                message = await stream.recv(effect.timeout)
+                if self.is_closed:
+                    raise fx.GaveUp
+                return message
             case fx.ReadOrPull():
                 return await _read_or_pull(effect, feeder)
             case fx.CallAll():

@@ -113,11 +113,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """Tell a handler to stop."""
+    """Tell a handler to stop; once more, if it did not in its time."""
 
     key: Key
-    is_last_word: bool = False
-    """It did not stop in its time."""
 
 
 @dataclass(frozen=True)

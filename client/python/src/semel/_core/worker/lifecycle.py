@@ -137,7 +137,7 @@ class Lifecycle:
         held = self.books.held.get(key)
         if held is not None and held.is_running:
             log.warning("a handler did not stop when told to: attempt=%s", key)
-            self.books.actions.append(Interrupt(key, is_last_word=True))
+            self.books.actions.append(Interrupt(key))
 
     def over(self, key: Key, now: float) -> None:
         """An attempt is over for the server: its handler is to stop, and there is nothing more to be said about it."""
