@@ -102,13 +102,32 @@ def test_wrong_options_are_told_at_once() -> None:
 
 
 def test_endpoints() -> None:
-    assert channel.target("http://127.0.0.1:7400") == "127.0.0.1:7400"
-    assert channel.target("http://[::1]:7400/") == "[::1]:7400"
-    assert channel.target("http://semel") == "semel:80"
-    assert channel.target("unix:/run/semel.sock") == "unix:/run/semel.sock"
-    for wrong in ("", "127.0.0.1:7400", "https://semel", "http://", "http://a:b", "http://a/path"):
+    def target(endpoint: str) -> str:
+        return channel.route(settings(endpoint=endpoint)).target
+
+    assert target("http://127.0.0.1:7400") == "127.0.0.1:7400"
+    assert target("http://[::1]:7400/") == "[::1]:7400"
+    assert target("http://semel") == "semel:80"
+    assert target("https://semel") == "semel:443"
+    assert target("unix:/run/semel.sock") == "unix:/run/semel.sock"
+    for wrong in ("", "127.0.0.1:7400", "ftp://semel", "http://", "http://a:b", "http://a/path"):
         with pytest.raises(semel.UsageError, match="cannot use the endpoint"):
-            channel.target(wrong)
+            target(wrong)
+
+
+def test_credentials_do_not_travel_where_others_could_read_them() -> None:
+    secret = semel.Secret("pay", "hush")
+    for fine in ("http://127.0.0.1:1", "http://127.3.2.1:1", "http://[::1]:1", "http://localhost:1", "https://semel:1"):
+        channel.route(settings(endpoint=fine, credentials=secret))
+    for plain in ("http://semel:1", "http://10.0.0.1:1", "http://[fe80::1]:1", "http://localhost.example:1"):
+        with pytest.raises(semel.UsageError, match="https://") as told:
+            channel.route(settings(endpoint=plain, credentials=secret))
+        assert "hush" not in str(told.value)
+        channel.route(settings(endpoint=plain, credentials=secret, allow_plaintext=True))
+        channel.route(settings(endpoint=plain))
+    assert "hush" not in repr(semel.Tls(client_certificate=b"chain", client_key=b"hush"))
+    with pytest.raises(semel.UsageError, match="its key"):
+        semel.Tls(client_certificate=b"chain")
 
 
 def test_the_service_config_is_shipped_for_plain_stubs_and_grpc_retries_nothing_behind_the_clients_back() -> None:

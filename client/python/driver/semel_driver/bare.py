@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 
 from semel import v1
-from semel._core.channel import target
 
 OUTSTANDING_MAX = 4096
 PATH = "/semel.v1.JobService/SubmitRuns"
@@ -40,7 +39,7 @@ def echo(endpoint: str, duration: float, per_message: int) -> dict[str, Any]:
                 yield message(per_message)
 
     items = 0
-    with grpc.insecure_channel(target(endpoint), options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with grpc.insecure_channel(endpoint.removeprefix("http://"), options=[("grpc.enable_http_proxy", 0)]) as channel:
         for response in channel.stream_stream(PATH, **TYPES)(requests()):
             items += len(response.results)
             for _ in range(len(response.results) // per_message):
@@ -54,7 +53,9 @@ async def echo_async(endpoint: str, duration: float, per_message: int) -> dict[s
 
     room = asyncio.Semaphore(max(OUTSTANDING_MAX // per_message, 1))
     start, items = time.monotonic(), 0
-    async with grpc.aio.insecure_channel(target(endpoint), options=[("grpc.enable_http_proxy", 0)]) as channel:
+    async with grpc.aio.insecure_channel(
+        endpoint.removeprefix("http://"), options=[("grpc.enable_http_proxy", 0)]
+    ) as channel:
         call: Any = channel.stream_stream(PATH, **TYPES)()
 
         async def send() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import platform
 import sys
 import threading
@@ -98,7 +99,10 @@ def connection(command: Json) -> Json:
     for name in ("backoff_first", "backoff_max"):
         if options.get(name) is not None:
             retry[name] = seconds(options[name])
-    return {**keywords, "retry": semel.RetryOptions(**retry)}
+    files = options.get("tls") or {}
+    pem = {name: pathlib.Path(files[name]).read_bytes() if files.get(name) else None for name in ("ca", "cert", "key")}
+    tls = semel.Tls(ca_certificates=pem["ca"], client_certificate=pem["cert"], client_key=pem["key"])
+    return {**keywords, "tls": tls, "retry": semel.RetryOptions(**retry)}
 
 
 def call_options(command: Json) -> Json:

@@ -8,7 +8,7 @@ the protocol stand in `semel.v1`.
 from semel import aio
 from semel._core.call import Answer
 from semel._core.channel import service_config
-from semel._core.options import Credentials, RetryOptions, Secret, Token
+from semel._core.options import Credentials, RetryOptions, Secret, Tls, Token
 from semel._core.requests import run
 from semel._core.submit import Submitted
 from semel._core.version import VERSION
@@ -52,6 +52,7 @@ __all__ = [
     "Secret",
     "Submitted",
     "Summary",
+    "Tls",
     "Token",
     "Told",
     "TransportError",

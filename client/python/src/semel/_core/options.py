@@ -81,6 +81,24 @@ class Secret:
 Credentials = Token | Secret | None
 
 
+@dataclass(frozen=True)
+class Tls:
+    """How an `https://` endpoint is spoken to. As it is, the server's certificate is held against the system's roots."""
+
+    ca_certificates: bytes | None = None
+    """The CA certificates to hold it against instead (PEM, one or more)."""
+    client_certificate: bytes | None = None
+    """What is shown to a server that asks for a certificate, with the chain to its CA (PEM)."""
+    client_key: bytes | None = field(default=None, repr=False)
+    """The key of that (PEM)."""
+    server_name: str = ""
+    """The name that the server's certificate must bear; that of the endpoint if empty."""
+
+    def __post_init__(self) -> None:
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise UsageError("a client certificate needs its key, and a key its certificate")
+
+
 class CallOptions(TypedDict, total=False):
     """What may be said of a single call; the rest comes from the client."""
 
@@ -111,6 +129,8 @@ class Settings:
     retry: RetryOptions
     client_name: str
     now: Callable[[], float]
+    tls: Tls = field(default_factory=Tls)
+    allow_plaintext: bool = False
 
     def __post_init__(self) -> None:
         for name in ("request_timeout", "timeout"):

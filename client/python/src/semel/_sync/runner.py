@@ -35,7 +35,7 @@ class Runner:
         self.core = Core(settings, threading.Lock())
         self.closing = Cancel()
         self._options = channels.options(settings)
-        self._target = channels.target(settings.endpoint)
+        self._route = channels.route(settings)
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._callables: dict[str, Any] = {}
@@ -55,7 +55,11 @@ class Runner:
             if self.closing.is_cancelled:
                 raise Cancelled("the client is closed")
             if self._channel is None:
-                self._channel = grpc.insecure_channel(self._target, options=self._options)
+                target, credentials = self._route.target, self._route.credentials
+                if credentials is None:
+                    self._channel = grpc.insecure_channel(target, options=self._options)
+                else:
+                    self._channel = grpc.secure_channel(target, credentials, options=self._options)
             return self._channel
 
     def run(self, flow: fx.Flow[T], cancel: Cancel | None = None) -> T:

@@ -14,7 +14,7 @@ from typing_extensions import Self, Unpack
 from semel import v1
 from semel._core import requests
 from semel._core.call import Answer, Logical, call
-from semel._core.options import CallOptions, Credentials, RetryOptions, Settings
+from semel._core.options import CallOptions, Credentials, RetryOptions, Settings, Tls
 from semel._core.submit import Submitted, submit
 from semel._core.waiting import wait
 from semel._core.watch.course import Filter
@@ -54,12 +54,17 @@ class Client(AsyncMethods):
         retry: RetryOptions = RetryOptions(),  # noqa: B008
         client_name: str = "semel-client",
         now: Callable[[], float] = time.time,
+        tls: Tls = Tls(),  # noqa: B008
+        allow_plaintext: bool = False,
     ) -> None:
         """`app` is put into requests that name none; without one the server takes that of the credentials.
         `request_timeout` bounds one attempt, `timeout` a whole call, in seconds. `now` is this machine's clock, in
-        seconds since 1970. Raises `UsageError`."""
+        seconds since 1970. `tls` is for `https://` endpoints. Credentials go over `http://` to other machines only if
+        `allow_plaintext` says that the network is trusted, as behind a mesh that encrypts. Raises `UsageError`."""
         self._runner = Runner(
-            Settings(endpoint, app, credentials, request_timeout, timeout, retry, client_name, now),
+            Settings(
+                endpoint, app, credentials, request_timeout, timeout, retry, client_name, now, tls, allow_plaintext
+            ),
         )
 
     async def __aenter__(self) -> Self:

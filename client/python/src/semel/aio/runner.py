@@ -83,7 +83,7 @@ class Runner:
     def __init__(self, settings: Settings) -> None:
         self.core = Core(settings, asyncio.Lock())
         self._options = channels.options(settings)
-        self._target = channels.target(settings.endpoint)
+        self._route = channels.route(settings)
         self._channel: grpc.aio.Channel | None = None
         self._callables: dict[str, Any] = {}
         self.is_closed = False
@@ -101,7 +101,11 @@ class Runner:
         if self.is_closed:
             raise Cancelled("the client is closed")
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._target, options=self._options)
+            target, credentials = self._route.target, self._route.credentials
+            if credentials is None:
+                self._channel = grpc.aio.insecure_channel(target, options=self._options)
+            else:
+                self._channel = grpc.aio.secure_channel(target, credentials, options=self._options)
         return self._channel
 
     async def run(self, flow: fx.Flow[T]) -> T:
