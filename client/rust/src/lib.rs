@@ -96,7 +96,7 @@ pub use retry::RetryOptions;
 pub use semel_proto::details;
 /// The messages of the protocol.
 pub use semel_proto::v1;
-pub use submit::{RunSubmitter, Submission};
+pub use submit::{RunSubmitter, Submission, SubmitMany};
 /// The codes of gRPC, as [`Error::code`] gives them.
 pub use tonic::Code;
 pub use watch::WatchOptions;

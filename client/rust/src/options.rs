@@ -17,6 +17,7 @@ pub struct Options {
     pub(crate) connections: usize,
     pub(crate) client_name: String,
     pub(crate) stream_under_load: bool,
+    pub(crate) clock_offset_ms: i64,
 }
 
 impl Options {
@@ -33,6 +34,7 @@ impl Options {
             connections: 1,
             client_name: "semel-client".to_owned(),
             stream_under_load: true,
+            clock_offset_ms: 0,
         }
     }
 
@@ -93,6 +95,14 @@ impl Options {
     #[must_use]
     pub fn stream_under_load(mut self, stream: bool) -> Self {
         self.stream_under_load = stream;
+        self
+    }
+
+    /// Added, in milliseconds, to this machine's clock wherever the client reads it: to see what a program does on a
+    /// machine whose clock is off. Default 0.
+    #[must_use]
+    pub fn clock_offset_ms(mut self, offset: i64) -> Self {
+        self.clock_offset_ms = offset;
         self
     }
 
