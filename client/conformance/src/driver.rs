@@ -61,8 +61,14 @@ pub struct Pending {
 
 impl Pending {
     /// Its answer, whenever it comes.
-    pub async fn answer(self) -> Answer {
-        self.answer.await.unwrap_or_else(|_| Answer::Fault("the driver ended without an answer".to_owned()))
+    pub async fn answer(mut self) -> Answer {
+        self.wait().await
+    }
+
+    /// The same for who may have to look again; not to be asked once it came.
+    pub async fn wait(&mut self) -> Answer {
+        let gone = || Answer::Fault("the driver ended without an answer".to_owned());
+        (&mut self.answer).await.unwrap_or_else(|_| gone())
     }
 }
 

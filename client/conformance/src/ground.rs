@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use semel_client::{Client, Credentials, Options, v1};
+use semel_client::{Client, Credentials, Options, WatchOptions, v1, watch::Told};
 use semel_core::id::{Millis, Timestamp};
 use semel_server::{
     auth::Keyring,
@@ -16,6 +16,8 @@ use semel_server::{
     store::Memory,
 };
 use serde_json::{Value, json};
+
+use crate::answer::{Verdict, claim};
 
 /// The app of every case.
 pub const APP: &str = "pay";
@@ -122,6 +124,99 @@ impl Ground {
         self.admin().create_job(request).await.expect("the job is made");
     }
 
+    /// Makes a job whose processor is one of the drivers', and which gives up after the first attempt.
+    pub async fn job_of(&self, name: &str, processor: &str) {
+        let retry = Some(v1::RetryPolicy { max_attempts: 1, ..Default::default() });
+        self.job(name, v1::JobSpec { processor: processor.to_owned(), retry, ..Default::default() }).await;
+    }
+
+    /// Makes a run; gives its id.
+    pub async fn submit(&self, job: &str, payload: &str) -> String {
+        let payload = Some(v1::Payload { data: payload.to_owned().into(), ..Default::default() });
+        let (app, job) = (APP.to_owned(), job.to_owned());
+        let request = v1::RunJobRequest { app, job, payload, ..Default::default() };
+        self.admin().run_job(request).await.expect("the run is made").run_id
+    }
+
+    /// A run as it stands.
+    pub async fn run(&self, run_id: &str) -> v1::Run {
+        let request = v1::GetRunRequest { app: APP.to_owned(), run_id: run_id.to_owned(), ..Default::default() };
+        self.admin().get_run(request).await.expect("the run is there").run.unwrap_or_default()
+    }
+
+    /// Asks a run to stop.
+    pub async fn cancel(&self, run_id: &str) {
+        let request = v1::CancelRunRequest { app: APP.to_owned(), run_id: run_id.to_owned(), ..Default::default() };
+        self.admin().cancel_run(request).await.expect("the run is asked to stop");
+    }
+
+    /// The workers of the app, as a snapshot has them.
+    async fn workers(&self) -> Vec<v1::Worker> {
+        let options = WatchOptions::new().app(APP).snapshot(v1::SnapshotScope::Live);
+        let mut watch = self.admin().watch(options);
+        let mut workers = Vec::new();
+        while let Some(item) = watch.next().await {
+            match item.expect("the snapshot is told").told {
+                Told::Worker(worker) => workers.push(*worker),
+                Told::SnapshotEnd { .. } => break,
+                _ => {}
+            }
+        }
+        workers
+    }
+
+    /// How many workers take new work.
+    pub async fn workers_that_take_work(&self) -> usize {
+        self.workers().await.iter().filter(|worker| worker.state() == v1::WorkerState::Connected).count()
+    }
+
+    /// Lets time pass until no worker that is away counts as one any more.
+    ///
+    /// # Errors
+    /// When the server goes on to count on one.
+    pub async fn loses_workers(&self) -> Verdict {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while !self.workers().await.is_empty() {
+            claim(tokio::time::Instant::now() < until, || "the server does not lose its worker".to_owned())?;
+            self.advance(Duration::from_secs(5));
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// The log of a run.
+    pub async fn log(&self, run_id: &str) -> String {
+        let request = v1::GetRunLogsRequest { app: APP.to_owned(), run_id: run_id.to_owned(), ..Default::default() };
+        let answer = self.admin().get_run_logs(request).await.expect("the log is read");
+        String::from_utf8_lossy(&answer.chunks.iter().flat_map(|chunk| chunk.data.to_vec()).collect::<Vec<_>>()).into()
+    }
+
+    /// Every event of the app's runs up to now: revision, kind and run, by the bare stub.
+    pub async fn run_events(&self) -> Vec<(i64, i32, String)> {
+        let last = self.runs().await.iter().map(|run| run.revision).max().unwrap_or_default();
+        let id = self.admin().mint_request_id().to_string();
+        let request = v1::WatchRequest {
+            header: Some(v1::RequestHeader { request_id: id, client: None }),
+            app: APP.to_owned(),
+            start: Some(v1::watch_request::Start::FromRevision(1)),
+            ..Default::default()
+        };
+        let mut request = tonic::Request::new(request);
+        let bearer = format!("Bearer {}", self.admin_secret).parse().expect("a secret is ASCII");
+        request.metadata_mut().insert("authorization", bearer);
+        let stub = v1::watch_service_client::WatchServiceClient::connect(self.endpoint()).await;
+        let mut stream = stub.expect("the server is there").watch(request).await.expect("it opens").into_inner();
+        let (mut events, mut seen) = (Vec::new(), 0);
+        while seen < last {
+            let message = stream.message().await.expect("the stream goes on").expect("it does not end");
+            if let Some(v1::watch_response::Kind::Events(page)) = message.kind {
+                seen = page.events.last().map_or(seen, |event| event.revision);
+                events.extend(page.events.iter().filter_map(run_event));
+            }
+        }
+        events
+    }
+
     /// Every run of the app.
     pub async fn runs(&self) -> Vec<v1::Run> {
         let mut runs = Vec::new();
@@ -186,6 +281,14 @@ impl Ground {
     /// The server itself.
     pub fn running(&self) -> &Running {
         self.running.as_ref().expect("the server runs")
+    }
+}
+
+/// Revision, kind and run of an event, if it is one of a run.
+pub fn run_event(event: &v1::Event) -> Option<(i64, i32, String)> {
+    match &event.subject {
+        Some(v1::event::Subject::Run(run)) => Some((event.revision, event.kind, run.run_id.clone())),
+        _ => None,
     }
 }
 

@@ -12,3 +12,5 @@ pub mod refusals;
 pub mod relay;
 pub mod suite;
 pub mod table;
+pub mod watching;
+pub mod working;

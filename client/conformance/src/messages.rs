@@ -28,12 +28,18 @@ pub enum Way {
 
 /// What is made of the messages that go over a relay.
 pub trait Tamper: Send + Sync + 'static {
-    /// What goes on in place of a message; nothing, if it is lost.
-    fn message(&self, method: &str, way: Way, message: Bytes) -> Option<Bytes>;
+    /// What goes on in place of a message: nothing, if it is lost.
+    fn message(&self, method: &str, way: Way, message: Bytes) -> Vec<Bytes>;
 
     /// Whether the method exists behind the relay.
     fn knows(&self, _method: &str) -> bool {
         true
+    }
+}
+
+impl<F: Fn(&str, Way, Bytes) -> Vec<Bytes> + Send + Sync + 'static> Tamper for F {
+    fn message(&self, method: &str, way: Way, message: Bytes) -> Vec<Bytes> {
+        self(method, way, message)
     }
 }
 
@@ -74,7 +80,7 @@ impl Rewritten {
                 continue;
             }
             whole.advance(PREFIX_BYTES);
-            if let Some(message) = tamper.message(&self.method, self.way, whole) {
+            for message in tamper.message(&self.method, self.way, whole) {
                 out.extend_from_slice(&framed(&message));
             }
         }

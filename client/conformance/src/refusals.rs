@@ -75,6 +75,11 @@ impl Refusal {
         self
     }
 
+    /// As an item of a stream has it.
+    pub fn into_status(self) -> rpc::Status {
+        self.status
+    }
+
     /// As it travels: headers alone.
     pub fn response(&self) -> Response<Body> {
         let mut response = Response::new(empty());

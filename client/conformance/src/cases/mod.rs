@@ -8,6 +8,13 @@ mod ids;
 mod once;
 mod refusals;
 mod retries;
+mod submit;
+mod submit_faults;
+mod waiting;
+mod watch;
+mod watch_ends;
+mod worker;
+mod worker_links;
 
 use crate::case::Case;
 
@@ -30,6 +37,13 @@ pub const THEMES: &[Theme] = &[
     Theme { name: "refusals", cases: refusals::CASES },
     Theme { name: "retries", cases: retries::CASES },
     Theme { name: "networks", cases: faults::CASES },
+    Theme { name: "many runs", cases: submit::CASES },
+    Theme { name: "many runs over bad networks", cases: submit_faults::CASES },
+    Theme { name: "waiting", cases: waiting::CASES },
+    Theme { name: "watching", cases: watch::CASES },
+    Theme { name: "ends of watches", cases: watch_ends::CASES },
+    Theme { name: "workers", cases: worker::CASES },
+    Theme { name: "workers over bad networks", cases: worker_links::CASES },
 ];
 
 #[cfg(test)]

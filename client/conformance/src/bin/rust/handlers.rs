@@ -36,14 +36,13 @@ impl Handlers {
 impl Processor for Handler {
     async fn process(&self, cx: Context) -> Outcome {
         self.tell(&cx, "started", None).await;
-        let telling = async {
-            cx.cancelled().await;
-            self.tell(&cx, "cancelled", None).await;
-            std::future::pending::<()>().await
-        };
         let outcome = tokio::select! {
+            biased;
+            () = cx.cancelled() => {
+                self.tell(&cx, "cancelled", None).await;
+                Err(ProcessError::failed("it was told to stop"))
+            }
             outcome = self.work(&cx) => outcome,
-            () = telling => Err(ProcessError::failed("it was told to stop")),
         };
         let word = match &outcome {
             Ok(_) => "succeeded",
@@ -64,6 +63,7 @@ impl Handler {
         self.driver.say(event).await;
     }
 
+    /// What it does unless it is told to stop, which drops it.
     async fn work(&self, cx: &Context) -> Outcome {
         let text = String::from_utf8_lossy(&cx.payload().data).into_owned();
         match self.name.strip_prefix("conformance.").unwrap_or(&self.name) {
@@ -76,26 +76,18 @@ impl Handler {
             }
             "sleep" => {
                 let half = Duration::from_millis(text.parse::<u64>()? / 2);
-                self.sleep(cx, half).await?;
+                tokio::time::sleep(half).await;
                 cx.progress(0.5, "half");
-                self.sleep(cx, half).await?;
+                tokio::time::sleep(half).await;
                 Ok(Payload::default())
             }
             "block" => {
                 let mut released = self.driver.block(&self.worker, cx.run_id());
-                tokio::select! {
-                    _ = released.wait_for(|released| *released) => Ok(Payload::default()),
-                    () = cx.cancelled() => Err(ProcessError::failed("it was told to stop")),
-                }
+                // The sender stays with the driver, so waiting cannot fail.
+                let _ = released.wait_for(|released| *released).await;
+                Ok(Payload::default())
             }
             other => Err(ProcessError::permanent(format!("there is no processor {other:?}"))),
-        }
-    }
-
-    async fn sleep(&self, cx: &Context, span: Duration) -> Result<(), ProcessError> {
-        tokio::select! {
-            () = tokio::time::sleep(span) => Ok(()),
-            () = cx.cancelled() => Err(ProcessError::failed("it was told to stop")),
         }
     }
 }
