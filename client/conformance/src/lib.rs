@@ -10,6 +10,7 @@ pub mod json;
 pub mod messages;
 pub mod refusals;
 pub mod relay;
+pub mod skew;
 pub mod suite;
 pub mod table;
 pub mod watching;

@@ -113,4 +113,9 @@ impl HttpBody for Rewritten {
             }
         }
     }
+
+    /// A refusal that is headers alone must stay so: gRPC takes an empty body behind it for a broken one.
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
 }

@@ -10,6 +10,7 @@ mod refusals;
 mod retries;
 mod submit;
 mod submit_faults;
+mod versions;
 mod waiting;
 mod watch;
 mod watch_ends;
@@ -44,6 +45,7 @@ pub const THEMES: &[Theme] = &[
     Theme { name: "ends of watches", cases: watch_ends::CASES },
     Theme { name: "workers", cases: worker::CASES },
     Theme { name: "workers over bad networks", cases: worker_links::CASES },
+    Theme { name: "other versions", cases: versions::CASES },
 ];
 
 #[cfg(test)]
