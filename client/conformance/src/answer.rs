@@ -114,6 +114,14 @@ impl Answer {
         }
     }
 
+    /// What it says of a watch or a worker that was to go on.
+    pub fn too_early(self) -> Short {
+        match self {
+            Self::Unsupported(why) => Short::Unsupported(why),
+            other => Short::Gap(format!("it has ended: {other:?}")),
+        }
+    }
+
     /// The response of a call that went well.
     ///
     /// # Errors

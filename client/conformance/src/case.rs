@@ -197,7 +197,10 @@ impl Cx {
     /// When it did.
     pub async fn judge_safety(&self) -> Verdict {
         let Some(ground) = &self.ground else { return Ok(()) };
-        let ground = ground.read().await;
+        let mut ground = ground.write().await;
+        if !ground.is_running() {
+            ground.revive().await;
+        }
         let runs = ground.runs().await;
         let (allowed, told) = {
             let ledger = self.ledger();

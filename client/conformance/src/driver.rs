@@ -57,6 +57,7 @@ pub struct Pending {
     /// Its id, by which it can be cancelled.
     pub id: u64,
     answer: oneshot::Receiver<Answer>,
+    came: Option<Answer>,
 }
 
 impl Pending {
@@ -65,10 +66,13 @@ impl Pending {
         self.wait().await
     }
 
-    /// The same for who may have to look again; not to be asked once it came.
+    /// The same for who may have to look again.
     pub async fn wait(&mut self) -> Answer {
+        if let Some(answer) = &self.came {
+            return answer.clone();
+        }
         let gone = || Answer::Fault("the driver ended without an answer".to_owned());
-        (&mut self.answer).await.unwrap_or_else(|_| gone())
+        self.came.insert((&mut self.answer).await.unwrap_or_else(|_| gone())).clone()
     }
 }
 
@@ -116,7 +120,7 @@ impl Driver {
             let _ = input.write_all(format!("{fields}\n").as_bytes()).await;
             let _ = input.flush().await;
         }
-        Pending { id, answer }
+        Pending { id, answer, came: None }
     }
 
     /// Sends a command and waits for its answer.

@@ -265,6 +265,11 @@ impl Ground {
         self.running.as_ref().expect("the server runs").drain().await;
     }
 
+    /// Whether its server runs.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Ends the server.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {

@@ -2,15 +2,18 @@
 //! is `main`; what it runs stands in `cases`; how to use it and how to add a case stands in the README.
 
 pub mod answer;
+pub mod bench;
 pub mod case;
 pub mod cases;
 pub mod driver;
+pub mod echo;
 pub mod ground;
 pub mod json;
 pub mod messages;
 pub mod refusals;
 pub mod relay;
 pub mod skew;
+pub mod storm;
 pub mod suite;
 pub mod table;
 pub mod watching;

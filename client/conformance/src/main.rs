@@ -1,9 +1,10 @@
 //! The command line of the runner. What it prints is for people on standard error, and for programs on standard output.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use semel_conformance::{
+    bench, storm,
     suite::{self, Cell, Column},
     table::{self, Part},
 };
@@ -13,8 +14,50 @@ use serde_json::json;
 #[derive(Debug, Parser)]
 #[command(name = "semel-conformance", version, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    other: Option<Other>,
     #[command(flatten)]
     cases: Cases,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Thousands of runs by each client, through a proxy that does everything to them.
+    Storm(Storm),
+    /// What each client gets through, beside its bare stub.
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+struct Storm {
+    /// A client, and the command that starts its driver. May be given again.
+    #[arg(long = "client", value_name = "NAME=DRIVER_COMMAND", required = true)]
+    clients: Vec<Column>,
+    /// How many runs each client asks for.
+    #[arg(long, default_value_t = 10_000)]
+    calls: u64,
+    /// The seed of what happens.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes the table into this file.
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// Fails if the table in this file is another one.
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// A client, and the command that starts its driver. May be given again.
+    #[arg(long = "client", value_name = "NAME=DRIVER_COMMAND", required = true)]
+    clients: Vec<Column>,
+    /// For how long each of the two is measured.
+    #[arg(long, default_value_t = 2)]
+    seconds: u64,
+    /// How the figures are printed.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -48,7 +91,12 @@ enum Output {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cases(cli.cases).await {
+    let ended = match cli.other {
+        None => cases(cli.cases).await,
+        Some(Other::Storm(args)) => storm(args).await,
+        Some(Other::Bench(args)) => bench(args).await,
+    };
+    match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -88,6 +136,21 @@ async fn cases(args: Cases) -> Result<bool, String> {
     }
     let is_up_to_date = put(Part::Cases, &table::of_cases(&results), args.table, args.check)?;
     Ok(gaps.is_empty() && is_up_to_date)
+}
+
+async fn storm(args: Storm) -> Result<bool, String> {
+    let outcomes = storm::run(&args.clients, args.calls, args.seed).await;
+    let is_up_to_date = put(Part::Storm, &storm::table(&outcomes), args.table, args.check)?;
+    Ok(is_up_to_date && outcomes.iter().all(|outcome| outcome.gap.is_none()))
+}
+
+async fn bench(args: Bench) -> Result<bool, String> {
+    let figures = bench::run(&args.clients, Duration::from_secs(args.seconds)).await;
+    match args.output {
+        Output::Text => print!("{}", bench::table(&figures)),
+        Output::Json => figures.iter().for_each(|figures| println!("{}", json!(figures))),
+    }
+    Ok(figures.iter().all(|figures| figures.fault.is_none()))
 }
 
 /// Writes a part of the table file, or looks whether it is as it should be.

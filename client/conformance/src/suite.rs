@@ -1,16 +1,23 @@
 //! Runs the cases of each client, each within its time, and makes a cell of how it went. It decides what counts as a gap;
 //! what a case is about is the case's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
-    answer::{Short, Verdict},
+    answer::{Answer, Short, Verdict},
     case::{Case, Cx},
     cases::{self, Theme},
     driver::Driver,
 };
+
+/// How long a driver may take to come up.
+const HELLO_WITHIN: Duration = Duration::from_secs(30);
 
 /// The column of the bare generated stub, which is held to safety alone.
 pub const STUB: &str = "stub";
@@ -92,6 +99,14 @@ async fn run_column(column: &Column, filter: &str, lanes: usize) -> Vec<Entry> {
         .enumerate()
         .map(|(number, (theme, case))| (number, theme, case))
         .collect();
+    if let Err(why) = answers(column).await {
+        eprintln!("{}: {why}", column.name);
+        let fails = |(_, theme, case): &(usize, &'static Theme, Case)| {
+            let (client, cell) = (column.name.clone(), Cell::Fails(why.clone()));
+            Entry { client, theme: theme.name, case: *case, cell }
+        };
+        return chosen.iter().map(fails).collect();
+    }
     let line = Arc::new(AsyncMutex::new(chosen.into_iter()));
     let results = Arc::new(Mutex::new(Vec::new()));
     let lanes = (0..lanes.max(1)).map(|_| tokio::spawn(lane(column.clone(), line.clone(), results.clone())));
@@ -101,6 +116,19 @@ async fn run_column(column: &Column, filter: &str, lanes: usize) -> Vec<Entry> {
     let mut results = std::mem::take(&mut *results.lock().unwrap_or_else(PoisonError::into_inner));
     results.sort_by_key(|(number, _)| *number);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Whether there is a driver at all.
+async fn answers(column: &Column) -> Result<(), String> {
+    let driver = Driver::start(&column.command).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(HELLO_WITHIN, driver.ask("hello", json!({}))).await {
+        Ok(Answer::Ok(hello)) => {
+            eprintln!("{}: {hello}", column.name);
+            Ok(())
+        }
+        Ok(other) => Err(format!("its driver does not say hello: {other:?}\n{}", driver.tail())),
+        Err(_) => Err(format!("its driver does not say hello within {HELLO_WITHIN:?}\n{}", driver.tail())),
+    }
 }
 
 type Line = Arc<AsyncMutex<std::vec::IntoIter<(usize, &'static Theme, Case)>>>;
@@ -145,7 +173,7 @@ async fn one(column: &Column, driver: &mut Option<Arc<Driver>>, case: Case) -> C
         }
         Err(error) => Cell::Fails(format!("the case itself broke: {error}")),
     };
-    if matches!(at_hand.ask("hello", serde_json::json!({})).await, crate::answer::Answer::Ok(_)) {
+    if matches!(at_hand.ask("hello", json!({})).await, Answer::Ok(_)) {
         *driver = Some(at_hand);
         return cell;
     }

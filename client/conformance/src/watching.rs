@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    answer::{Answer, Failed, Short, Verdict, claim, gap},
+    answer::{Failed, Short, Verdict, claim, gap},
     case::{Client, name, next_event},
     driver::Pending,
     ground::{PATIENCE, run_event},
@@ -19,7 +19,7 @@ pub struct Watching {
     client: Client,
     name: String,
     events: mpsc::Receiver<Value>,
-    end: Option<Pending>,
+    end: Pending,
     /// Where it would go on.
     pub token: Option<String>,
     /// The events of runs so far: revision, kind, run.
@@ -35,7 +35,7 @@ impl Watching {
         if let Some(token) = token {
             fields["token"] = json!(token);
         }
-        let end = Some(client.send("watch", fields).await);
+        let end = client.send("watch", fields).await;
         Self { client: client.clone(), name, events, end, token: token.map(str::to_owned), seen: Vec::new() }
     }
 
@@ -52,7 +52,7 @@ impl Watching {
         let item = tokio::select! {
             biased;
             item = next_event(&mut self.events) => item?,
-            answer = answer_of(&mut self.end) => return gap(format!("the watch has ended: {answer:?}")),
+            answer = self.end.wait() => return Err(answer.too_early()),
         };
         if let Some(token) = item["token"].as_str() {
             self.token = Some(token.to_owned());
@@ -115,7 +115,7 @@ impl Watching {
         };
         let ended = async {
             tokio::select! {
-                answer = answer_of(&mut self.end) => answer,
+                answer = self.end.wait() => answer,
                 answer = drained => answer,
             }
         };
@@ -131,22 +131,10 @@ impl Watching {
     /// When it does not stop.
     pub async fn stop(mut self) -> Verdict {
         self.client.driver().ask("stop_watch", json!({"watch": self.name})).await.ok()?;
-        match tokio::time::timeout(PATIENCE, answer_of(&mut self.end)).await {
+        match tokio::time::timeout(PATIENCE, self.end.wait()).await {
             Ok(answer) => answer.ok().map(drop),
             Err(_) => gap("expected the watch to end when it is stopped, and it goes on"),
         }
-    }
-}
-
-/// The answer to the command, once.
-async fn answer_of(end: &mut Option<Pending>) -> Answer {
-    match end {
-        Some(pending) => {
-            let answer = pending.wait().await;
-            *end = None;
-            answer
-        }
-        None => Answer::Fault("the watch has ended before".to_owned()),
     }
 }
 

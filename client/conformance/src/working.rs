@@ -1,14 +1,19 @@
 //! A worker of a driver's, as a case sees it: what it told of its handlers, and its end.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
-    answer::{Answer, Failed, Verdict, gap},
+    answer::{Answer, Failed, Short, Verdict, gap},
     case::{Client, name, next_event},
     driver::Pending,
     ground::PATIENCE,
 };
+
+/// A client without workers says so within this.
+const UNSUPPORTED_WITHIN: Duration = Duration::from_millis(50);
 
 /// See the module.
 #[derive(Debug)]
@@ -23,17 +28,26 @@ pub struct Working {
 
 impl Working {
     /// Begins to work.
-    pub async fn start(client: &Client, processors: &[&str], slots: u32) -> Self {
+    ///
+    /// # Errors
+    /// When the client has no workers.
+    pub async fn start(client: &Client, processors: &[&str], slots: u32) -> Verdict<Self> {
         Self::with(client, processors, slots, 10_000).await
     }
 
     /// The same with a time for its drain, in milliseconds.
-    pub async fn with(client: &Client, processors: &[&str], slots: u32, drain_timeout: u32) -> Self {
+    ///
+    /// # Errors
+    /// When the client has no workers.
+    pub async fn with(client: &Client, processors: &[&str], slots: u32, drain_timeout: u32) -> Verdict<Self> {
         let name = name("worker");
         let events = client.driver().events(&name);
         let fields = json!({"worker": name, "processors": processors, "slots": slots, "drain_timeout": drain_timeout});
-        let end = client.send("worker", fields).await;
-        Self { client: client.clone(), name, events, end, told: Vec::new() }
+        let mut end = client.send("worker", fields).await;
+        if let Ok(Answer::Unsupported(why)) = tokio::time::timeout(UNSUPPORTED_WITHIN, end.wait()).await {
+            return Err(Short::Unsupported(why));
+        }
+        Ok(Self { client: client.clone(), name, events, end, told: Vec::new() })
     }
 
     /// What it tells of a run next: `started`, `cancelled` or `ended`; what it tells of others is kept.
@@ -45,7 +59,7 @@ impl Working {
             let event = tokio::select! {
                 biased;
                 event = next_event(&mut self.events) => event?,
-                answer = self.end.wait() => return gap(format!("the worker has ended: {answer:?}")),
+                answer = self.end.wait() => return Err(answer.too_early()),
             };
             if event["told"] == "connected" {
                 continue;

@@ -170,7 +170,7 @@ async fn deadline(cx: &mut Cx) -> Verdict {
     claim(failed.code == "DEADLINE_EXCEEDED" || failed.code == "UNAVAILABLE", || {
         format!("expected DEADLINE_EXCEEDED, got {failed}")
     })?;
-    claim(begun.elapsed() < Duration::from_secs(3), || format!("it took {:?} and not 0.7 s", begun.elapsed()))?;
+    claim(begun.elapsed() < Duration::from_secs(8), || format!("it took {:?} and not 0.7 s", begun.elapsed()))?;
     claim(failed.may_retry && !failed.request_id.is_empty(), || format!("expected an id to go on with, got {failed}"))?;
     let direct = ground.get().await.endpoint();
     let later = cx.connect(&direct, token, json!({})).await?;

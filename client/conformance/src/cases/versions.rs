@@ -102,7 +102,7 @@ async fn worker(cx: &mut Cx, version: Version) -> Verdict {
     let (ground, _relay, client) = of_version(cx, version).await?;
     cx.may_happen(100);
     make_jobs(&ground).await;
-    let mut working = Working::start(&client, &["conformance.echo", "conformance.block"], 4).await;
+    let mut working = Working::start(&client, &["conformance.echo", "conformance.block"], 4).await?;
     let run_id = ground.get().await.submit("echo", "hello").await;
     let run = comes_to(&ground, &run_id, RunState::Succeeded).await?;
     has_attempts(&run, &[AttemptState::Succeeded])?;

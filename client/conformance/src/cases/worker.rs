@@ -67,7 +67,7 @@ pub(super) fn counts(summary: &Value, what: &str, count: u64) -> Verdict {
 
 async fn work_echo(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let working = Working::start(&client, &["conformance.echo"], 4).await;
+    let working = Working::start(&client, &["conformance.echo"], 4).await?;
     let run_id = ground.get().await.submit("echo", "hello").await;
     let run = comes_to(&ground, &run_id, RunState::Succeeded).await?;
     let result = run.result.clone().unwrap_or_default().data;
@@ -78,7 +78,7 @@ async fn work_echo(cx: &mut Cx) -> Verdict {
 
 async fn work_fail(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let working = Working::start(&client, &["conformance.fail"], 4).await;
+    let working = Working::start(&client, &["conformance.fail"], 4).await?;
     let run_id = ground.get().await.submit("fail", "it is broken").await;
     let run = comes_to(&ground, &run_id, RunState::Failed).await?;
     let error = run.attempts.first().map(|attempt| attempt.error.clone()).unwrap_or_default();
@@ -99,7 +99,7 @@ async fn retrying(ground: &Standing, processor: &str) {
 async fn work_retry(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
     retrying(&ground, "conformance.fail").await;
-    let mut working = Working::start(&client, &["conformance.fail"], 4).await;
+    let mut working = Working::start(&client, &["conformance.fail"], 4).await?;
     let run_id = ground.get().await.submit("often", "no").await;
     for attempt in 1..=3 {
         let event = working.until("started", &run_id).await?;
@@ -112,7 +112,7 @@ async fn work_retry(cx: &mut Cx) -> Verdict {
 async fn work_permanent(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
     retrying(&ground, "conformance.permanent").await;
-    let _working = Working::start(&client, &["conformance.permanent"], 4).await;
+    let _working = Working::start(&client, &["conformance.permanent"], 4).await?;
     let run_id = ground.get().await.submit("often", "never").await;
     let run = comes_to(&ground, &run_id, RunState::Failed).await?;
     has_attempts(&run, &[AttemptState::Failed])
@@ -120,7 +120,7 @@ async fn work_permanent(cx: &mut Cx) -> Verdict {
 
 async fn work_log(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let _working = Working::start(&client, &["conformance.log"], 4).await;
+    let _working = Working::start(&client, &["conformance.log"], 4).await?;
     let run_id = ground.get().await.submit("log", "a line of log").await;
     comes_to(&ground, &run_id, RunState::Succeeded).await?;
     let log = ground.get().await.log(&run_id).await;
@@ -129,7 +129,7 @@ async fn work_log(cx: &mut Cx) -> Verdict {
 
 async fn work_progress(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let _working = Working::start(&client, &["conformance.sleep"], 4).await;
+    let _working = Working::start(&client, &["conformance.sleep"], 4).await?;
     let run_id = ground.get().await.submit("sleep", "3000").await;
     eventually(|| async {
         let run = ground.get().await.run(&run_id).await;
@@ -142,7 +142,7 @@ async fn work_progress(cx: &mut Cx) -> Verdict {
 
 async fn work_slots(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let mut working = Working::start(&client, &["conformance.block"], 1).await;
+    let mut working = Working::start(&client, &["conformance.block"], 1).await?;
     let first = ground.get().await.submit("block", "").await;
     working.until("started", &first).await?;
     let second = ground.get().await.submit("block", "").await;
@@ -158,7 +158,7 @@ async fn work_slots(cx: &mut Cx) -> Verdict {
 
 async fn work_cancel(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let mut working = Working::start(&client, &["conformance.block"], 4).await;
+    let mut working = Working::start(&client, &["conformance.block"], 4).await?;
     let run_id = ground.get().await.submit("block", "").await;
     working.until("started", &run_id).await?;
     ground.get().await.cancel(&run_id).await;
@@ -169,7 +169,7 @@ async fn work_cancel(cx: &mut Cx) -> Verdict {
 
 async fn work_drain(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let mut working = Working::start(&client, &["conformance.block"], 4).await;
+    let mut working = Working::start(&client, &["conformance.block"], 4).await?;
     let run_id = ground.get().await.submit("block", "").await;
     working.until("started", &run_id).await?;
     working.begin_drain().await?;
@@ -188,7 +188,7 @@ async fn work_drain(cx: &mut Cx) -> Verdict {
 
 async fn work_release(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let mut working = Working::with(&client, &["conformance.block"], 4, 200).await;
+    let mut working = Working::with(&client, &["conformance.block"], 4, 200).await?;
     let run_id = ground.get().await.submit("block", "").await;
     working.until("started", &run_id).await?;
     working.begin_drain().await?;
@@ -196,7 +196,7 @@ async fn work_release(cx: &mut Cx) -> Verdict {
     counts(&working.ended().await?.ok()?, "released", 1)?;
     let run = ground.get().await.run(&run_id).await;
     has_attempts(&run, &[AttemptState::Released])?;
-    let mut other = Working::start(&client, &["conformance.block"], 4).await;
+    let mut other = Working::start(&client, &["conformance.block"], 4).await?;
     other.until("started", &run_id).await?;
     other.release(&run_id).await?;
     comes_to(&ground, &run_id, RunState::Succeeded).await.map(drop)
@@ -207,7 +207,7 @@ async fn work_forbidden(cx: &mut Cx) -> Verdict {
     let secret = ground.get().await.app("shop").await;
     let endpoint = ground.get().await.endpoint();
     let client = cx.connect(&endpoint, json!({"app": "shop", "secret": secret}), json!({})).await?;
-    let failed = Working::start(&client, &["conformance.echo"], 1).await.fails().await?;
+    let failed = Working::start(&client, &["conformance.echo"], 1).await?.fails().await?;
     failed.is("refused", "PERMISSION_DENIED", "FORBIDDEN")?;
     failed.says("FORBIDDEN")
 }
@@ -218,7 +218,7 @@ async fn work_renewed(cx: &mut Cx) -> Verdict {
     make_jobs(&ground).await;
     let (endpoint, secret) = (ground.get().await.endpoint(), ground.get().await.by_secret());
     let client = cx.connect(&endpoint, secret, json!({"backoff_first": 20, "backoff_max": 200})).await?;
-    let working = Working::start(&client, &["conformance.echo"], 4).await;
+    let working = Working::start(&client, &["conformance.echo"], 4).await?;
     let before = ground.get().await.submit("echo", "").await;
     comes_to(&ground, &before, RunState::Succeeded).await?;
     ground.get().await.advance(Duration::from_secs(13 * 3600));

@@ -61,7 +61,7 @@ async fn is_reported(ground: &Standing, working: Working, run_id: &str) -> Verdi
 
 async fn work_cut(cx: &mut Cx) -> Verdict {
     let (ground, relay, client) = relayed(cx).await?;
-    let mut working = Working::start(&client, &["conformance.block"], 4).await;
+    let mut working = Working::start(&client, &["conformance.block"], 4).await?;
     let run_id = ground.get().await.submit("block", "").await;
     working.until("started", &run_id).await?;
     for number in 2..=3 {
@@ -73,7 +73,7 @@ async fn work_cut(cx: &mut Cx) -> Verdict {
 
 async fn work_restart(cx: &mut Cx) -> Verdict {
     let (ground, relay, client) = relayed(cx).await?;
-    let mut working = Working::start(&client, &["conformance.block"], 4).await;
+    let mut working = Working::start(&client, &["conformance.block"], 4).await?;
     let run_id = ground.get().await.submit("block", "").await;
     working.until("started", &run_id).await?;
     ground.stop().await;
@@ -85,7 +85,7 @@ async fn work_restart(cx: &mut Cx) -> Verdict {
 
 async fn work_goes(cx: &mut Cx) -> Verdict {
     let (ground, client) = staffed(cx).await?;
-    let mut working = Working::start(&client, &["conformance.block"], 4).await;
+    let mut working = Working::start(&client, &["conformance.block"], 4).await?;
     let run_id = ground.get().await.submit("block", "").await;
     working.until("started", &run_id).await?;
     ground.get().await.drain().await;
@@ -182,7 +182,7 @@ async fn loses(cx: &mut Cx, what: Lost, hides_stale: bool) -> Verdict<(Standing,
     let relay = reports.noted(&ground, what, hides_stale).await;
     let secret = ground.get().await.by_secret();
     let client = cx.connect(&relay.endpoint(), secret, json!({"backoff_first": 20, "backoff_max": 200})).await?;
-    let working = Working::start(&client, &["conformance.echo"], 4).await;
+    let working = Working::start(&client, &["conformance.echo"], 4).await?;
     let run_id = ground.get().await.submit("echo", "").await;
     eventually(|| async { claim(!reports.noted_so_far().ids.is_empty(), || "it was not reported".to_owned()) }).await?;
     if what == Lost::Ack {
@@ -227,7 +227,7 @@ async fn work_stale(cx: &mut Cx) -> Verdict {
     let secret = ground.get().await.by_secret();
     let options = json!({"backoff_first": 20, "backoff_max": 200});
     let far = cx.connect(&relay.endpoint(), secret.clone(), options.clone()).await?;
-    let mut first = Working::start(&far, &["conformance.block"], 1).await;
+    let mut first = Working::start(&far, &["conformance.block"], 1).await?;
     let run_id = ground.get().await.submit("again", "").await;
     first.until("started", &run_id).await?;
     // Nobody is there, for the first one.
@@ -240,7 +240,7 @@ async fn work_stale(cx: &mut Cx) -> Verdict {
     ground.get().await.advance(Duration::from_secs(600));
     let direct = ground.get().await.endpoint();
     let near = cx.connect(&direct, secret, options).await?;
-    let mut second = Working::start(&near, &["conformance.block"], 1).await;
+    let mut second = Working::start(&near, &["conformance.block"], 1).await?;
     let event = second.until("started", &run_id).await?;
     claim(event["attempt"] == 2, || format!("expected the second attempt, got {event}"))?;
     relay.turn_to(ground.get().await.address());
@@ -255,7 +255,7 @@ async fn work_stale(cx: &mut Cx) -> Verdict {
 async fn work_unavailable(cx: &mut Cx) -> Verdict {
     let (ground, relay, client) = relayed(cx).await?;
     let relay = relay.answering("Work", 2, || crate::refusals::http_status(503));
-    let working = Working::start(&client, &["conformance.echo"], 4).await;
+    let working = Working::start(&client, &["conformance.echo"], 4).await?;
     let run_id = ground.get().await.submit("echo", "").await;
     comes_to(&ground, &run_id, RunState::Succeeded).await?;
     claim(relay.arrived("Work") >= 3, || "it was not made again".to_owned())?;
