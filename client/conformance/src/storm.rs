@@ -109,7 +109,8 @@ async fn in_batches(client: &Client, mut left: u64) -> Verdict<Vec<Value>> {
 async fn are_all(ground: &Standing, results: &[Value]) -> Verdict {
     let failed: Vec<_> = results.iter().filter(|result| result.get("error").is_some()).collect();
     claim(failed.is_empty(), || format!("{} of {} failed, the first by {}", failed.len(), results.len(), failed[0]))?;
-    let distinct = |field: &str| results.iter().filter_map(|result| result[field].as_str()).collect::<BTreeSet<_>>().len();
+    let distinct =
+        |field: &str| results.iter().filter_map(|result| result[field].as_str()).collect::<BTreeSet<_>>().len();
     let (ids, told) = (distinct("request_id"), distinct("run_id"));
     claim((ids, told) == (results.len(), results.len()), || {
         format!("expected {} ids and runs to be told, got {ids} and {told}", results.len())

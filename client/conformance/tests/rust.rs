@@ -114,7 +114,10 @@ async fn a_driver_that_breaks_its_protocol_fails_and_its_last_words_are_shown() 
     let body = "print('oh dear', file=sys.stderr, flush=True)\nprint('rubbish', flush=True)\nsys.stdin.read()";
     let folder = tempfile::tempdir().expect("a folder");
     let entries = suite::run(&[column("go", &script(folder.path(), body))], "once/served", 1).await;
-    assert!(matches!(&entries[0].cell, Cell::Fails(why) if why.contains("rubbish") && why.contains("oh dear")), "{entries:?}");
+    assert!(
+        matches!(&entries[0].cell, Cell::Fails(why) if why.contains("rubbish") && why.contains("oh dear")),
+        "{entries:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
