@@ -13,6 +13,8 @@ pub enum Short {
     Unsupported(String),
     /// The client did something else than it should: what was expected, and what came.
     Gap(String),
+    /// It told something that is not so, which is worse.
+    Wrong(String),
 }
 
 /// What a case gives.

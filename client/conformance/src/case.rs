@@ -24,6 +24,9 @@ use crate::{
     json,
 };
 
+/// How long a case may take.
+pub const CASE_WITHIN: Duration = Duration::from_secs(20);
+
 /// How a case runs.
 pub type Run = for<'a> fn(&'a mut Cx) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
@@ -36,8 +39,8 @@ pub struct Case {
     pub says: &'static str,
     /// Whether a client of ours may answer that it has no such thing.
     pub is_optional: bool,
-    /// How long it may take.
-    pub within: Duration,
+    /// Whether a bare stub cannot even be safe in it.
+    pub is_beyond_a_stub: bool,
     /// How it runs.
     pub run: Run,
 }
@@ -45,7 +48,7 @@ pub struct Case {
 impl Case {
     /// A row.
     pub const fn new(name: &'static str, says: &'static str, run: Run) -> Self {
-        Self { name, says, is_optional: false, within: Duration::from_secs(20), run }
+        Self { name, says, is_optional: false, is_beyond_a_stub: false, run }
     }
 
     /// A client may answer that it has no such thing.
@@ -54,10 +57,10 @@ impl Case {
         Self { is_optional: true, ..self }
     }
 
-    /// It may take so long.
+    /// A bare stub cannot even be safe in it: it believes what it is told.
     #[must_use]
-    pub const fn within(self, seconds: u64) -> Self {
-        Self { within: Duration::from_secs(seconds), ..self }
+    pub const fn beyond_a_stub(self) -> Self {
+        Self { is_beyond_a_stub: true, ..self }
     }
 }
 

@@ -120,6 +120,7 @@ async fn cases(args: Cases) -> Result<bool, String> {
                 Cell::Holds => ("holds", ""),
                 Cell::Safe(why) => ("safe", why.as_str()),
                 Cell::Unsupported(why) => ("unsupported", why.as_str()),
+                Cell::Unsafe(why) => ("unsafe", why.as_str()),
                 Cell::Fails(why) => ("fails", why.as_str()),
             };
             let (client, theme, case, gap) = (&result.client, result.theme, result.case.name, result.is_gap());

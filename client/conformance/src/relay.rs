@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long what a case waits for may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What happens to a call.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
     answer::{Answer, Short, Verdict},
-    case::{Case, Cx},
+    case::{CASE_WITHIN, Case, Cx},
     cases::{self, Theme},
     driver::Driver,
 };
@@ -53,6 +53,8 @@ pub enum Cell {
     Safe(String),
     /// The client has no such thing.
     Unsupported(String),
+    /// Something was taken for true that is not, or nothing was told at all: for the stub alone, where it cannot do better.
+    Unsafe(String),
     /// It does not hold.
     Fails(String),
 }
@@ -75,7 +77,7 @@ impl Entry {
     pub fn is_gap(&self) -> bool {
         match self.cell {
             Cell::Holds => false,
-            Cell::Safe(_) => self.client != STUB,
+            Cell::Safe(_) | Cell::Unsafe(_) => self.client != STUB,
             Cell::Unsupported(_) => self.client != STUB && !self.case.is_optional,
             Cell::Fails(_) => true,
         }
@@ -161,15 +163,16 @@ async fn one(column: &Column, driver: &mut Option<Arc<Driver>>, case: Case) -> C
     };
     let mut cx = Cx::new(at_hand.clone(), &column.command);
     let running = tokio::spawn(async move {
-        let verdict = tokio::time::timeout(case.within, (case.run)(&mut cx)).await;
+        let verdict = tokio::time::timeout(CASE_WITHIN, (case.run)(&mut cx)).await;
         let safety = cx.judge_safety().await;
         (verdict, safety)
     });
     let cell = match running.await {
-        Ok((Ok(verdict), safety)) => judge(&column.name, verdict, safety),
+        Ok((Ok(verdict), safety)) => judge(&column.name, &case, verdict, safety),
         Ok((Err(_), _)) => {
             at_hand.kill().await;
-            return Cell::Fails(format!("it did not end within {:?}\n{}", case.within, at_hand.tail()));
+            let why = format!("it did not end within {CASE_WITHIN:?}\n{}", at_hand.tail());
+            return judge(&column.name, &case, Err(Short::Wrong(why)), Ok(()));
         }
         Err(error) => Cell::Fails(format!("the case itself broke: {error}")),
     };
@@ -179,21 +182,24 @@ async fn one(column: &Column, driver: &mut Option<Arc<Driver>>, case: Case) -> C
     }
     let why = match cell {
         Cell::Holds => "the driver did not survive it".to_owned(),
-        Cell::Safe(why) | Cell::Unsupported(why) | Cell::Fails(why) => why,
+        Cell::Safe(why) | Cell::Unsupported(why) | Cell::Unsafe(why) | Cell::Fails(why) => why,
     };
     Cell::Fails(format!("{why}\n{}", at_hand.tail()))
 }
 
 /// Makes a cell of what a case found, and of what no client may do.
-pub fn judge(client: &str, verdict: Verdict, safety: Verdict) -> Cell {
+pub fn judge(client: &str, case: &Case, verdict: Verdict, safety: Verdict) -> Cell {
+    let fails = |why| if client == STUB && case.is_beyond_a_stub { Cell::Unsafe(why) } else { Cell::Fails(why) };
+    let why = |short| match short {
+        Short::Unsupported(why) | Short::Gap(why) | Short::Wrong(why) => why,
+    };
     match (verdict, safety) {
         (Ok(()), Ok(())) => Cell::Holds,
         (Err(Short::Unsupported(why)), Ok(())) => Cell::Unsupported(why),
         (Err(Short::Gap(why)), Ok(())) if client == STUB => Cell::Safe(why),
-        (Err(Short::Gap(why)), Ok(())) => Cell::Fails(why),
-        (Ok(()) | Err(Short::Unsupported(_)), Err(Short::Gap(unsafe_))) => Cell::Fails(unsafe_),
-        (Err(Short::Gap(why)), Err(Short::Gap(unsafe_))) => Cell::Fails(format!("{unsafe_}; and {why}")),
-        (_, Err(Short::Unsupported(why))) => Cell::Fails(why),
+        (Err(short), Ok(())) => fails(why(short)),
+        (Ok(()) | Err(Short::Unsupported(_)), Err(harm)) => fails(why(harm)),
+        (Err(short), Err(harm)) => fails(format!("{}; and {}", why(harm), why(short))),
     }
 }
 
@@ -203,6 +209,7 @@ fn tell(client: &str, theme: &str, case: &Case, cell: &Cell) {
         Cell::Holds => eprintln!("{name}: holds"),
         Cell::Safe(why) => eprintln!("{name}: safe ({why})"),
         Cell::Unsupported(why) => eprintln!("{name}: unsupported ({why})"),
+        Cell::Unsafe(why) => eprintln!("{name}: unsafe ({why})"),
         Cell::Fails(why) => eprintln!("{name}: FAILS: {why}"),
     }
 }

@@ -95,6 +95,7 @@ fn word(cell: &Cell) -> &'static str {
         Cell::Holds => "holds",
         Cell::Safe(_) => "safe",
         Cell::Unsupported(_) => "–",
+        Cell::Unsafe(_) => "unsafe",
         Cell::Fails(_) => "FAILS",
     }
 }

@@ -26,12 +26,14 @@ pub(super) const CASES: &[Case] = &[
         stripped_trailers,
         "A proxy takes the trailers of an answer away: the call succeeds by another attempt, one run."
     ),
-    case!(empty_ok, "Somebody answers OK with an empty message: no answer, and in the end not_semel."),
+    case!(empty_ok, "Somebody answers OK with an empty message: no answer, and in the end not_semel.").beyond_a_stub(),
     case!(
         empty_ok_once,
         "Somebody answers OK with an empty message once: the call is sent again under its id, one run."
-    ),
-    case!(cached_answer, "Somebody answers with another call's answer: no answer, and in the end not_semel."),
+    )
+    .beyond_a_stub(),
+    case!(cached_answer, "Somebody answers with another call's answer: no answer, and in the end not_semel.")
+        .beyond_a_stub(),
     case!(web_page, "A web page answers: not_semel, nothing happens."),
     case!(later_reason, "A reason that the client does not know is given through, and judged by its code."),
 ];
