@@ -78,6 +78,8 @@ struct Shared {
     script: Mutex<HashMap<String, Vec<Step>>>,
     tamper: Option<Arc<dyn Tamper>>,
     arrived: watch::Sender<HashMap<String, u64>>,
+    /// By method, how many calls had no deadline.
+    endless: Mutex<HashMap<String, u64>>,
     /// Each change cuts all connections.
     cuts: watch::Sender<u64>,
 }
@@ -107,6 +109,7 @@ impl Relay {
             script: Mutex::default(),
             tamper,
             arrived: watch::Sender::default(),
+            endless: Mutex::default(),
             cuts: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone()));
@@ -155,6 +158,11 @@ impl Relay {
     /// How many calls of a method have come in.
     pub fn arrived(&self, method: &str) -> u64 {
         self.shared.arrived.borrow().get(method).copied().unwrap_or_default()
+    }
+
+    /// How many of these had no deadline.
+    pub fn endless(&self, method: &str) -> u64 {
+        self.shared.endless.lock().unwrap_or_else(PoisonError::into_inner).get(method).copied().unwrap_or_default()
     }
 
     /// Waits until so many calls of a method have come in, but not for ever.
@@ -207,6 +215,9 @@ async fn pass(
 ) -> Result<Response<Body>, Error> {
     let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     let step = shared.step(&method);
+    if !request.headers().contains_key("grpc-timeout") {
+        *shared.endless.lock().unwrap_or_else(PoisonError::into_inner).entry(method.clone()).or_default() += 1;
+    }
     shared.arrived.send_modify(|arrived| *arrived.entry(method.clone()).or_default() += 1);
     if shared.tamper.as_ref().is_some_and(|tamper| !tamper.knows(&method)) {
         return Ok(refusals::Refusal::bare(tonic::Code::Unimplemented).response());

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::{Verdict, claim},
-    case::{Client, Cx, Standing},
+    case::{Cx, Standing},
+    client::Client,
     driver::Driver,
     suite::Column,
     table,

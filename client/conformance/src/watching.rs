@@ -7,7 +7,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     answer::{Failed, Short, Verdict, claim, gap},
-    case::{Client, name, next_event},
+    case::{name, next_event},
+    client::Client,
     driver::Pending,
     ground::{PATIENCE, run_event},
     json,

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     answer::{Answer, Failed, Short, Verdict, gap},
-    case::{Client, name, next_event},
+    case::{name, next_event},
+    client::Client,
     driver::Pending,
     ground::PATIENCE,
 };

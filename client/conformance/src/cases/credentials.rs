@@ -13,7 +13,8 @@ use tonic::Code;
 
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Cx, Made, case},
+    case::{Case, Cx, case},
+    client::Made,
     ground::{APP, Ground},
     refusals::Refusal,
     relay::Relay,

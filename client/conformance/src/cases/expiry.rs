@@ -3,11 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use prost::Message as _;
+use semel_proto::v1;
 use serde_json::{Value, json};
 
 use crate::{
     answer::{Answer, Verdict},
-    case::{Case, Client, Cx, Standing, case, made},
+    case::{Case, Cx, Standing, case},
+    client::{Client, made},
+    messages::Way,
     refusals,
     relay::{Gate, Relay, Step},
 };
@@ -30,6 +35,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     case!(renewed_between, "The token ends between two attempts, and there is the secret: renewed, executed once."),
     case!(renewed_after, "The token ends after the call took effect, and there is the secret: renewed, still one run."),
+    case!(
+        renewed_ahead,
+        "A token is renewed at three quarters of its life, by the server's clock, before it is refused."
+    ),
+    case!(renewal_fails, "A renewal ahead of time fails: calls go on with the present token."),
 ];
 
 /// Longer than any token lives, shorter than the window.
@@ -118,4 +128,44 @@ async fn renewed_between(cx: &mut Cx) -> Verdict {
 
 async fn renewed_after(cx: &mut Cx) -> Verdict {
     renews(cx, When::After).await
+}
+
+/// How long the tokens of a short-lived ground say that they live. They live longer: it is the client that must renew.
+const LIFE: Duration = Duration::from_secs(3);
+
+/// A client that has a token of a short life, and a relay that says so.
+async fn short_lived(cx: &mut Cx) -> Verdict<(Standing, Relay, Client)> {
+    let ground = cx.ground().await;
+    let relay = Relay::tampering(ground.get().await.address(), |method: &str, way, message: Bytes| {
+        if (method, way) != ("IssueToken", Way::Down) {
+            return vec![message];
+        }
+        let mut response = v1::IssueTokenResponse::decode(message).expect("an answer to IssueToken");
+        let now = response.header.as_ref().and_then(|header| header.server_time).unwrap_or_default();
+        let seconds = now.seconds + i64::try_from(LIFE.as_secs()).unwrap_or_default();
+        response.expire_time = Some(prost_types::Timestamp { seconds, ..now });
+        vec![response.encode_to_vec().into()]
+    })
+    .await;
+    let secret = ground.get().await.by_secret();
+    let client = cx.connect(&relay.endpoint(), secret, json!({})).await?;
+    client.made(json!({})).await?;
+    // Real time has to pass, for the client measures it: into the last quarter, and not behind it.
+    tokio::time::sleep(LIFE.mul_f64(0.8)).await;
+    Ok((ground, relay, client))
+}
+
+async fn renewed_ahead(cx: &mut Cx) -> Verdict {
+    let (ground, relay, client) = short_lived(cx).await?;
+    client.made(json!({})).await?;
+    // It may be renewed beside the call.
+    relay.wait_for("IssueToken", 2).await?;
+    ground.has_runs(2).await.map(drop)
+}
+
+async fn renewal_fails(cx: &mut Cx) -> Verdict {
+    let (ground, relay, client) = short_lived(cx).await?;
+    relay.next("IssueToken", (0..8).map(|_| Step::Answer(Arc::new(|| refusals::http_status(503)))));
+    client.made(json!({})).await?;
+    ground.has_runs(2).await.map(drop)
 }

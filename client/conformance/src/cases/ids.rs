@@ -7,7 +7,8 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::{
     answer::{Short, Verdict, claim},
-    case::{Case, Client, Cx, Standing, case},
+    case::{Case, Cx, Standing, case},
+    client::Client,
     ground::{APP, JOB},
     relay::Relay,
 };

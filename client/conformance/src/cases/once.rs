@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Cx, Made, case, eventually, made},
+    case::{Case, Cx, case, eventually},
+    client::{Made, made},
     ground::JOB,
     refusals,
     relay::{Gate, Relay, Step},

@@ -8,7 +8,8 @@ use tonic::Code;
 
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Client, Cx, Standing, case, made},
+    case::{Case, Cx, Standing, case},
+    client::{Client, made},
     refusals::{self, Refusal},
     relay::{Relay, Step},
 };
@@ -29,6 +30,7 @@ pub(super) const CASES: &[Case] = &[
         overall_timeout,
         "It never passes: given up within the overall timeout, with the id and how often it was sent."
     ),
+    case!(deadline_travels, "Every attempt bears a deadline of gRPC's."),
     case!(retries_off, "Retries are switched off: sent once, whatever comes."),
     case!(
         retries_off_later,
@@ -171,6 +173,12 @@ async fn overall_timeout(cx: &mut Cx) -> Verdict {
     failed.says("UNSPECIFIED")?;
     claim(failed.may_retry && !failed.request_id.is_empty(), || format!("expected an id to go on with, got {failed}"))?;
     claim(failed.attempts.is_some_and(|attempts| attempts > 1), || format!("expected several attempts, got {failed}"))
+}
+
+async fn deadline_travels(cx: &mut Cx) -> Verdict {
+    let (_ground, relay, client) = scripted(cx, Refusal::bare(Code::Unavailable), 2).await?;
+    client.made(json!({})).await?;
+    claim(relay.endless("RunJob") == 0, || format!("{} attempts had no deadline", relay.endless("RunJob")))
 }
 
 async fn retries_off(cx: &mut Cx) -> Verdict {

@@ -10,7 +10,8 @@ use tonic::Code;
 
 use crate::{
     answer::{Failed, Short, Verdict, claim},
-    case::{Case, Client, Cx, Standing, case, eventually},
+    case::{Case, Cx, Standing, case, eventually},
+    client::Client,
     messages::Way,
     refusals::Refusal,
     relay::Relay,

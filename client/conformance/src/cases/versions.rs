@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     answer::{Short, Verdict, claim},
-    case::{Case, Client, Cx, Standing, case},
+    case::{Case, Cx, Standing, case},
+    client::Client,
     ground::JOB,
     json,
     messages::Tamper as _,

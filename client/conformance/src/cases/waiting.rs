@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     case!(wait_ended, "A run that has ended already is given at once."),
     case!(wait_ends, "A run that ends while it is waited for."),
     case!(wait_restart, "The server is started again while a run is waited for."),
+    case!(wait_long, "A call that asks the server to wait gets that wait on top of its timeouts."),
     case!(wait_unknown, "A run that is not there: the typed error."),
 ];
 
@@ -56,6 +57,17 @@ async fn wait_ends(cx: &mut Cx) -> Verdict {
 
 async fn wait_restart(cx: &mut Cx) -> Verdict {
     ends_over(cx, true).await
+}
+
+async fn wait_long(cx: &mut Cx) -> Verdict {
+    let ground = cx.ground().await;
+    cx.may_happen(1);
+    let (endpoint, token) = (ground.get().await.endpoint(), ground.get().await.by_token().await);
+    let client = cx.connect(&endpoint, token, json!({"request_timeout": 700, "overall_timeout": 700})).await?;
+    let run_id = ground.get().await.submit(JOB, "").await;
+    let answer = client.call("WaitRun", json!({"run_id": run_id, "timeout": "1.500s"}), json!({})).await;
+    let waited: v1::WaitRunResponse = answer.response("WaitRunResponse")?;
+    claim(!waited.finished, || format!("expected that it goes on, got {waited:?}"))
 }
 
 async fn wait_unknown(cx: &mut Cx) -> Verdict {

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Client, Cx, Standing, case},
+    case::{Case, Cx, Standing, case},
+    client::Client,
     ground::JOB,
     relay::Relay,
     watching::{Watching, is_whole},

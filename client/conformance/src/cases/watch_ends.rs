@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::watch::{make_runs, tells_all};
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Client, Cx, Standing, case},
+    case::{Case, Cx, Standing, case},
+    client::Client,
     ground::APP,
     watching::Watching,
 };

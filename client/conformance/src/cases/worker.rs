@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Client, Cx, Standing, case, eventually},
+    case::{Case, Cx, Standing, case, eventually},
+    client::Client,
     working::Working,
 };
 

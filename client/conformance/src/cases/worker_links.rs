@@ -16,7 +16,8 @@ use serde_json::json;
 use super::worker::{comes_to, counts, has_attempts, make_jobs, staffed};
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Client, Cx, Standing, case, eventually},
+    case::{Case, Cx, Standing, case, eventually},
+    client::Client,
     messages::Way,
     relay::Relay,
     working::Working,
