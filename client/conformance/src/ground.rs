@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use semel_client::{Client, Credentials, Options, WatchOptions, v1, watch::Told};
+use semel_client::{CallOptions, Client, Credentials, Options, RetryOptions, WatchOptions, v1, watch::Told};
 use semel_core::id::{Millis, Timestamp};
 use semel_server::{
     auth::Keyring,
@@ -109,6 +109,14 @@ impl Ground {
             ..Default::default()
         };
         self.admin().issue_token(request).await.expect("a token is issued")
+    }
+
+    /// Somebody asks for a token of the app with this secret, which is a wrong one.
+    pub async fn tries_secret(&self, wrong: &str) {
+        let (app, secret) = (APP.to_owned(), wrong.to_owned());
+        let request = v1::IssueTokenRequest { app, secret, ..Default::default() };
+        let options = CallOptions { retry: Some(RetryOptions::none()), ..CallOptions::default() };
+        self.admin().with_options(options).issue_token(request).await.expect_err("a wrong secret is refused");
     }
 
     /// Makes another app; gives its secret.

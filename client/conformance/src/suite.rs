@@ -169,10 +169,10 @@ async fn one(column: &Column, driver: &mut Option<Arc<Driver>>, case: Case) -> C
     });
     let cell = match running.await {
         Ok((Ok(verdict), safety)) => judge(&column.name, &case, verdict, safety),
-        Ok((Err(_), _)) => {
+        Ok((Err(_), safety)) => {
             at_hand.kill().await;
             let why = format!("it did not end within {CASE_WITHIN:?}\n{}", at_hand.tail());
-            return judge(&column.name, &case, Err(Short::Wrong(why)), Ok(()));
+            return judge(&column.name, &case, Err(Short::Wrong(why)), safety);
         }
         Err(error) => Cell::Fails(format!("the case itself broke: {error}")),
     };

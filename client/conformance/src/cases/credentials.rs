@@ -13,7 +13,7 @@ use tonic::Code;
 
 use crate::{
     answer::{Verdict, claim},
-    case::{Case, Cx, case},
+    case::{Case, Cx, Standing, case},
     client::Made,
     ground::{APP, Ground},
     refusals::Refusal,
@@ -43,6 +43,10 @@ pub(super) const CASES: &[Case] = &[
         "Too many failed attempts: AUTH_THROTTLED, and the call succeeds after the delay that was asked for."
     ),
     case!(
+        throttled_verdict,
+        "Bad credentials too often: AUTH_THROTTLED is no verdict; it is waited out, and then the verdict comes."
+    ),
+    case!(
         authority_away,
         "The authority cannot be asked: AUTH_UNAVAILABLE is no verdict, and the same id succeeds later."
     ),
@@ -58,8 +62,8 @@ pub(super) const CASES: &[Case] = &[
     case!(check_auth, "CheckAuth tells the verdict as its answer."),
 ];
 
-/// A call by these credentials is refused so, is sent once, and executes nothing.
-async fn is_refused(cx: &mut Cx, ground: crate::case::Standing, by: Value, reason: &str, status: &str) -> Verdict {
+/// A call by these credentials is refused so, is sent so often, and executes nothing.
+async fn is_refused(cx: &mut Cx, ground: Standing, by: Value, reason: &str, status: &str, sent: u64) -> Verdict {
     cx.nothing_may_happen();
     let relay = Relay::to(ground.get().await.address()).await;
     let client = cx.connect(&relay.endpoint(), by, json!({})).await?;
@@ -67,24 +71,24 @@ async fn is_refused(cx: &mut Cx, ground: crate::case::Standing, by: Value, reaso
     failed.is("refused", "UNAUTHENTICATED", reason)?;
     failed.says(status)?;
     claim(!failed.may_retry && !failed.request_id.is_empty(), || format!("expected an id and no retry, got {failed}"))?;
-    claim(relay.arrived("RunJob") == 1, || format!("it was sent {} times", relay.arrived("RunJob")))?;
+    claim(relay.arrived("RunJob") == sent, || format!("it was sent {} times", relay.arrived("RunJob")))?;
     ground.has_runs(0).await.map(drop)
 }
 
 async fn missing(cx: &mut Cx) -> Verdict {
     let ground = cx.ground().await;
-    is_refused(cx, ground, Value::Null, "CREDENTIALS_MISSING", "MISSING").await
+    is_refused(cx, ground, Value::Null, "CREDENTIALS_MISSING", "MISSING", 1).await
 }
 
 async fn malformed(cx: &mut Cx) -> Verdict {
     let ground = cx.ground().await;
-    is_refused(cx, ground, json!({"token": "rubbish"}), "CREDENTIALS_MALFORMED", "MALFORMED").await
+    is_refused(cx, ground, json!({"token": "rubbish"}), "CREDENTIALS_MALFORMED", "MALFORMED", 1).await
 }
 
 async fn foreign(cx: &mut Cx) -> Verdict {
     let token = Ground::start(|_| {}).await.by_token().await;
     let ground = cx.ground().await;
-    is_refused(cx, ground, token, "CREDENTIALS_INVALID", "INVALID").await
+    is_refused(cx, ground, token, "CREDENTIALS_INVALID", "INVALID", 1).await
 }
 
 async fn wrong_secret(cx: &mut Cx) -> Verdict {
@@ -110,7 +114,7 @@ async fn revoked(cx: &mut Cx) -> Verdict {
     let ground = cx.ground().await;
     let token = ground.get().await.by_token().await;
     revoke_all(&*ground.get().await).await;
-    is_refused(cx, ground, token, "CREDENTIALS_REVOKED", "REVOKED").await
+    is_refused(cx, ground, token, "CREDENTIALS_REVOKED", "REVOKED", 1).await
 }
 
 async fn revoked_secret(cx: &mut Cx) -> Verdict {
@@ -145,7 +149,7 @@ fn is_not_required(made: &Made) -> Verdict {
     claim(auth.status() == AuthStatus::NotRequired, || format!("expected NOT_REQUIRED, got {auth:?}"))
 }
 
-async fn permissive_ground(cx: &mut Cx) -> crate::case::Standing {
+async fn permissive_ground(cx: &mut Cx) -> Standing {
     let pay = AppName::parse(APP).expect("a good name");
     cx.ground_with(|settings| {
         settings.auth_mode = Mode::Permissive;
@@ -164,7 +168,7 @@ async fn permissive(cx: &mut Cx) -> Verdict {
 
 async fn permissive_bad(cx: &mut Cx) -> Verdict {
     let ground = permissive_ground(cx).await;
-    is_refused(cx, ground, json!({"token": "rubbish"}), "CREDENTIALS_MALFORMED", "MALFORMED").await
+    is_refused(cx, ground, json!({"token": "rubbish"}), "CREDENTIALS_MALFORMED", "MALFORMED", 1).await
 }
 
 async fn off(cx: &mut Cx) -> Verdict {
@@ -209,6 +213,18 @@ async fn passes(cx: &mut Cx, refusal: Refusal, wait: Duration) -> Verdict {
 async fn throttled(cx: &mut Cx) -> Verdict {
     let status = AuthStatus::Throttled as i32;
     passes(cx, Refusal::of_semel(Code::ResourceExhausted, "AUTH_THROTTLED", status), Duration::from_millis(400)).await
+}
+
+async fn throttled_verdict(cx: &mut Cx) -> Verdict {
+    let ground = cx.ground().await;
+    let wrong = ground.get().await.app("shop").await;
+    // Ten cost nothing; the eleventh starts the delay.
+    for _ in 0..11 {
+        ground.get().await.tries_secret(&wrong).await;
+    }
+    let begun = tokio::time::Instant::now();
+    is_refused(cx, ground, json!({"token": "rubbish"}), "CREDENTIALS_MALFORMED", "MALFORMED", 2).await?;
+    claim(begun.elapsed() >= Duration::from_millis(500), || "the delay was not waited for".to_owned())
 }
 
 async fn authority_away(cx: &mut Cx) -> Verdict {
