@@ -1,7 +1,5 @@
 //! Request ids: how they are made, and what is refused for its id.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -139,8 +137,7 @@ async fn is_refused(cx: &mut Cx, seconds: i64, code: &str, reason: &str) -> Verd
 }
 
 async fn expired_id(cx: &mut Cx) -> Verdict {
-    let day = i64::try_from(Duration::from_secs(25 * 3600).as_secs()).unwrap_or_default();
-    is_refused(cx, -day, "FAILED_PRECONDITION", "REQUEST_ID_EXPIRED").await
+    is_refused(cx, -25 * 3600, "FAILED_PRECONDITION", "REQUEST_ID_EXPIRED").await
 }
 
 async fn future_id(cx: &mut Cx) -> Verdict {
