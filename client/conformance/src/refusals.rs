@@ -56,6 +56,14 @@ impl Refusal {
         self
     }
 
+    /// With a detail that nobody knows, before all others.
+    #[must_use]
+    pub fn unknown_detail(mut self) -> Self {
+        let detail = prost_types::Any { type_url: semel_proto::type_url("semel.v9.Moon"), value: vec![8, 1] };
+        self.status.details.insert(0, detail);
+        self
+    }
+
     /// That finds fault with these fields.
     #[must_use]
     pub fn violations(mut self, violations: &[(&str, &str)]) -> Self {

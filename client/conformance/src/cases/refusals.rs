@@ -35,7 +35,10 @@ pub(super) const CASES: &[Case] = &[
     case!(cached_answer, "Somebody answers with another call's answer: no answer, and in the end not_semel.")
         .beyond_a_stub(),
     case!(web_page, "A web page answers: not_semel, nothing happens."),
-    case!(later_reason, "A reason that the client does not know is given through, and judged by its code."),
+    case!(
+        later_reason,
+        "A reason, a verdict and a detail that the client does not know are given through, and judged by the code."
+    ),
 ];
 
 async fn violations(cx: &mut Cx) -> Verdict {
@@ -147,7 +150,7 @@ async fn later_reason(cx: &mut Cx) -> Verdict {
     let token = ground.get().await.by_token().await;
     let client = cx.connect(&relay.endpoint(), token, json!({})).await?;
     client.made(json!({})).await?;
-    let binding = Refusal::of_semel(Code::FailedPrecondition, "MOON_IS_NEW", 77);
+    let binding = Refusal::of_semel(Code::FailedPrecondition, "MOON_IS_NEW", 77).unknown_detail();
     relay.next("RunJob", [crate::relay::Step::Answer(std::sync::Arc::new(move || binding.response()))]);
     let failed = client.call("RunJob", json!({"job": "settle"}), json!({})).await.failed()?;
     failed.is("refused", "FAILED_PRECONDITION", "MOON_IS_NEW")?;
