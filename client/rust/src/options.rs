@@ -19,6 +19,7 @@ pub struct Options {
     pub(crate) stream_under_load: bool,
     pub(crate) tls: Option<Tls>,
     pub(crate) allow_plaintext: bool,
+    pub(crate) clock_offset_ms: i64,
 }
 
 impl Options {
@@ -38,6 +39,7 @@ impl Options {
             stream_under_load: true,
             tls: None,
             allow_plaintext: false,
+            clock_offset_ms: 0,
         }
     }
 
@@ -113,6 +115,14 @@ impl Options {
     #[must_use]
     pub fn stream_under_load(mut self, stream: bool) -> Self {
         self.stream_under_load = stream;
+        self
+    }
+
+    /// Added, in milliseconds, to this machine's clock wherever the client reads it: to see what a program does on a
+    /// machine whose clock is off. Default 0.
+    #[must_use]
+    pub fn clock_offset_ms(mut self, offset: i64) -> Self {
+        self.clock_offset_ms = offset;
         self
     }
 

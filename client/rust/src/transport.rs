@@ -59,17 +59,17 @@ impl Transport {
             })?;
             channels.push(channel);
         }
-        Ok(Self::over(channels))
+        Ok(Self::over(channels, options))
     }
 
     /// Connects when the first call is made.
     pub(crate) fn connect_lazy(options: &Options) -> Result<Self, Error> {
         let endpoint = endpoint(options)?;
-        Ok(Self::over((0..options.connections).map(|_| endpoint.connect_lazy()).collect()))
+        Ok(Self::over((0..options.connections).map(|_| endpoint.connect_lazy()).collect(), options))
     }
 
-    fn over(channels: Vec<Channel>) -> Self {
-        Self { channels, next: AtomicUsize::new(0), clock: ServerClock::default() }
+    fn over(channels: Vec<Channel>, options: &Options) -> Self {
+        Self { channels, next: AtomicUsize::new(0), clock: ServerClock::new(options.clock_offset_ms) }
     }
 
     pub(crate) fn clock(&self) -> &ServerClock {
