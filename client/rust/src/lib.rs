@@ -97,12 +97,8 @@ pub use retry::RetryOptions;
 pub use semel_proto::details;
 /// The messages of the protocol.
 pub use semel_proto::v1;
-<<<<<<< HEAD
-pub use submit::{RunSubmitter, Submission};
-pub use tls::Tls;
-=======
 pub use submit::{RunSubmitter, Submission, SubmitMany};
->>>>>>> c-runner
+pub use tls::Tls;
 /// The codes of gRPC, as [`Error::code`] gives them.
 pub use tonic::Code;
 pub use watch::WatchOptions;
