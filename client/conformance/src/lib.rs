@@ -18,5 +18,6 @@ pub mod skew;
 pub mod storm;
 pub mod suite;
 pub mod table;
+pub mod tls;
 pub mod watching;
 pub mod working;

@@ -170,6 +170,8 @@ class Driver:
         return {"ok": {**about, "grpc": f"grpcio {grpc.__version__}"}}
 
     def on_connect(self, command):
+        if not command["endpoint"].startswith("http://127.0.0.1:"):
+            return {"unsupported": "how a plain stub dials is its program's business"}
         self.clients[command["client"]] = Plain(command)
         return {"ok": {}}
 

@@ -1,6 +1,7 @@
 //! The cases, a file for each theme. Each says in its row what it holds a client to, and is a function of that name.
 
 mod clock;
+mod connections;
 mod credentials;
 mod expiry;
 mod faults;
@@ -33,6 +34,7 @@ pub const THEMES: &[Theme] = &[
     Theme { name: "once", cases: once::CASES },
     Theme { name: "ids", cases: ids::CASES },
     Theme { name: "clocks", cases: clock::CASES },
+    Theme { name: "connections", cases: connections::CASES },
     Theme { name: "credentials", cases: credentials::CASES },
     Theme { name: "expiry", cases: expiry::CASES },
     Theme { name: "refusals", cases: refusals::CASES },

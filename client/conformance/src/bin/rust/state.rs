@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use semel_client::{Client, Credentials, Options, RetryOptions};
+use semel_client::{Client, Credentials, Options, RetryOptions, Tls};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -107,7 +107,8 @@ impl Driver {
             .app(command["app"].as_str().unwrap_or_default())
             .credentials(credentials)
             .retry(retry)
-            .clock_offset_ms(options["clock_offset"].as_i64().unwrap_or_default());
+            .clock_offset_ms(options["clock_offset"].as_i64().unwrap_or_default())
+            .tls(tls(&options["tls"])?);
         if let Some(timeout) = span(options, "request_timeout") {
             made = made.request_timeout(timeout);
         }
@@ -158,4 +159,20 @@ impl Driver {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What TLS is set up with: the contents of the files that the command names.
+fn tls(files: &Value) -> Result<Tls, Ended> {
+    let read = |name: &str| {
+        let path = files[name].as_str();
+        path.map(|path| std::fs::read(path).map_err(|error| fault(format!("cannot read {path}: {error}")))).transpose()
+    };
+    let mut tls = Tls::new();
+    if let Some(pem) = read("ca")? {
+        tls = tls.ca_certificates(pem);
+    }
+    if let (Some(chain), Some(key)) = (read("cert")?, read("key")?) {
+        tls = tls.client_certificate(chain, key);
+    }
+    Ok(tls)
 }
