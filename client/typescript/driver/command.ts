@@ -1,0 +1,57 @@
+// Reading the fields of a command.
+import type { CallOptions, ClientOptions, Credentials } from "@semel/client";
+
+export interface Command {
+  readonly id: unknown;
+  readonly op: string;
+  readonly [field: string]: unknown;
+}
+
+/** A field that has to be a text. */
+export function text(command: Command, field: string): string {
+  const value = command[field];
+  if (typeof value !== "string") {
+    throw new Error(`"${field}" must be a text`);
+  }
+  return value;
+}
+
+/** A field that is a number, if it is there. */
+export function optionalNumber(from: Readonly<Record<string, unknown>>, field: string): number | undefined {
+  const value = from[field];
+  if (value === undefined || value === null) {
+    return undefined;
+  }
+  if (typeof value !== "number") {
+    throw new Error(`"${field}" must be a number`);
+  }
+  return value;
+}
+
+/** What `connect` says of the client. */
+export function clientOptions(command: Command): ClientOptions {
+  const given = (command.options ?? {}) as Record<string, unknown>;
+  const number = (field: string) => optionalNumber(given, field);
+  const offsetMs = number("clock_offset") ?? 0;
+  return {
+    app: typeof command.app === "string" ? command.app : undefined,
+    credentials: (command.credentials ?? undefined) as Credentials | undefined,
+    requestTimeoutMs: number("request_timeout"),
+    overallTimeoutMs: number("overall_timeout"),
+    retry: {
+      attemptsMax: number("attempts_max"),
+      backoffFirstMs: number("backoff_first"),
+      backoffMaxMs: number("backoff_max"),
+    },
+    wallClock: () => Date.now() + offsetMs,
+  };
+}
+
+/** What a command says of its calls. */
+export function callOptions(command: Command): CallOptions {
+  return {
+    requestId: typeof command.request_id === "string" ? command.request_id : undefined,
+    requestTimeoutMs: optionalNumber(command, "request_timeout"),
+    overallTimeoutMs: optionalNumber(command, "overall_timeout"),
+  };
+}

@@ -1,0 +1,23 @@
+/**
+ * The client of a Semel server for Node: gRPC over HTTP/2.
+ *
+ * @packageDocumentation
+ */
+import { Client } from "./client.js";
+import { type ConnectionOptions, nodeTransport } from "./node.js";
+import type { ClientOptions } from "./options.js";
+
+export * from "./shared.js";
+export { Client };
+export type { ConnectionOptions };
+
+/**
+ * A client of the server at `endpoint`, for instance `http://127.0.0.1:7400`. Does not wait for the server: it connects with
+ * its first call.
+ *
+ * @throws SemelError of kind `usage`, where an option cannot be
+ */
+export function connect(endpoint: string, options: ClientOptions & ConnectionOptions = {}): Client {
+  const { transport, close } = nodeTransport(endpoint, options);
+  return new Client(transport, options, close);
+}
