@@ -7,6 +7,9 @@ export interface Command {
   readonly [field: string]: unknown;
 }
 
+/** Writes a line that answers no command. */
+export type Say = (line: object) => void;
+
 /** A field that has to be a text. */
 export function text(command: Command, field: string): string {
   const value = command[field];

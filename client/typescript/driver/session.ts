@@ -1,21 +1,21 @@
 // The commands of the driver: its clients by name, and what each command makes them do.
 import { readFileSync } from "node:fs";
-import { type Client, connect, type Credentials, SemelError } from "@semel/client";
-import * as v1 from "@semel/client/v1";
-import { callOptions, type Command, clientOptions, text } from "./command.js";
-import { errorJson, registry, Unsupported, write, read, enumName } from "./wire.js";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
-
-/** Writes a line that answers no command. */
-export type Say = (line: object) => void;
+import { type Client, connect } from "@semel/client";
+import { benchEcho, benchSubmit } from "./bench.js";
+import { type Command, callOptions, clientOptions, type Say, text } from "./command.js";
+import { callMany, submitMany, wait } from "./runs.js";
+import { Watches } from "./watches.js";
+import { read, registry, Unsupported, write } from "./wire.js";
 
 export class Session {
-  readonly #say: Say;
   readonly #clients = new Map<string, Client>();
   readonly #cancels = new Map<unknown, AbortController>();
 
+  readonly #watches: Watches;
+
   constructor(say: Say) {
-    this.#say = say;
+    this.#watches = new Watches(say);
   }
 
   /** Does what a command says, and gives what is to be answered. */
@@ -51,7 +51,19 @@ export class Session {
       case "cancel":
         return this.#cancel(command);
       case "call_many":
-        return this.#callMany(command, signal);
+        return callMany(this.#client(command), command, signal);
+      case "submit_many":
+        return submitMany(this.#client(command), command, signal);
+      case "wait":
+        return wait(this.#client(command), command, signal);
+      case "watch":
+        return this.#watches.run(this.#client(command), command);
+      case "stop_watch":
+        return this.#watches.stop(command);
+      case "bench_submit":
+        return benchSubmit(this.#client(command), command);
+      case "bench_echo":
+        return benchEcho(command);
       default:
         throw new Unsupported(`there is no op "${command.op}" here`);
     }
@@ -98,23 +110,6 @@ export class Session {
     const answer = await this.#client(command).call(method, read(method.input, command.request), options);
     return { response: write(method.output, answer), request_id: requestId, attempts };
   }
-
-  async #callMany(command: Command, signal: AbortSignal): Promise<object> {
-    const client = this.#client(command);
-    const count = Number(command.count);
-    const results: object[] = new Array(count);
-    let next = 0;
-    const caller = async () => {
-      for (let number = next++; number < count; number = next++) {
-        const requestId = client.mintRequestId();
-        results[number] = await client.jobs
-          .runJob(read(v1.RunJobRequestSchema, command.request), { ...callOptions(command), requestId, signal })
-          .then(runJson, failureJson(requestId));
-      }
-    };
-    await Promise.all(Array.from({ length: Math.max(Number(command.concurrency ?? 1), 1) }, caller));
-    return { results };
-  }
 }
 
 function hello(): object {
@@ -138,23 +133,3 @@ function methodNamed(name: string): DescMethodUnary {
   }
   throw new Error(`there is no unary method "${name}"`);
 }
-
-function runJson(answer: v1.RunJobResponse): object {
-  const { header } = answer;
-  return {
-    request_id: header?.requestId ?? "",
-    run_id: answer.runId,
-    disposition: enumName(v1.DispositionSchema, header?.disposition ?? 0),
-  };
-}
-
-function failureJson(requestId: string): (error: unknown) => object {
-  return (error) => {
-    if (error instanceof SemelError) {
-      return { request_id: error.requestId || requestId, error: errorJson(error) };
-    }
-    throw error;
-  };
-}
-
-export type { Credentials };

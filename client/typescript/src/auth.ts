@@ -2,10 +2,11 @@
 // must be renewed is told to it, or read off the token's own end.
 import type { IssueTokenResponse } from "./gen/semel/v1/auth_service_pb.js";
 import { SemelError, usageError } from "./error.js";
-import { type AnyMethod, type AnyRequest } from "./methods.js";
+import type { AnyMethod, AnyRequest } from "./methods.js";
 import type { Credentials } from "./options.js";
 import { localRefusal } from "./refusal.js";
-import { steadyMs, timestampMs, within } from "./time.js";
+import { type Scope, within } from "./scope.js";
+import { steadyMs, timestampMs } from "./time.js";
 
 /** A token is renewed when this part of its life has passed, so that its end is never met in ordinary use. */
 const RENEW_AT = 3 / 4;
@@ -68,14 +69,14 @@ export class Auth {
   }
 
   /** The signature for a call that is about to be sent. Waits so long for a token at most. */
-  async sign(patienceMs: number, signal: AbortSignal): Promise<Signature> {
+  async sign(patienceMs: number, scope: Scope): Promise<Signature> {
     if (this.#secret === undefined) {
       return this.#fixed;
     }
     const present = this.#present;
     const now = steadyMs();
     if (present === undefined || now >= present.endsAt) {
-      return this.refresh(present?.generation ?? 0, patienceMs, signal);
+      return this.refresh(present?.generation ?? 0, patienceMs, scope);
     }
     if (present.renewAt !== undefined && now >= Math.max(present.renewAt, this.#quietUntil)) {
       // The token still holds: it is renewed beside the calls, which go on with it.
@@ -87,14 +88,14 @@ export class Auth {
   }
 
   /** A fresh token in place of that of `generation`, unless there is one already. All callers share one renewal. */
-  async refresh(generation: number, patienceMs: number, signal: AbortSignal): Promise<Signature> {
+  async refresh(generation: number, patienceMs: number, scope: Scope): Promise<Signature> {
     if (this.#secret === undefined) {
       return this.#fixed;
     }
     if (this.#present !== undefined && this.#present.generation > generation) {
       return this.#present;
     }
-    const token = await within(this.#renew(), patienceMs, signal);
+    const token = await within(this.#renew(), patienceMs, scope);
     if (token === undefined) {
       const refusal = localRefusal("DEADLINE_EXCEEDED", "no token was to be had within the time of the call", "no_answer");
       throw new SemelError("transport", refusal, "", 0);

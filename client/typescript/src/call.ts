@@ -1,8 +1,7 @@
 // The one way of a logical call: its header is filled once, then it is attempted until it has an answer, a refusal that
 // binds, or no time left. Owns that loop; what a refusal means is decided in `retry`, what is particular about a method
 // stands in `methods`.
-import { clone, create, type DescMessage, type DescMethodUnary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import { isMessage } from "@bufbuild/protobuf";
+import { clone, create, type DescMessage, type DescMethodUnary, isMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { Auth, type Signature } from "./auth.js";
 import { ServerClock } from "./clock.js";
@@ -10,12 +9,13 @@ import { cancelledError, closedError, refusedError, SemelError, usageError } fro
 import { AuthService, type IssueTokenResponse } from "./gen/semel/v1/auth_service_pb.js";
 import { ClientInfoSchema, RequestHeaderSchema } from "./gen/semel/v1/header_pb.js";
 import { mint } from "./ids.js";
-import { Link } from "./link.js";
+import { Link, type Outcome } from "./link.js";
 import { type AnyMethod, type AnyRequest, holdsCredentials, serverWaitMs, takesApp } from "./methods.js";
 import { type CallOptions, type ClientOptions, type Settings, settle, settleRetry, span } from "./options.js";
 import { nothingHappened, type Refusal, reasonOf } from "./refusal.js";
 import { backoffMs, classify, type Decision, decide, type Progress, type Retry } from "./retry.js";
-import { Linked, SPAN_MS_MAX, sleep, steadyMs } from "./time.js";
+import { Scope, sleep } from "./scope.js";
+import { SPAN_MS_MAX, steadyMs } from "./time.js";
 import { VERSION } from "./version.js";
 
 /** What everything of a client shares. */
@@ -25,8 +25,8 @@ export class Core {
   readonly auth: Auth;
   readonly clock: ServerClock;
   readonly clientInfo;
-  /** Aborted when the client is closed. */
-  readonly closing = new AbortController();
+  /** Ends when the client is closed. */
+  readonly closing = new Scope();
 
   constructor(transport: Transport, options: ClientOptions) {
     this.settings = settle(options);
@@ -41,15 +41,20 @@ export class Core {
     return mint(this.clock.nowMs());
   }
 
-  /** Makes a call, whatever it is. */
+  /**
+   * Makes a call, whatever it is.
+   *
+   * @param way another way for its attempts; without one, each is a call of its own
+   */
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     init: MessageInitShape<I>,
     options: CallOptions = {},
+    way?: Way,
   ): Promise<MessageShape<O>> {
-    const request = (isMessage(init, method.input) ? clone(method.input, init) : create(method.input, init)) as MessageShape<I>;
+    const request = copied(method.input, init);
     const idGiven = this.#fill(method, request as AnyRequest, options);
-    const call = new Logical(this, method, request, idGiven, options);
+    const call = new Logical(this, method, request, idGiven, options, way);
     try {
       return await call.make();
     } finally {
@@ -80,13 +85,34 @@ export class Core {
   }
 }
 
+/** A message of what the caller gave, which stays as it is. What cannot be sent is found out here, before any stream has it. */
+function copied<I extends DescMessage>(desc: I, init: MessageInitShape<I>): MessageShape<I> {
+  try {
+    const message = (isMessage(init, desc) ? clone(desc, init) : create(desc, init)) as MessageShape<I>;
+    toBinary(desc, message);
+    return message;
+  } catch (error) {
+    throw usageError(`the request cannot be sent: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Another way for the attempts of some call than a call of its own each. */
+export interface Way {
+  /** Within what all calls that go this way are. */
+  readonly scope: Scope;
+  /** Makes an attempt. Gives nothing where this way is not to be had: then a call of its own is made. Never throws. */
+  attempt(request: AnyRequest, signature: Signature, timeoutMs: number): Promise<Outcome<unknown> | undefined>;
+  /** Waits for the place of a call of its own; what it gives is to be called when that has ended. */
+  place(): Promise<() => void>;
+}
+
 /** One logical call under way: what was tried, and how much time is left. */
 class Logical<I extends DescMessage, O extends DescMessage> {
   readonly #retry: Retry;
   readonly #waitMs: number;
   readonly #requestTimeoutMs: number;
   readonly #deadline: number;
-  readonly #gone: Linked;
+  readonly #gone: Scope;
   readonly #progress: Progress;
   /** The last reason that the server gave: the end of the time may cut the last attempt short, and says little. */
   #lastReason = "";
@@ -97,6 +123,7 @@ class Logical<I extends DescMessage, O extends DescMessage> {
     readonly request: MessageShape<I>,
     idGiven: boolean,
     readonly options: CallOptions,
+    readonly way: Way | undefined,
   ) {
     const { settings } = core;
     this.#retry = settleRetry(options.retry, settings.retry);
@@ -104,7 +131,7 @@ class Logical<I extends DescMessage, O extends DescMessage> {
     this.#requestTimeoutMs = span("requestTimeoutMs", options.requestTimeoutMs, settings.requestTimeoutMs) + this.#waitMs;
     const overallMs = span("overallTimeoutMs", options.overallTimeoutMs, settings.overallTimeoutMs) + this.#waitMs;
     this.#deadline = steadyMs() + Math.min(overallMs, SPAN_MS_MAX);
-    this.#gone = new Linked(options.signal, core.closing.signal);
+    this.#gone = way === undefined ? new Scope(options.signal, core.closing) : new Scope(way.scope);
     this.#progress = {
       attempts: 0,
       faults: 0,
@@ -146,7 +173,7 @@ class Logical<I extends DescMessage, O extends DescMessage> {
   }
 
   leave(): void {
-    this.#gone.unlink();
+    this.#gone.leave();
   }
 
   get #plain(): AnyRequest {
@@ -165,16 +192,35 @@ class Logical<I extends DescMessage, O extends DescMessage> {
     return this.#deadline - steadyMs();
   }
 
-  #attempt(signature: Signature) {
+  async #attempt(signature: Signature): Promise<Outcome<MessageShape<O>>> {
     this.#throwIfGone();
     const { requestId } = this.#header;
     this.#progress.attempts += 1;
     this.options.onAttempt?.(this.#progress.attempts, requestId);
+    const until = steadyMs() + Math.min(this.#requestTimeoutMs, this.#leftMs);
+    const { way } = this;
+    if (way === undefined) {
+      return this.#send(signature, until);
+    }
+    const outcome = await way.attempt(this.#plain, signature, until - steadyMs());
+    if (outcome !== undefined) {
+      return outcome as Outcome<MessageShape<O>>;
+    }
+    const leavePlace = await way.place();
+    try {
+      return await this.#send(signature, until);
+    } finally {
+      leavePlace();
+    }
+  }
+
+  /** An attempt by a call of its own. */
+  #send(signature: Signature, until: number): Promise<Outcome<MessageShape<O>>> {
     return this.core.link.unary(this.method, this.request, {
-      requestId,
+      requestId: this.#header.requestId,
       token: signature.token,
-      timeoutMs: Math.min(this.#requestTimeoutMs, this.#leftMs),
-      signal: this.#gone.signal,
+      timeoutMs: until - steadyMs(),
+      scope: this.#gone,
       waits: this.#waitMs > 0,
     });
   }
@@ -185,11 +231,10 @@ class Logical<I extends DescMessage, O extends DescMessage> {
       return { token: undefined, generation: 0, renewAt: undefined };
     }
     const { auth } = this.core;
-    const { signal } = this.#gone;
     try {
       return await (refused === undefined
-        ? auth.sign(this.#leftMs, signal)
-        : auth.refresh(refused, this.#leftMs, signal));
+        ? auth.sign(this.#leftMs, this.#gone)
+        : auth.refresh(refused, this.#leftMs, this.#gone));
     } catch (error) {
       this.#throwIfGone();
       throw error instanceof SemelError ? error.ofCall(this.#header.requestId) : error;
@@ -213,7 +258,7 @@ class Logical<I extends DescMessage, O extends DescMessage> {
     if (waitMs >= this.#leftMs) {
       throw this.#error(refusal);
     }
-    await sleep(waitMs, this.#gone.signal);
+    await sleep(waitMs, this.#gone);
     this.#throwIfGone();
   }
 
@@ -226,11 +271,11 @@ class Logical<I extends DescMessage, O extends DescMessage> {
 
   #throwIfGone(): void {
     const { requestId } = this.#header;
-    if (this.options.signal?.aborted) {
-      throw cancelledError(this.options.signal.reason, requestId, this.#progress.attempts);
-    }
-    if (this.core.closing.signal.aborted) {
+    if (this.core.closing.isOver) {
       throw closedError(requestId, this.#progress.attempts);
+    }
+    if (this.#gone.isOver) {
+      throw cancelledError(this.#gone.reason, requestId, this.#progress.attempts);
     }
   }
 }

@@ -11,7 +11,13 @@ import { RunService } from "./gen/semel/v1/run_service_pb.js";
 import { ServerService } from "./gen/semel/v1/server_service_pb.js";
 import { TriggerService } from "./gen/semel/v1/trigger_service_pb.js";
 import type { CallOptions, ClientOptions } from "./options.js";
+import type { Scope } from "./scope.js";
 import { type Unary, unary } from "./services.js";
+import { type Runs, type SharedWay, type SubmitOptions, type Submitted, submitMany } from "./submit/many.js";
+import { SingleWay } from "./submit/single.js";
+import { type Waited, type WaitOptions, wait } from "./wait.js";
+import type { WatchOptions } from "./watch/options.js";
+import { Watch } from "./watch/watch.js";
 
 /**
  * A client of a Semel server, as it works wherever JavaScript does. All its calls share connections, token and clock. It
@@ -73,9 +79,36 @@ export class Client implements Disposable {
     return this.core.clock.offsetMs;
   }
 
+  /**
+   * Makes any number of runs, and gives what became of each, in their order; one that is refused does not end the others.
+   * Each has an id of its own, and is sent again under it until it has an answer, as with `jobs.runJob`.
+   *
+   * It takes further runs while at most 4096 of them, or 64 MiB of payloads, have results that were not taken: who takes
+   * results slowly holds the iterator of the runs. Leaving the loop gives up what has no result yet; what was taken by the
+   * server takes effect all the same.
+   */
+  submitMany(runs: Runs, options: SubmitOptions = {}): AsyncGenerator<Submitted, void, void> {
+    return submitMany(this.core, runs, options, (scope) => this.sharedWay(scope));
+  }
+
+  /** By which way runs go that are submitted together. @internal */
+  protected sharedWay(scope: Scope): SharedWay {
+    return new SingleWay(scope);
+  }
+
+  /** Waits until a run has ended, or for a time; over as many calls as it takes. */
+  wait(runId: string, options: WaitOptions = {}): Promise<Waited> {
+    return wait(this.core, runId, options);
+  }
+
+  /** Watches what happens: an iterator for `for await` that goes on by itself over lost connections. */
+  watch(options: WatchOptions = {}): Watch {
+    return new Watch(this.core, options);
+  }
+
   /** Gives up whatever is under way and closes the connections. May be called again. */
   close(): void {
-    this.core.closing.abort(new Error("the client was closed"));
+    this.core.closing.end(new Error("the client was closed"));
     this.#disconnect();
   }
 

@@ -3,13 +3,23 @@
  *
  * @packageDocumentation
  */
-import { Client } from "./client.js";
+import { Client as AnyClient } from "./client.js";
 import { type ConnectionOptions, nodeTransport } from "./node.js";
 import type { ClientOptions } from "./options.js";
+import type { Scope } from "./scope.js";
+import type { SharedWay } from "./submit/many.js";
+import { Pipe } from "./submit/pipe.js";
 
 export * from "./shared.js";
-export { Client };
 export type { ConnectionOptions };
+
+/** A client of a Semel server over gRPC: runs that are submitted together share one stream. */
+export class Client extends AnyClient {
+  /** @internal */
+  protected override sharedWay(scope: Scope): SharedWay {
+    return new Pipe(this.core, scope);
+  }
+}
 
 /**
  * A client of the server at `endpoint`, for instance `http://127.0.0.1:7400`. Does not wait for the server: it connects with

@@ -5,6 +5,7 @@ import { ConnectError, type Transport } from "@connectrpc/connect";
 import type { ServerClock } from "./clock.js";
 import type { ResponseHeader } from "./gen/semel/v1/header_pb.js";
 import { fromConnectError, localRefusal, type Refusal, spoke } from "./refusal.js";
+import type { Scope } from "./scope.js";
 import { steadyMs } from "./time.js";
 
 /** What an attempt ended with. */
@@ -15,7 +16,7 @@ export interface Attempt {
   readonly requestId: string;
   readonly token: string | undefined;
   readonly timeoutMs: number;
-  readonly signal: AbortSignal;
+  readonly scope: Scope;
   /** Whether the server may be asked to wait, so that the way there and back says nothing of its clock. */
   readonly waits: boolean;
 }
@@ -40,13 +41,16 @@ export class Link {
     const tookMs = () => (attempt.waits ? 0 : steadyMs() - begun);
     // A time-out of nothing would mean none at all.
     const timeoutMs = Math.max(Math.ceil(attempt.timeoutMs), 1);
+    const { signal, release } = attempt.scope.signal();
     try {
       const headers = authorization(attempt.token);
-      const { message } = await this.transport.unary(method, attempt.signal, timeoutMs, headers, request);
+      const { message } = await this.transport.unary(method, signal, timeoutMs, headers, request);
       const refusal = this.#check((message as WithHeader).header, attempt.requestId, tookMs());
       return refusal === undefined ? { answer: message as MessageShape<O> } : { refusal };
     } catch (error) {
       return { refusal: this.refused(error, tookMs()) };
+    } finally {
+      release();
     }
   }
 
