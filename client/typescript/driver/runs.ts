@@ -13,7 +13,9 @@ export async function callMany(client: Client, command: Command, signal: AbortSi
   const caller = async () => {
     for (let number = next++; number < count; number = next++) {
       const request = read(v1.RunJobRequestSchema, command.request);
-      results[number] = await client.jobs.runJob(request, { ...callOptions(command), signal }).then(ranJson, failedJson);
+      results[number] = await client.jobs
+        .runJob(request, { ...callOptions(command), signal })
+        .then(ranJson, failedJson);
     }
   };
   await Promise.all(Array.from({ length: Math.max(Number(command.concurrency ?? 1), 1) }, caller));

@@ -1,21 +1,24 @@
 // The commands of the driver: its clients by name, and what each command makes them do.
 import { readFileSync } from "node:fs";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
-import { type Client, connect } from "@semel/client";
+import { type Client, connect, requestIdOf } from "@semel/client";
 import { benchEcho, benchSubmit } from "./bench.js";
 import { type Command, callOptions, clientOptions, type Say, text } from "./command.js";
 import { callMany, submitMany, wait } from "./runs.js";
 import { Watches } from "./watches.js";
 import { read, registry, Unsupported, write } from "./wire.js";
+import { Workers } from "./workers.js";
 
 export class Session {
   readonly #clients = new Map<string, Client>();
   readonly #cancels = new Map<unknown, AbortController>();
 
   readonly #watches: Watches;
+  readonly #workers: Workers;
 
   constructor(say: Say) {
     this.#watches = new Watches(say);
+    this.#workers = new Workers(say);
   }
 
   /** Does what a command says, and gives what is to be answered. */
@@ -60,6 +63,14 @@ export class Session {
         return this.#watches.run(this.#client(command), command);
       case "stop_watch":
         return this.#watches.stop(command);
+      case "worker":
+        return this.#workers.run(this.#client(command), command);
+      case "stop_worker":
+        return this.#workers.stop(command);
+      case "release":
+        return this.#workers.release(command);
+      case "uuid":
+        return uuid(command);
       case "bench_submit":
         return benchSubmit(this.#client(command), command);
       case "bench_echo":
@@ -132,4 +143,10 @@ function methodNamed(name: string): DescMethodUnary {
     }
   }
   throw new Error(`there is no unary method "${name}"`);
+}
+
+/** The UUIDv7 of a time and 74 random bits, by the code that mints request ids. */
+function uuid(command: Command): object {
+  const random = Uint8Array.from(Buffer.from(text(command, "random"), "hex"));
+  return { uuid: requestIdOf(Number(command.unix_ms), random) };
 }

@@ -1,6 +1,14 @@
 // How the driver writes and reads messages and errors: protobuf's JSON mapping with the names of the fields as they stand in
 // the protocol.
-import { type DescEnum, type DescMessage, fromJson, type JsonValue, type MessageShape, createRegistry, toJson } from "@bufbuild/protobuf";
+import {
+  createRegistry,
+  type DescEnum,
+  type DescMessage,
+  fromJson,
+  type JsonValue,
+  type MessageShape,
+  toJson,
+} from "@bufbuild/protobuf";
 import type { SemelError } from "@semel/client";
 import * as v1 from "@semel/client/v1";
 

@@ -1,7 +1,8 @@
 // The credentials of a client while it runs: owns the present token and renews it. It never judges a refusal; that a token
 // must be renewed is told to it, or read off the token's own end.
-import type { IssueTokenResponse } from "./gen/semel/v1/auth_service_pb.js";
+
 import { SemelError, usageError } from "./error.js";
+import type { IssueTokenResponse } from "./gen/semel/v1/auth_service_pb.js";
 import type { AnyMethod, AnyRequest } from "./methods.js";
 import type { Credentials } from "./options.js";
 import { localRefusal } from "./refusal.js";
@@ -97,7 +98,11 @@ export class Auth {
     }
     const token = await within(this.#renew(), patienceMs, scope);
     if (token === undefined) {
-      const refusal = localRefusal("DEADLINE_EXCEEDED", "no token was to be had within the time of the call", "no_answer");
+      const refusal = localRefusal(
+        "DEADLINE_EXCEEDED",
+        "no token was to be had within the time of the call",
+        "no_answer",
+      );
       throw new SemelError("transport", refusal, "", 0);
     }
     return token;

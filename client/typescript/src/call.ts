@@ -1,13 +1,22 @@
 // The one way of a logical call: its header is filled once, then it is attempted until it has an answer, a refusal that
 // binds, or no time left. Owns that loop; what a refusal means is decided in `retry`, what is particular about a method
 // stands in `methods`.
-import { clone, create, type DescMessage, type DescMethodUnary, isMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import {
+  clone,
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  isMessage,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { Auth, type Signature } from "./auth.js";
 import { ServerClock } from "./clock.js";
 import { cancelledError, closedError, refusedError, SemelError, usageError } from "./error.js";
 import { AuthService, type IssueTokenResponse } from "./gen/semel/v1/auth_service_pb.js";
-import { ClientInfoSchema, RequestHeaderSchema } from "./gen/semel/v1/header_pb.js";
+import { ClientInfoSchema, type RequestHeader, RequestHeaderSchema } from "./gen/semel/v1/header_pb.js";
 import { mint } from "./ids.js";
 import { Link, type Outcome } from "./link.js";
 import { type AnyMethod, type AnyRequest, holdsCredentials, serverWaitMs, takesApp } from "./methods.js";
@@ -32,7 +41,11 @@ export class Core {
     this.settings = settle(options);
     this.clock = new ServerClock(this.settings.wallClock);
     this.link = new Link(transport, this.clock);
-    this.clientInfo = create(ClientInfoSchema, { name: this.settings.clientName, version: VERSION, language: "typescript" });
+    this.clientInfo = create(ClientInfoSchema, {
+      name: this.settings.clientName,
+      version: VERSION,
+      language: "typescript",
+    });
     this.auth = new Auth(options.credentials, (app, secret) => this.#issueToken(app, secret));
   }
 
@@ -68,7 +81,7 @@ export class Core {
     if (takesApp(method) && request.app === "") {
       request.app = this.settings.app;
     }
-    const header = (request.header ??= create(RequestHeaderSchema));
+    const header = headerOf(request);
     header.client ??= this.clientInfo;
     const given = options.requestId ?? "";
     if (header.requestId !== "" && given !== "" && header.requestId.toLowerCase() !== given.toLowerCase()) {
@@ -83,6 +96,12 @@ export class Core {
   #issueToken(app: string, secret: string): Promise<IssueTokenResponse> {
     return this.call(AuthService.method.issueToken, { app, secret });
   }
+}
+
+/** The header of a request, which is put in where there is none. */
+function headerOf(request: AnyRequest): RequestHeader {
+  request.header ??= create(RequestHeaderSchema);
+  return request.header;
 }
 
 /** A message of what the caller gave, which stays as it is. What cannot be sent is found out here, before any stream has it. */
@@ -128,7 +147,8 @@ class Logical<I extends DescMessage, O extends DescMessage> {
     const { settings } = core;
     this.#retry = settleRetry(options.retry, settings.retry);
     this.#waitMs = serverWaitMs(method, this.#plain);
-    this.#requestTimeoutMs = span("requestTimeoutMs", options.requestTimeoutMs, settings.requestTimeoutMs) + this.#waitMs;
+    this.#requestTimeoutMs =
+      span("requestTimeoutMs", options.requestTimeoutMs, settings.requestTimeoutMs) + this.#waitMs;
     const overallMs = span("overallTimeoutMs", options.overallTimeoutMs, settings.overallTimeoutMs) + this.#waitMs;
     this.#deadline = steadyMs() + Math.min(overallMs, SPAN_MS_MAX);
     this.#gone = way === undefined ? new Scope(options.signal, core.closing) : new Scope(way.scope);
@@ -181,7 +201,7 @@ class Logical<I extends DescMessage, O extends DescMessage> {
   }
 
   get #header() {
-    return (this.#plain.header ??= create(RequestHeaderSchema));
+    return headerOf(this.#plain);
   }
 
   get #isUnsigned(): boolean {

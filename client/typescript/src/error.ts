@@ -52,7 +52,10 @@ export class SemelError extends Error {
   readonly #refusal: Refusal;
 
   constructor(kind: ErrorKind, refusal: Refusal, requestId: string, attempts: number) {
-    super(message(kind, refusal, requestId, attempts), refusal.cause === undefined ? undefined : { cause: refusal.cause });
+    super(
+      message(kind, refusal, requestId, attempts),
+      refusal.cause === undefined ? undefined : { cause: refusal.cause },
+    );
     this.kind = kind;
     this.code = refusal.code;
     this.reason = reasonOf(refusal);

@@ -11,14 +11,14 @@ const UNIX_MS_MAX = 2 ** 48 - 1;
  * @param unixMs milliseconds since 1970; what lies outside of the 48 bits of a UUIDv7 is taken as the nearest inside
  */
 export function mint(unixMs: number): string {
-  return ofBits(unixMs, crypto.getRandomValues(new Uint8Array(10)));
+  return requestIdOf(unixMs, crypto.getRandomValues(new Uint8Array(10)));
 }
 
 /**
  * The UUIDv7 of a time and 74 random bits, which stand right-aligned in ten bytes (RFC 9562, section 5.7: `rand_a`, then
  * `rand_b`).
  */
-export function ofBits(unixMs: number, bits: Uint8Array): string {
+export function requestIdOf(unixMs: number, bits: Uint8Array): string {
   if (bits.length !== 10) {
     throw new RangeError("the 74 random bits of a UUIDv7 stand in ten bytes");
   }

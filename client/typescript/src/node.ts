@@ -27,7 +27,10 @@ export interface ConnectionOptions {
 }
 
 /** A transport to one server, and what closes it. */
-export function nodeTransport(endpoint: string, options: ConnectionOptions): { transport: Transport; close: () => void } {
+export function nodeTransport(
+  endpoint: string,
+  options: ConnectionOptions,
+): { transport: Transport; close: () => void } {
   const url = endpointUrl(endpoint);
   const timeoutMs = span("connectTimeoutMs", options.connectTimeoutMs, 5000);
   const sessions = new Http2SessionManager(
@@ -67,4 +70,3 @@ function endpointUrl(endpoint: string): URL {
   }
   return url;
 }
-

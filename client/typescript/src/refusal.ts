@@ -3,9 +3,14 @@
 import type { Message } from "@bufbuild/protobuf";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { type ConnectError, Code as ConnectCode } from "@connectrpc/connect";
+import { Code as ConnectCode, type ConnectError } from "@connectrpc/connect";
 import { codeName, type GrpcCode } from "./codes.js";
-import { BadRequestSchema, type ErrorInfo, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
+import {
+  BadRequestSchema,
+  type ErrorInfo,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+} from "./gen/google/rpc/error_details_pb.js";
 import type { Status } from "./gen/google/rpc/status_pb.js";
 import { AuthStatus, type ResponseHeader, ResponseHeaderSchema } from "./gen/semel/v1/header_pb.js";
 import { durationMs } from "./time.js";
@@ -87,7 +92,15 @@ function cameOverTheWire(error: ConnectError): boolean {
 }
 
 /** Codes of Node's network errors that tell that nothing was sent. */
-const NOT_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ENOENT", "EADDRNOTAVAIL"]);
+const NOT_SENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOENT",
+  "EADDRNOTAVAIL",
+]);
 
 /** What the transport says by itself, without a word from anybody. */
 function judgeLocal(refusal: Refusal, error: ConnectError): void {

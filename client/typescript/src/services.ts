@@ -6,10 +6,9 @@ import type { CallOptions } from "./options.js";
 
 /** The unary methods of a service. Streams are not among them; see `watch`, `submitMany` and `worker` of the client. */
 export type Unary<S extends DescService> = {
-  readonly [M in keyof S["method"] as S["method"][M] extends DescMethodUnary ? M : never]: S["method"][M] extends DescMethodUnary<
-    infer I,
-    infer O
-  >
+  readonly [M in keyof S["method"] as S["method"][M] extends DescMethodUnary
+    ? M
+    : never]: S["method"][M] extends DescMethodUnary<infer I, infer O>
     ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
     : never;
 };

@@ -1,6 +1,7 @@
 // What both entry points give, beside their clients.
 export type { GrpcCode } from "./codes.js";
 export { type ErrorKind, SemelError } from "./error.js";
+export { requestIdOf } from "./ids.js";
 export type { CallOptions, ClientOptions, Credentials } from "./options.js";
 export type { Violation } from "./refusal.js";
 export type { RetryOptions } from "./retry.js";

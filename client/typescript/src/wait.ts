@@ -1,10 +1,11 @@
 // Waiting for the end of a run, over as many calls as it takes.
+
+import { create } from "@bufbuild/protobuf";
 import type { Core } from "./call.js";
 import { type Run, RunSchema } from "./gen/semel/v1/run_pb.js";
 import { RunService } from "./gen/semel/v1/run_service_pb.js";
 import { type CallOptions, span } from "./options.js";
 import { steadyMs, toDuration } from "./time.js";
-import { create } from "@bufbuild/protobuf";
 
 /** How long one call asks the server to wait: shorter than the 15 s after which common proxies end a call. */
 const STEP_MS = 10_000;

@@ -1,7 +1,8 @@
 // The way of many runs by a call of its own each, a few at a time.
+
+import type { Scope } from "../scope.js";
 import type { SharedWay } from "./many.js";
 import { Places } from "./places.js";
-import type { Scope } from "../scope.js";
 
 /** So many calls at a time; more would only stand in line at the server. */
 const CALLS_MAX = 32;

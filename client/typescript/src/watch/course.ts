@@ -164,10 +164,7 @@ export class Course {
       }
       return admitted;
     });
-    return [
-      isNew.map((event) => ({ kind: "event", event })),
-      isNew.map(({ app, revision }) => ({ app, revision })),
-    ];
+    return [isNew.map((event) => ({ kind: "event", event })), isNew.map(({ app, revision }) => ({ app, revision }))];
   }
 
   /** All that was told lies before this token. */

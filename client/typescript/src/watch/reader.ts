@@ -11,8 +11,8 @@ import { type WatchResponse, type WatchResponseSchema, WatchService } from "../g
 import type { AuthNotice, GoingAway } from "../gen/semel/v1/worker_service_pb.js";
 import { localRefusal, type Refusal, spoke } from "../refusal.js";
 import { backoffMs, classify, type Retry } from "../retry.js";
-import { Stream } from "../stream.js";
 import { type Scope, sleep } from "../scope.js";
+import { Stream } from "../stream.js";
 import { durationMs, SPAN_MS_MAX, steadyMs } from "../time.js";
 import { Course } from "./course.js";
 import type { WatchItem } from "./item.js";
@@ -82,7 +82,8 @@ export class Reader {
     const { auth, clock, clientInfo, settings } = this.#core;
     const gone = this.#gone;
     const patienceMs = Math.min(OPEN_TIMEOUT_MS, Math.max(this.#patience - steadyMs(), 1));
-    const signing = this.#refused === undefined ? auth.sign(patienceMs, gone) : auth.refresh(this.#refused, patienceMs, gone);
+    const signing =
+      this.#refused === undefined ? auth.sign(patienceMs, gone) : auth.refresh(this.#refused, patienceMs, gone);
     const signed = await signing.catch((error: unknown) => {
       if (error instanceof SemelError) {
         return error;
@@ -120,7 +121,11 @@ export class Reader {
     }
   }
 
-  async *#live(stream: Down, silenceMs: number, generation: number): AsyncGenerator<WatchItem, NoStream | undefined, void> {
+  async *#live(
+    stream: Down,
+    silenceMs: number,
+    generation: number,
+  ): AsyncGenerator<WatchItem, NoStream | undefined, void> {
     const gone = this.#gone;
     const renewal = new Renewal(this.#core, generation, gone);
     for (;;) {
