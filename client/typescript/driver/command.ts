@@ -1,5 +1,6 @@
 // Reading the fields of a command.
-import type { CallOptions, ClientOptions, Credentials } from "@semel/client";
+import { readFileSync } from "node:fs";
+import type { CallOptions, ClientOptions, ConnectionOptions, Credentials } from "@semel/client";
 
 export interface Command {
   readonly id: unknown;
@@ -32,7 +33,7 @@ export function optionalNumber(from: Readonly<Record<string, unknown>>, field: s
 }
 
 /** What `connect` says of the client. */
-export function clientOptions(command: Command): ClientOptions {
+export function clientOptions(command: Command): ClientOptions & ConnectionOptions {
   const given = (command.options ?? {}) as Record<string, unknown>;
   const number = (field: string) => optionalNumber(given, field);
   const offsetMs = number("clock_offset") ?? 0;
@@ -47,7 +48,14 @@ export function clientOptions(command: Command): ClientOptions {
       backoffMaxMs: number("backoff_max"),
     },
     wallClock: () => Date.now() + offsetMs,
+    tls: tlsOptions(given.tls as Record<string, unknown> | undefined),
   };
+}
+
+/** The certificates that files hold, by what they are for. */
+function tlsOptions(files: Record<string, unknown> = {}): ConnectionOptions["tls"] {
+  const named = ["ca", "cert", "key"].filter((name) => typeof files[name] === "string");
+  return Object.fromEntries(named.map((name) => [name, readFileSync(String(files[name]))]));
 }
 
 /** What a command says of its calls. */

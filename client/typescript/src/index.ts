@@ -31,12 +31,12 @@ export class Client extends AnyClient {
 }
 
 /**
- * A client of the server at `endpoint`, for instance `http://127.0.0.1:7400`. Does not wait for the server: it connects with
+ * A client of the server at `endpoint`: `https://host:port`, `http://127.0.0.1:7400`, or `unix:/path`. Does not wait for the server: it connects with
  * its first call.
  *
  * @throws SemelError of kind `usage`, where an option cannot be
  */
 export function connect(endpoint: string, options: ClientOptions & ConnectionOptions = {}): Client {
-  const { transport, close } = nodeTransport(endpoint, options);
+  const { transport, close } = nodeTransport(endpoint, options, options.credentials !== undefined);
   return new Client(transport, options, close);
 }

@@ -22,27 +22,40 @@ const PING_TIMEOUT_MS = 10_000;
 export interface ConnectionOptions {
   /** How long it may take to make a connection. Default 5000 ms. */
   readonly connectTimeoutMs?: number | undefined;
-  /** For `https:` endpoints: certificates and whatever else `node:tls` takes. */
+  /**
+   * For `https:` endpoints: `ca`, the CA certificates instead of those of Node (PEM); `cert` and `key`, a client certificate;
+   * and whatever else `node:tls` takes.
+   */
   readonly tls?: tls.ConnectionOptions | undefined;
+  /**
+   * Whether credentials may cross a network in plaintext, as behind a mesh that encrypts. Default false: then a client that has
+   * credentials refuses an `http:` endpoint on another machine.
+   */
+  readonly allowPlaintext?: boolean | undefined;
 }
 
 /** A transport to one server, and what closes it. */
 export function nodeTransport(
   endpoint: string,
   options: ConnectionOptions,
+  hasCredentials: boolean,
 ): { transport: Transport; close: () => void } {
-  const url = endpointUrl(endpoint);
+  const place = placeOf(endpoint);
+  if (hasCredentials && !place.isPrivate && options.allowPlaintext !== true) {
+    const advice = "use https, or say allowPlaintext where the network itself encrypts";
+    throw usageError(`credentials would cross the network to ${place.base} in plaintext; ${advice}`);
+  }
   const timeoutMs = span("connectTimeoutMs", options.connectTimeoutMs, 5000);
   const sessions = new Http2SessionManager(
-    url.origin,
+    place.base,
     { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS, pingIdleConnection: true },
     {
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
-      createConnection: () => openSocket(url, options.tls ?? {}, timeoutMs),
+      createConnection: () => openSocket(place, options.tls ?? {}, timeoutMs),
     },
   );
   const transport = createGrpcTransport({
-    baseUrl: url.origin + url.pathname.replace(/\/$/, ""),
+    baseUrl: place.base,
     sessionManager: sessions,
     acceptCompression: [],
     readMaxBytes: MESSAGE_BYTES_MAX,
@@ -50,23 +63,51 @@ export function nodeTransport(
   return { transport, close: () => sessions.abort() };
 }
 
-function openSocket(url: URL, options: tls.ConnectionOptions, timeoutMs: number): net.Socket {
-  const isTls = url.protocol === "https:";
+/** Where a server listens. */
+interface Place {
+  /** The base of all URLs. */
+  readonly base: string;
+  readonly address: net.NetConnectOpts;
+  /** The name that its certificate has to bear; undefined without TLS. */
+  readonly tlsName: string | undefined;
+  /** Whether nobody else can read what goes there. */
+  readonly isPrivate: boolean;
+}
+
+/** Reads an endpoint: `https://host:port`, `http://host:port`, or `unix:/path`. */
+function placeOf(endpoint: string): Place {
+  const path = /^unix:(?:\/\/)?(\/.+)$/.exec(endpoint)?.[1];
+  if (path !== undefined) {
+    return { base: "http://localhost", address: { path }, tlsName: undefined, isPrivate: true };
+  }
+  const url = /^https?:\/\//i.test(endpoint) && URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url === undefined || (url.pathname !== "/" && url.pathname !== "") || url.username !== "" || url.search !== "") {
+    const forms = "https://host:port, http://host:port or unix:/path";
+    throw usageError(`the endpoint must be one of ${forms}, and not "${endpoint}"`);
+  }
   const host = url.hostname.replace(/^\[|\]$/g, "");
-  const place = { host, port: Number(url.port) || (isTls ? 443 : 80) };
-  const named = net.isIP(host) === 0 ? { servername: host } : {};
-  const socket = isTls ? tls.connect({ ...named, ...options, ...place, ALPNProtocols: ["h2"] }) : net.connect(place);
+  const isTls = url.protocol === "https:";
+  return {
+    base: url.origin,
+    address: { host, port: Number(url.port) || (isTls ? 443 : 80) },
+    tlsName: isTls ? host : undefined,
+    isPrivate: isTls || isLoopback(host),
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (net.isIPv4(host) && host.startsWith("127."));
+}
+
+function openSocket({ address, tlsName }: Place, options: tls.ConnectionOptions, timeoutMs: number): net.Socket {
+  const named = tlsName === undefined || net.isIP(tlsName) !== 0 ? {} : { servername: tlsName };
+  const socket =
+    tlsName === undefined
+      ? net.connect(address)
+      : tls.connect({ ...named, ...options, ...address, ALPNProtocols: ["h2"] } as tls.ConnectionOptions);
   socket.setNoDelay(true);
   const timer = setTimeout(() => socket.destroy(new Error(CONNECT_TIMEOUT)), timeoutMs);
   const settled = () => clearTimeout(timer);
-  socket.once(isTls ? "secureConnect" : "connect", settled).once("close", settled);
+  socket.once(tlsName === undefined ? "connect" : "secureConnect", settled).once("close", settled);
   return socket;
-}
-
-function endpointUrl(endpoint: string): URL {
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:") || url.host === "") {
-    throw usageError(`the endpoint must be like http://127.0.0.1:7400, and not "${endpoint}"`);
-  }
-  return url;
 }

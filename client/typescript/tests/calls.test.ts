@@ -133,3 +133,24 @@ test("a call outlives a server that is started again, and one that is not there 
   await other.run();
   await call;
 });
+
+test("credentials do not cross a network in plaintext by mistake", () => {
+  const credentials = { token: "token" };
+  for (const endpoint of [
+    "http://127.0.0.2:1",
+    "http://[::1]:1",
+    "http://localhost:1",
+    "unix:/run/semel.sock",
+    "https://a:1",
+  ]) {
+    connect(endpoint, { credentials }).close();
+  }
+  for (const endpoint of ["http://10.0.0.1:1", "http://semel.example.com", "http://127.0.0.1.example.com"]) {
+    assert.throws(() => connect(endpoint, { credentials }), /plaintext/);
+    connect(endpoint).close();
+    connect(endpoint, { credentials, allowPlaintext: true }).close();
+  }
+  for (const endpoint of ["ftp://a", "http://a/path", "https://u@a", "unix:relative", ""]) {
+    assert.throws(() => connect(endpoint), /endpoint/, endpoint);
+  }
+});
