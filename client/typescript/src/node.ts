@@ -5,6 +5,7 @@ import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { usageError } from "./error.js";
 import { span } from "./options.js";
+import { type PlaintextOptions, refusePlaintext } from "./plaintext.js";
 import { CONNECT_TIMEOUT } from "./refusal.js";
 
 /** The largest message in either direction, as the server has it. */
@@ -19,7 +20,7 @@ const PING_INTERVAL_MS = 20_000;
 const PING_TIMEOUT_MS = 10_000;
 
 /** How connections are made. */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends PlaintextOptions {
   /** How long it may take to make a connection. Default 5000 ms. */
   readonly connectTimeoutMs?: number | undefined;
   /**
@@ -27,11 +28,6 @@ export interface ConnectionOptions {
    * and whatever else `node:tls` takes.
    */
   readonly tls?: tls.ConnectionOptions | undefined;
-  /**
-   * Whether credentials may cross a network in plaintext, as behind a mesh that encrypts. Default false: then a client that has
-   * credentials refuses an `http:` endpoint on another machine.
-   */
-  readonly allowPlaintext?: boolean | undefined;
 }
 
 /** A transport to one server, and what closes it. */
@@ -41,10 +37,7 @@ export function nodeTransport(
   hasCredentials: boolean,
 ): { transport: Transport; close: () => void } {
   const place = placeOf(endpoint);
-  if (hasCredentials && !place.isPrivate && options.allowPlaintext !== true) {
-    const advice = "use https, or say allowPlaintext where the network itself encrypts";
-    throw usageError(`credentials would cross the network to ${place.base} in plaintext; ${advice}`);
-  }
+  refusePlaintext(new URL(place.base), hasCredentials, options);
   const timeoutMs = span("connectTimeoutMs", options.connectTimeoutMs, 5000);
   const sessions = new Http2SessionManager(
     place.base,
@@ -70,15 +63,13 @@ interface Place {
   readonly address: net.NetConnectOpts;
   /** The name that its certificate has to bear; undefined without TLS. */
   readonly tlsName: string | undefined;
-  /** Whether nobody else can read what goes there. */
-  readonly isPrivate: boolean;
 }
 
 /** Reads an endpoint: `https://host:port`, `http://host:port`, or `unix:/path`. */
 function placeOf(endpoint: string): Place {
   const path = /^unix:(?:\/\/)?(\/.+)$/.exec(endpoint)?.[1];
   if (path !== undefined) {
-    return { base: "http://localhost", address: { path }, tlsName: undefined, isPrivate: true };
+    return { base: "http://localhost", address: { path }, tlsName: undefined };
   }
   const url = /^https?:\/\//i.test(endpoint) && URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (url === undefined || (url.pathname !== "/" && url.pathname !== "") || url.username !== "" || url.search !== "") {
@@ -91,12 +82,7 @@ function placeOf(endpoint: string): Place {
     base: url.origin,
     address: { host, port: Number(url.port) || (isTls ? 443 : 80) },
     tlsName: isTls ? host : undefined,
-    isPrivate: isTls || isLoopback(host),
   };
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (net.isIPv4(host) && host.startsWith("127."));
 }
 
 function openSocket({ address, tlsName }: Place, options: tls.ConnectionOptions, timeoutMs: number): net.Socket {

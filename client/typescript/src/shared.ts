@@ -3,6 +3,7 @@ export type { GrpcCode } from "./codes.js";
 export { type ErrorKind, SemelError } from "./error.js";
 export { requestIdOf } from "./ids.js";
 export type { CallOptions, ClientOptions, Credentials } from "./options.js";
+export type { PlaintextOptions } from "./plaintext.js";
 export type { Violation } from "./refusal.js";
 export type { RetryOptions } from "./retry.js";
 export type { Unary } from "./services.js";

@@ -1,3 +1,4 @@
+// Knowing the server's clock, and a token's life by it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";

@@ -1,3 +1,4 @@
+// Minting ids: against the vector of RFC 9562, and bit by bit.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mint, requestIdOf } from "../src/ids.js";

@@ -1,3 +1,4 @@
+// Reading what a failed attempt says, whoever said it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";

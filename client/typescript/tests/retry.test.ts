@@ -1,3 +1,4 @@
+// The table of refusals, row by row, and what is decided by it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";

@@ -1,3 +1,4 @@
+// The course of a watch, its tokens, and what follows when its stream is lost; without a stream.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";

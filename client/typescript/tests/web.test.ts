@@ -55,6 +55,14 @@ test("a server that is not there is told of as such", async () => {
   assert.deepEqual([error.kind, error.code, error.mayRetry], ["transport", "UNAVAILABLE", true]);
 });
 
+test("credentials do not cross a network in plaintext by mistake", () => {
+  const credentials = { token: "token" };
+  assert.throws(() => connect("http://semel.example.com", { credentials }), /plaintext/);
+  assert.throws(() => connect("semel.example.com"), /endpoint/);
+  connect("http://semel.example.com", { credentials, allowPlaintext: true }).close();
+  connect("https://semel.example.com", { credentials }).close();
+});
+
 const IMPORT = /^(?:import|export) (?:[^"';]* from )?"([^"]+)";/gm;
 
 test("nothing that browsers do not have is imported", () => {

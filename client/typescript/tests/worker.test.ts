@@ -1,3 +1,4 @@
+// What a worker knows of leases, logs and ends of handlers; without a stream.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
