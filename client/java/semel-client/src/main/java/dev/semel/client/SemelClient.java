@@ -1,0 +1,197 @@
+// The client as a program holds it: how it is set up, and the way to everything it can do.
+package dev.semel.client;
+
+import com.google.protobuf.Message;
+import dev.semel.client.internal.CallsBy;
+import dev.semel.client.internal.Core;
+import dev.semel.client.internal.Settings;
+import io.grpc.MethodDescriptor;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.Objects;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * A client of a Semel server. Made with {@link #builder}, used by any number of threads at a time, closed at the end.
+ *
+ * <pre>{@code
+ * try (SemelClient client = SemelClient.builder("http://127.0.0.1:7400")
+ *         .app("pay")
+ *         .credentials(Credentials.secret("pay", System.getenv("PAY_SECRET")))
+ *         .build()) {
+ *     RunJobResponse answer = client.runJob(RunJobRequest.newBuilder().setJob("settle").build());
+ *     Run run = client.waitUntilFinished(answer.getRunId());
+ *     System.out.println(run.getState());
+ * }
+ * }</pre>
+ *
+ * <p>For how calls go, see {@link Calls}.
+ */
+public final class SemelClient implements SemelCalls, AutoCloseable {
+    private final Core core;
+    private final CallsBy calls;
+
+    private SemelClient(Settings settings) {
+        core = new Core(settings);
+        calls = new CallsBy(core, CallSettings.none());
+    }
+
+    /**
+     * Begins to set up a client.
+     *
+     * @param endpoint {@code http://HOST:PORT}, or {@code https://HOST:PORT} for TLS
+     * @return a builder
+     */
+    public static Builder builder(String endpoint) {
+        return new Builder(endpoint);
+    }
+
+    /**
+     * The same client with settings for single calls.
+     *
+     * @param settings the settings
+     * @return its calls
+     */
+    public SemelCalls with(CallSettings settings) {
+        return new CallsBy(core, settings);
+    }
+
+    /**
+     * Mints an id, by the server's clock as far as this client knows it. To survive a crash of your own program, store it
+     * beside what you are about to do, and call with it: after the crash, call again under the same id.
+     *
+     * @return a UUIDv7
+     */
+    public UUID mintRequestId() {
+        return core.mint();
+    }
+
+    @Override
+    public <Q extends Message, R extends Message> CompletableFuture<Answer<R>> execute(
+            MethodDescriptor<Q, R> method, Q request) {
+        return calls.execute(method, request);
+    }
+
+    @Override
+    public <Q extends Message, R extends Message> R call(MethodDescriptor<Q, R> method, Q request) {
+        return calls.call(method, request);
+    }
+
+    @Override
+    public <Q extends Message, R extends Message> CompletableFuture<R> callAsync(
+            MethodDescriptor<Q, R> method, Q request) {
+        return calls.callAsync(method, request);
+    }
+
+    /** Ends what is under way, with errors of kind {@code CANCELLED}, and lets go of connections and threads. */
+    @Override
+    public void close() {
+        core.close();
+    }
+
+    /** Sets up a {@link SemelClient}. */
+    public static final class Builder {
+        private final String endpoint;
+        private String app = "";
+        private Credentials credentials = Credentials.none();
+        private Duration requestTimeout = Duration.ofSeconds(10);
+        private Duration overallTimeout = Duration.ofSeconds(60);
+        private RetryPolicy retryPolicy = RetryPolicy.defaults();
+        private Clock clock = Clock.systemUTC();
+        private String clientName = "semel-client";
+
+        private Builder(String endpoint) {
+            this.endpoint = Objects.requireNonNull(endpoint, "endpoint");
+        }
+
+        /**
+         * The app that calls are about which name none. Default: that of the credentials.
+         *
+         * @param app its name
+         * @return this
+         */
+        public Builder app(String app) {
+            this.app = Objects.requireNonNull(app, "app");
+            return this;
+        }
+
+        /**
+         * How the client proves who it is. Default: not at all.
+         *
+         * @param credentials the credentials
+         * @return this
+         */
+        public Builder credentials(Credentials credentials) {
+            this.credentials = Objects.requireNonNull(credentials, "credentials");
+            return this;
+        }
+
+        /**
+         * How long one attempt may take; the server learns of it as gRPC's deadline. Calls that ask the server to wait
+         * ({@code WaitRun}, {@code GetRunLogs}) get that wait on top. Default 10 s.
+         *
+         * @param timeout more than zero
+         * @return this
+         */
+        public Builder requestTimeout(Duration timeout) {
+            this.requestTimeout = CallSettings.positive(timeout);
+            return this;
+        }
+
+        /**
+         * How long one logical call may take over all its attempts and the waits between them. Default 60 s.
+         *
+         * @param timeout more than zero
+         * @return this
+         */
+        public Builder overallTimeout(Duration timeout) {
+            this.overallTimeout = CallSettings.positive(timeout);
+            return this;
+        }
+
+        /**
+         * How calls are sent again. Default: {@link RetryPolicy#defaults()}.
+         *
+         * @param policy the policy
+         * @return this
+         */
+        public Builder retryPolicy(RetryPolicy policy) {
+            this.retryPolicy = Objects.requireNonNull(policy, "policy");
+            return this;
+        }
+
+        /**
+         * This machine's clock, for tests. It may be wrong: the client learns by how much. Default: the system's.
+         *
+         * @param clock the clock
+         * @return this
+         */
+        public Builder clock(Clock clock) {
+            this.clock = Objects.requireNonNull(clock, "clock");
+            return this;
+        }
+
+        /**
+         * The name by which the program tells the server who it is, for logs and support. Default {@code semel-client}.
+         *
+         * @param name the name
+         * @return this
+         */
+        public Builder clientName(String name) {
+            this.clientName = Objects.requireNonNull(name, "name");
+            return this;
+        }
+
+        /**
+         * The client. Nothing is sent and nothing is connected before the first call.
+         *
+         * @return the client
+         * @throws SemelException of kind {@code USAGE} if the endpoint cannot be read
+         */
+        public SemelClient build() {
+            return new SemelClient(new Settings(
+                    endpoint, app, credentials, requestTimeout, overallTimeout, retryPolicy, clock, clientName));
+        }
+    }
+}
