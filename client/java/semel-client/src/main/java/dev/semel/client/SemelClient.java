@@ -5,12 +5,16 @@ import com.google.protobuf.Message;
 import dev.semel.client.internal.CallsBy;
 import dev.semel.client.internal.Core;
 import dev.semel.client.internal.Settings;
+import dev.semel.client.internal.submit.SubmissionRun;
+import dev.semel.v1.RunJobRequest;
 import io.grpc.MethodDescriptor;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.Iterator;
 import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.Stream;
 
 /**
  * A client of a Semel server. Made with {@link #builder}, used by any number of threads at a time, closed at the end.
@@ -82,6 +86,37 @@ public final class SemelClient implements SemelCalls, AutoCloseable {
     public <Q extends Message, R extends Message> CompletableFuture<R> callAsync(
             MethodDescriptor<Q, R> method, Q request) {
         return calls.callAsync(method, request);
+    }
+
+    /**
+     * Makes many runs, over one stream. Each has an id of its own, minted as for a single call, and is sent until it has an
+     * answer, always under that id. The results come in the order of the runs.
+     *
+     * @param runs the runs; read by a thread of the client, no further than 4096 ahead of the results that were taken
+     * @return the results
+     */
+    public Submissions submitMany(Iterator<? extends RunJobRequest> runs) {
+        return SubmissionRun.start(core, runs);
+    }
+
+    /**
+     * The same for runs that stand in a collection.
+     *
+     * @param runs the runs
+     * @return the results
+     */
+    public Submissions submitMany(Iterable<? extends RunJobRequest> runs) {
+        return submitMany(runs.iterator());
+    }
+
+    /**
+     * The same for a stream, which is read lazily and closed by nobody.
+     *
+     * @param runs the runs
+     * @return the results
+     */
+    public Submissions submitMany(Stream<? extends RunJobRequest> runs) {
+        return submitMany(runs.iterator());
     }
 
     /** Ends what is under way, with errors of kind {@code CANCELLED}, and lets go of connections and threads. */

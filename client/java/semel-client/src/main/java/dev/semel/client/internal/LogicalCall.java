@@ -10,6 +10,7 @@ import dev.semel.client.RetryPolicy;
 import dev.semel.client.SemelException;
 import dev.semel.v1.RequestHeader;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ThreadLocalRandom;
@@ -32,10 +33,10 @@ public final class LogicalCall<Q extends Message, R extends Message> {
     private boolean mintedAnew;
     private boolean outcomeOpen;
     /**
-     * The last reason that the server gave: the last attempt of all may be cut short by the end of the time, and its
+     * What an attempt before was refused with: the last attempt of all may be cut short by the end of the time, and its
      * time-out says little of what went wrong.
      */
-    private String lastReason = "";
+    private Refusal told;
 
     private LogicalCall(Core core, MethodDescriptor<Q, R> method, Q request, CallSettings settings) {
         this.core = core;
@@ -108,12 +109,17 @@ public final class LogicalCall<Q extends Message, R extends Message> {
         boolean canRefresh = core.auth().canRefresh() && !unsigned;
         var progress = new Retry.Progress(attempts, faults, canRefresh, refreshed, idGiven, mintedAnew, outcomeOpen);
         Retry.Decision decision = Retry.decide(refusal, progress, policy);
-        if (!refusal.reason().isEmpty()) {
-            lastReason = refusal.reason();
+        if (refusal.code() != Status.Code.DEADLINE_EXCEEDED || !refusal.reason().isEmpty()) {
+            told = refusal;
         }
         outcomeOpen |= !refusal.nothingHappened();
         refreshed |= decision.action() == Retry.Action.REFRESH;
         return decision;
+    }
+
+    /** An attempt ended in a way that says nothing of it, and is made up for by another one at once. */
+    public void leaveOpen() {
+        outcomeOpen = true;
     }
 
     /** How long to wait before the next attempt; longer than {@link #left} means that there is none. */
@@ -129,9 +135,13 @@ public final class LogicalCall<Q extends Message, R extends Message> {
 
     /** The error for the caller. */
     public SemelException giveUp(Refusal refusal) {
-        boolean nobody = refusal.origin() == Refusal.Origin.NO_ANSWER && !lastReason.isEmpty();
-        String more = "; an attempt before was refused with " + lastReason;
-        return (nobody ? refusal.withMessage(refusal.message() + more) : refusal).toException(requestId, attempts);
+        boolean silent = refusal.origin() == Refusal.Origin.NO_ANSWER && told != null && told != refusal;
+        if (!silent) {
+            return refusal.toException(requestId, attempts);
+        }
+        String before = told.reason().isEmpty() ? told.code() + " (" + told.message() + ")" : told.reason();
+        String message = refusal.message() + "; an attempt before ended with " + before;
+        return refusal.withMessage(message).toException(requestId, attempts);
     }
 
     /** The answer came. */

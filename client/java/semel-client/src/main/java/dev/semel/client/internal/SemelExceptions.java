@@ -38,7 +38,8 @@ public final class SemelExceptions {
     }
 
     /** The same failure, as that of another logical call which could not go on without the failed one. */
-    static SemelException ofCall(SemelException error, String requestId) {
+    public static SemelException ofCall(Throwable failure, String requestId) {
+        SemelException error = of(failure);
         return SemelException.builder(error.kind(), error.code(), error.getMessage())
                 .reason(error.reason(), error.metadata())
                 .mayRetry(error.mayRetry())
@@ -46,7 +47,7 @@ public final class SemelExceptions {
                 .violations(error.violations())
                 .retryAfter(error.retryAfter().orElse(null))
                 .header(error.header().orElse(null))
-                .cause(error)
+                .cause(failure)
                 .build();
     }
 }

@@ -80,8 +80,7 @@ final class UnaryRun<Q extends Message, R extends Message> {
                         fail(Refusal.local(
                                 Status.Code.DEADLINE_EXCEEDED, "no token came in time", Refusal.Origin.NOT_SENT));
                     } else if (error != null) {
-                        var why = SemelExceptions.of(error);
-                        result.completeExceptionally(SemelExceptions.ofCall(why, call.requestId()));
+                        result.completeExceptionally(SemelExceptions.ofCall(error, call.requestId()));
                     } else {
                         attempt(fresh);
                     }
