@@ -150,6 +150,10 @@ final class CallOps {
     }
 
     JsonObject await(Command command) throws InvalidProtocolBufferException {
-        throw new UnsupportedOperationException("later");
+        Optional<Run> run = clients.of(command).waitUntilFinished(command.text("run_id"), command.millis("timeout"));
+        JsonObject ok = new JsonObject();
+        ok.add("run", run.isPresent() ? Json.of(run.get()) : null);
+        ok.addProperty("finished", run.isPresent());
+        return ok;
     }
 }

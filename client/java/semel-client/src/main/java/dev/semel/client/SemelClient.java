@@ -6,12 +6,16 @@ import dev.semel.client.internal.CallsBy;
 import dev.semel.client.internal.Core;
 import dev.semel.client.internal.Settings;
 import dev.semel.client.internal.submit.SubmissionRun;
+import dev.semel.client.internal.RunWait;
+import dev.semel.client.internal.watch.WatchRun;
+import dev.semel.v1.Run;
 import dev.semel.v1.RunJobRequest;
 import io.grpc.MethodDescriptor;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
@@ -117,6 +121,58 @@ public final class SemelClient implements SemelCalls, AutoCloseable {
      */
     public Submissions submitMany(Stream<? extends RunJobRequest> runs) {
         return submitMany(runs.iterator());
+    }
+
+    /**
+     * Watches what happens. Returns at once.
+     *
+     * <pre>{@code
+     * try (Watch watch = client.watch(WatchOptions.all().jobs("settle").terminalOnly())) {
+     *     for (WatchItem item : watch) {
+     *         item.event().ifPresent(event -> System.out.println(event.getKind() + ", go on with " + item.resumeToken()));
+     *     }
+     * }
+     * }</pre>
+     *
+     * @param options which events, and from where
+     * @return the watch
+     * @throws SemelException of kind {@code USAGE} if the token to resume from cannot be read
+     */
+    public Watch watch(WatchOptions options) {
+        return WatchRun.start(core, options);
+    }
+
+    /**
+     * Waits until a run has ended, however long that takes.
+     *
+     * @param runId the run, of the client's app
+     * @return the run with its result
+     * @throws SemelException if a single {@code WaitRun} failed for good
+     */
+    public Run waitUntilFinished(String runId) {
+        return RunWait.forEver(core, runId);
+    }
+
+    /**
+     * Waits until a run has ended, for a while at most.
+     *
+     * @param runId the run, of the client's app
+     * @param timeout how long
+     * @return the run with its result; nothing if it has not ended within that time
+     * @throws SemelException if a single {@code WaitRun} failed for good
+     */
+    public Optional<Run> waitUntilFinished(String runId, Duration timeout) {
+        return RunWait.atMost(core, runId, timeout);
+    }
+
+    /**
+     * The same as {@link #waitUntilFinished(String)}, without holding a thread.
+     *
+     * @param runId the run, of the client's app
+     * @return the run to come; cancelling it ends the wait
+     */
+    public CompletableFuture<Run> waitUntilFinishedAsync(String runId) {
+        return RunWait.async(core, runId);
     }
 
     /** Ends what is under way, with errors of kind {@code CANCELLED}, and lets go of connections and threads. */
