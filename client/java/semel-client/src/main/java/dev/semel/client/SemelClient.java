@@ -175,6 +175,15 @@ public final class SemelClient implements SemelCalls, AutoCloseable {
         return RunWait.async(core, runId);
     }
 
+    /**
+     * Begins to set up a worker that speaks through this client.
+     *
+     * @return a builder
+     */
+    public WorkerBuilder worker() {
+        return new WorkerBuilder(core);
+    }
+
     /** Ends what is under way, with errors of kind {@code CANCELLED}, and lets go of connections and threads. */
     @Override
     public void close() {

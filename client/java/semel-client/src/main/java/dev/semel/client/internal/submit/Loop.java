@@ -3,13 +3,17 @@
 package dev.semel.client.internal.submit;
 
 import dev.semel.client.internal.Core;
+import dev.semel.client.internal.DuplexStream;
 import dev.semel.client.internal.Refusal;
 import dev.semel.client.internal.Retry;
 import dev.semel.client.internal.SemelExceptions;
 import dev.semel.client.internal.Signature;
 import dev.semel.client.internal.Times;
 import dev.semel.client.internal.Transport;
+import dev.semel.v1.JobServiceGrpc;
 import dev.semel.v1.RunJobResponse;
+import dev.semel.v1.SubmitRunsRequest;
+import dev.semel.v1.SubmitRunsResponse;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -177,25 +181,29 @@ final class Loop implements Session.Results {
                 failWaiting(error);
             } else {
                 Transport.hurry(core.transport().channel());
-                var stream = new SubmitStream(core.transport(), signature, event -> post(() -> on(event)));
+                var stream = new DuplexStream<>(
+                        core.transport(),
+                        JobServiceGrpc.getSubmitRunsMethod(),
+                        signature,
+                        event -> post(() -> on(event)));
                 session = new Session(core, signature, stream);
             }
         }));
     }
 
-    private void on(SubmitStream.Event event) {
+    private void on(DuplexStream.Event<SubmitRunsRequest, SubmitRunsResponse> event) {
         if (session == null || event.stream() != session.stream()) {
             return; // Of a stream that was given up.
         }
-        if (event instanceof SubmitStream.Heard heard) {
-            String wrong = session.hear(heard.message(), this);
+        if (event.message() != null) {
+            String wrong = session.hear(event.message(), this);
             if (wrong != null) {
                 broken(wrong);
             } else {
-                heard.stream().more();
+                event.stream().more();
             }
-        } else if (event instanceof SubmitStream.Ended ended) {
-            ended(ended.refusal());
+        } else if (event.ended() != null) {
+            ended(event.ended());
         }
     }
 

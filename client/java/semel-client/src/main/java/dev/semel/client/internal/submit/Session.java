@@ -3,6 +3,7 @@
 package dev.semel.client.internal.submit;
 
 import dev.semel.client.internal.Core;
+import dev.semel.client.internal.DuplexStream;
 import dev.semel.client.internal.Refusal;
 import dev.semel.client.internal.Signature;
 import dev.semel.client.internal.Times;
@@ -37,7 +38,7 @@ final class Session {
     }
 
     private final Core core;
-    private final SubmitStream stream;
+    private final DuplexStream<SubmitRunsRequest, SubmitRunsResponse> stream;
     private final Deque<Item> outstanding = new ArrayDeque<>();
     private Signature signature;
     /** When fresh credentials are to be sent on it, on the steady clock; null for never. */
@@ -50,14 +51,14 @@ final class Session {
     private boolean leaving;
     private Duration comeBackAfter = Duration.ZERO;
 
-    Session(Core core, Signature signature, SubmitStream stream) {
+    Session(Core core, Signature signature, DuplexStream<SubmitRunsRequest, SubmitRunsResponse> stream) {
         this.core = core;
         this.stream = stream;
         this.signature = signature;
         this.renewAt = signature.renewAt();
     }
 
-    SubmitStream stream() {
+    DuplexStream<SubmitRunsRequest, SubmitRunsResponse> stream() {
         return stream;
     }
 
