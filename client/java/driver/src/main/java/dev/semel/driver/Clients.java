@@ -39,7 +39,9 @@ final class Clients {
         if (options.has("clock_offset")) {
             builder.clock(Clock.offset(Clock.systemUTC(), millis(options, "clock_offset")));
         }
-        SemelClient former = clients.put(command.text("client"), builder.retryPolicy(retryPolicy(options)).build());
+        SemelClient former = clients.put(
+                command.text("client"),
+                builder.retryPolicy(retryPolicy(options)).build());
         if (former != null) {
             former.close();
         }
@@ -65,7 +67,8 @@ final class Clients {
             return Credentials.token(given.get("token").getAsString());
         }
         if (given.has("secret")) {
-            return Credentials.secret(given.get("app").getAsString(), given.get("secret").getAsString());
+            return Credentials.secret(
+                    given.get("app").getAsString(), given.get("secret").getAsString());
         }
         return Credentials.none();
     }

@@ -15,7 +15,8 @@ import dev.semel.client.SemelException;
 
 /** Between JSON and messages. */
 final class Json {
-    private static final Gson GSON = new GsonBuilder().serializeNulls().disableHtmlEscaping().create();
+    private static final Gson GSON =
+            new GsonBuilder().serializeNulls().disableHtmlEscaping().create();
     private static final TypeRegistry TYPES = types();
     private static final JsonFormat.Printer PRINTER = JsonFormat.printer()
             .usingTypeRegistry(TYPES)

@@ -1,4 +1,5 @@
-// The driver's loop: commands in, answers out, one JSON object a line. It owns the two streams and which commands are under
+// The driver's loop: commands in, answers out, one JSON object a line. It owns the two streams and which commands are
+// under
 // way; what each of them does stands in a file of its own.
 package dev.semel.driver;
 
@@ -8,11 +9,11 @@ import com.google.gson.JsonParser;
 import com.google.protobuf.InvalidProtocolBufferException;
 import dev.semel.client.SemelException;
 import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
-import java.io.FileOutputStream;
-import java.io.FileDescriptor;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -21,7 +22,8 @@ import java.util.concurrent.Executors;
 
 /** Makes the Java client do what the conformance runner says. */
 public final class Main {
-    private final PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.UTF_8);
+    private final PrintStream out =
+            new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.UTF_8);
     private final ExecutorService threads = Executors.newCachedThreadPool();
     private final Map<String, Command> underWay = new ConcurrentHashMap<>();
     private final Clients clients = new Clients();

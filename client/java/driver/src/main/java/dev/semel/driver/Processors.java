@@ -27,22 +27,26 @@ final class Processors {
     }
 
     Processor named(String name) {
-        Processor processor =
-                switch (name) {
-                    case "conformance.fail" -> attempt -> {
-                        throw new IllegalStateException(text(attempt));
-                    };
-                    case "conformance.permanent" -> attempt -> {
-                        throw AttemptException.permanent(text(attempt));
-                    };
-                    case "conformance.sleep" -> Processors::sleep;
-                    case "conformance.block" -> this::block;
-                    case "conformance.log" -> attempt -> {
-                        attempt.log(LogStream.LOG_STREAM_STDOUT, attempt.payload().getData().toByteArray());
-                        return Payload.getDefaultInstance();
-                    };
-                    default -> Attempt::payload;
+        Processor processor = switch (name) {
+            case "conformance.fail" ->
+                attempt -> {
+                    throw new IllegalStateException(text(attempt));
                 };
+            case "conformance.permanent" ->
+                attempt -> {
+                    throw AttemptException.permanent(text(attempt));
+                };
+            case "conformance.sleep" -> Processors::sleep;
+            case "conformance.block" -> this::block;
+            case "conformance.log" ->
+                attempt -> {
+                    attempt.log(
+                            LogStream.LOG_STREAM_STDOUT,
+                            attempt.payload().getData().toByteArray());
+                    return Payload.getDefaultInstance();
+                };
+            default -> Attempt::payload;
+        };
         return attempt -> observed(processor, attempt);
     }
 

@@ -27,8 +27,9 @@ final class SubmitOps {
         JsonArray results = new JsonArray();
         try (Submissions submissions = clients.of(command).submitMany(runs)) {
             for (SubmissionResult result : submissions) {
-                results.add(result.response().map(CallOps::result).orElseGet(() -> CallOps.result(
-                        result.error().orElseThrow())));
+                results.add(result.response()
+                        .map(CallOps::result)
+                        .orElseGet(() -> CallOps.result(result.error().orElseThrow())));
             }
         }
         JsonObject ok = new JsonObject();

@@ -1,4 +1,5 @@
-// The calls about credentials: getting a token, asking what became of one, taking one back. One pair of methods for each RPC; none does more than name it.
+// The calls about credentials: getting a token, asking what became of one, taking one back. One pair of methods for
+// each RPC; none does more than name it.
 package dev.semel.client;
 
 import dev.semel.v1.AuthServiceGrpc;

@@ -26,7 +26,8 @@ public interface Calls {
      * @param <R> the message of the answer
      * @return the answer to come; fails with a {@link SemelException}; cancelling it ends the call
      */
-    <Q extends Message, R extends Message> CompletableFuture<Answer<R>> execute(MethodDescriptor<Q, R> method, Q request);
+    <Q extends Message, R extends Message> CompletableFuture<Answer<R>> execute(
+            MethodDescriptor<Q, R> method, Q request);
 
     /**
      * Makes a call and waits for its answer.

@@ -86,7 +86,8 @@ public sealed interface Credentials permits Credentials.None, Credentials.Token,
     private static void requireSendable(String text, String what) {
         Objects.requireNonNull(text, what);
         if (text.isEmpty() || !text.chars().allMatch(c -> c > ' ' && c < 0x7f)) {
-            throw SemelException.usage("the " + what + " is empty or holds characters that cannot be sent; check for line breaks");
+            throw SemelException.usage(
+                    "the " + what + " is empty or holds characters that cannot be sent; check for line breaks");
         }
     }
 }

@@ -163,7 +163,7 @@ public interface JobCalls extends Calls {
     }
 
     /**
-     * Makes one run of a job, however often the call has to be sent. A mutation. 
+     * Makes one run of a job, however often the call has to be sent. A mutation.
      *
      * @param request the request
      * @return the answer

@@ -120,7 +120,9 @@ public final class SemelException extends RuntimeException {
      * @return the status
      */
     public AuthStatus authStatus() {
-        return header == null ? AuthStatus.AUTH_STATUS_UNSPECIFIED : header.getAuth().getStatus();
+        return header == null
+                ? AuthStatus.AUTH_STATUS_UNSPECIFIED
+                : header.getAuth().getStatus();
     }
 
     /**
@@ -203,13 +205,18 @@ public final class SemelException extends RuntimeException {
 
     @Override
     public String toString() {
-        StringBuilder text = new StringBuilder("SemelException: ").append(kind).append(' ').append(code);
+        StringBuilder text =
+                new StringBuilder("SemelException: ").append(kind).append(' ').append(code);
         if (!reason.isEmpty()) {
             text.append(' ').append(reason);
         }
         text.append(": ").append(getMessage());
         if (!requestId.isEmpty()) {
-            text.append(" (request ").append(requestId).append(", attempts: ").append(attempts).append(')');
+            text.append(" (request ")
+                    .append(requestId)
+                    .append(", attempts: ")
+                    .append(attempts)
+                    .append(')');
         }
         return text.toString();
     }

@@ -1,4 +1,5 @@
-// The calls about triggers, which run jobs at their times. One pair of methods for each RPC; none does more than name it.
+// The calls about triggers, which run jobs at their times. One pair of methods for each RPC; none does more than name
+// it.
 package dev.semel.client;
 
 import dev.semel.v1.BackfillTriggerRequest;

@@ -132,8 +132,8 @@ public final class Auth {
         if (!answer.hasExpireTime() || !answer.getHeader().hasServerTime()) {
             return LIFETIME_UNSTATED;
         }
-        Duration lifetime = Duration.between(
-                Times.of(answer.getHeader().getServerTime()), Times.of(answer.getExpireTime()));
+        Duration lifetime =
+                Duration.between(Times.of(answer.getHeader().getServerTime()), Times.of(answer.getExpireTime()));
         return lifetime.isNegative() ? Duration.ZERO : Times.min(lifetime, Times.MAX);
     }
 }

@@ -61,7 +61,8 @@ public record CallsBy(Core core, CallSettings settings) implements SemelCalls {
     }
 
     @Override
-    public <Q extends Message, R extends Message> CompletableFuture<R> callAsync(MethodDescriptor<Q, R> method, Q request) {
+    public <Q extends Message, R extends Message> CompletableFuture<R> callAsync(
+            MethodDescriptor<Q, R> method, Q request) {
         CompletableFuture<Answer<R>> answer = execute(method, request);
         CompletableFuture<R> response = answer.thenApply(Answer::response);
         response.whenComplete((given, error) -> {

@@ -1,4 +1,5 @@
-// One open stream of gRPC, both ways. It turns what happens on it into events for the loop that owns it, and decides nothing.
+// One open stream of gRPC, both ways. It turns what happens on it into events for the loop that owns it, and decides
+// nothing.
 package dev.semel.client.internal;
 
 import io.grpc.ClientCall;
@@ -87,9 +88,7 @@ public final class DuplexStream<Q, R> extends ClientCall.Listener<R> {
     public void onClose(Status status, Metadata trailers) {
         Refusal refusal = status.isOk()
                 ? Refusal.local(
-                        Status.Code.UNAVAILABLE,
-                        "the stream ended before the answer came",
-                        Refusal.Origin.NO_ANSWER)
+                        Status.Code.UNAVAILABLE, "the stream ended before the answer came", Refusal.Origin.NO_ANSWER)
                 : Refusal.ofCall(status, trailers, heard);
         events.accept(new Event<>(this, null, refusal));
     }

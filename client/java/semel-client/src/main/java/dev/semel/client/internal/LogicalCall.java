@@ -1,5 +1,7 @@
-// The one way of a logical call: its header is filled once, then it is attempted until it has an answer, a refusal that binds,
-// or no time left. It owns what is known of the call over its attempts; what a refusal means is decided in Retry, and nothing
+// The one way of a logical call: its header is filled once, then it is attempted until it has an answer, a refusal that
+// binds,
+// or no time left. It owns what is known of the call over its attempts; what a refusal means is decided in Retry, and
+// nothing
 // here knows what any method does.
 package dev.semel.client.internal;
 
@@ -44,8 +46,10 @@ public final class LogicalCall<Q extends Message, R extends Message> {
         Duration wait = Wire.serverWait(request);
         Settings client = core.settings();
         policy = settings.retryPolicy().orElse(client.retryPolicy());
-        requestTimeout = settings.requestTimeout().orElse(client.requestTimeout()).plus(wait);
-        overallTimeout = settings.overallTimeout().orElse(client.overallTimeout()).plus(wait);
+        requestTimeout =
+                settings.requestTimeout().orElse(client.requestTimeout()).plus(wait);
+        overallTimeout =
+                settings.overallTimeout().orElse(client.overallTimeout()).plus(wait);
         Q filled = Wire.withApp(core.auth().fill(request), client.app());
         unsigned = Wire.holdsCredentials(filled);
         String inHeader = Wire.requestHeader(filled).getRequestId();
@@ -124,7 +128,8 @@ public final class LogicalCall<Q extends Message, R extends Message> {
 
     /** How long to wait before the next attempt; longer than {@link #left} means that there is none. */
     public Duration pause(Duration atLeast) {
-        return atLeast.plus(Retry.backoff(policy, attempts, ThreadLocalRandom.current().nextDouble()));
+        return atLeast.plus(
+                Retry.backoff(policy, attempts, ThreadLocalRandom.current().nextDouble()));
     }
 
     /** A fresh id by the clock that was just learnt: the former one was refused for its time, and never executed. */

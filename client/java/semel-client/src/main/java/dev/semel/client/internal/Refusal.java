@@ -1,4 +1,5 @@
-// What a refused call says. This file reads a gRPC status, or its like in a stream, into one value; whether to send the call
+// What a refused call says. This file reads a gRPC status, or its like in a stream, into one value; whether to send the
+// call
 // again is decided in Retry.
 package dev.semel.client.internal;
 
@@ -73,7 +74,8 @@ public record Refusal(
 
     /** Reads the refusal of an item in a stream, for instance {@code Ack.refused}. */
     public static Refusal ofStatus(com.google.rpc.Status status) {
-        return read(Status.fromCodeValue(status.getCode()).getCode(), status.getMessage(), status.getDetailsList(), null);
+        return read(
+                Status.fromCodeValue(status.getCode()).getCode(), status.getMessage(), status.getDetailsList(), null);
     }
 
     /**
@@ -172,7 +174,8 @@ public record Refusal(
 
     /** The reason; empty if no Semel server gave one. */
     public String reason() {
-        boolean ours = origin == Origin.SERVER && info != null && info.getDomain().equals(DOMAIN);
+        boolean ours =
+                origin == Origin.SERVER && info != null && info.getDomain().equals(DOMAIN);
         return ours ? info.getReason() : "";
     }
 
@@ -189,25 +192,26 @@ public record Refusal(
         return switch (origin) {
             case NOT_SENT -> true;
             case NO_ANSWER, OTHER -> false;
-            case SERVER -> switch (code) {
-                case DEADLINE_EXCEEDED, CANCELLED, INTERNAL, UNKNOWN -> false;
-                default -> true;
-            };
+            case SERVER ->
+                switch (code) {
+                    case DEADLINE_EXCEEDED, CANCELLED, INTERNAL, UNKNOWN -> false;
+                    default -> true;
+                };
         };
     }
 
     /** The exception for a caller whose call ended with this. */
     public SemelException toException(String requestId, int attempts) {
-        SemelException.Kind kind =
-                switch (origin) {
-                    case SERVER -> SemelException.Kind.REFUSED;
-                    case OTHER -> SemelException.Kind.NOT_SEMEL;
-                    case NOT_SENT, NO_ANSWER -> SemelException.Kind.TRANSPORT;
-                };
+        SemelException.Kind kind = switch (origin) {
+            case SERVER -> SemelException.Kind.REFUSED;
+            case OTHER -> SemelException.Kind.NOT_SEMEL;
+            case NOT_SENT, NO_ANSWER -> SemelException.Kind.TRANSPORT;
+        };
         List<SemelException.Violation> violations = badRequest == null
                 ? List.of()
                 : badRequest.getFieldViolationsList().stream()
-                        .map(violation -> new SemelException.Violation(violation.getField(), violation.getDescription()))
+                        .map(violation ->
+                                new SemelException.Violation(violation.getField(), violation.getDescription()))
                         .toList();
         Map<String, String> metadata = info == null ? Map.of() : info.getMetadataMap();
         return SemelException.builder(kind, code, message)

@@ -1,4 +1,5 @@
-// Request ids: UUIDv7 made from a given time, by a library. This file never reads a clock, so that the corrected clock of
+// Request ids: UUIDv7 made from a given time, by a library. This file never reads a clock, so that the corrected clock
+// of
 // the client is the only source of that time.
 package dev.semel.client.internal;
 

@@ -1,4 +1,5 @@
-// Whether a refused call is sent again, and how: the table of client/README.md. Pure: what happened comes in, a decision goes
+// Whether a refused call is sent again, and how: the table of client/README.md. Pure: what happened comes in, a
+// decision goes
 // out. Nothing here waits, sends, or knows a clock.
 package dev.semel.client.internal;
 
@@ -119,9 +120,8 @@ public final class Retry {
         return switch (refusal.origin()) {
             case NOT_SENT, NO_ANSWER -> passing(delay);
             // An answer that no Semel server gave is a fault as well: the next attempt may reach one.
-            case SERVER, OTHER -> refusal.code() == Status.Code.OK
-                    ? Class.of(Kind.FAULT)
-                    : ofCode(refusal.code(), delay);
+            case SERVER, OTHER ->
+                refusal.code() == Status.Code.OK ? Class.of(Kind.FAULT) : ofCode(refusal.code(), delay);
         };
     }
 
@@ -144,14 +144,13 @@ public final class Retry {
             return Decision.of(Action.GIVE_UP);
         }
         Class judged = classify(refusal);
-        boolean goesOn =
-                switch (judged.kind()) {
-                    case PASSING -> true;
-                    case FAULT -> progress.faults() < FAULTS_MAX;
-                    case CREDENTIALS -> progress.canRefresh() && !progress.refreshed();
-                    case ID -> mayMintAnew(refusal, progress);
-                    case FINAL -> false;
-                };
+        boolean goesOn = switch (judged.kind()) {
+            case PASSING -> true;
+            case FAULT -> progress.faults() < FAULTS_MAX;
+            case CREDENTIALS -> progress.canRefresh() && !progress.refreshed();
+            case ID -> mayMintAnew(refusal, progress);
+            case FINAL -> false;
+        };
         if (!goesOn) {
             return Decision.of(Action.GIVE_UP);
         }
@@ -181,7 +180,8 @@ public final class Retry {
      */
     public static Duration backoff(RetryPolicy policy, int retry, double unit) {
         double first = policy.backoffFirst().toNanos();
-        double bound = Math.min(first * Math.pow(2, Math.max(0, retry - 1)), policy.backoffMax().toNanos());
+        double bound = Math.min(
+                first * Math.pow(2, Math.max(0, retry - 1)), policy.backoffMax().toNanos());
         return Duration.ofNanos((long) (bound * Math.min(1, Math.max(0, unit))));
     }
 }

@@ -13,7 +13,8 @@ public final class SemelExceptions {
     /** What a future failed with. */
     public static SemelException of(Throwable error) {
         Throwable cause = error;
-        while ((cause instanceof CompletionException || cause instanceof ExecutionException) && cause.getCause() != null) {
+        while ((cause instanceof CompletionException || cause instanceof ExecutionException)
+                && cause.getCause() != null) {
             cause = cause.getCause();
         }
         if (cause instanceof SemelException known) {

@@ -1,4 +1,5 @@
-// The server's clock, as far as this client knows it. It owns the offset between the two clocks and is the only place that
+// The server's clock, as far as this client knows it. It owns the offset between the two clocks and is the only place
+// that
 // reads this machine's wall clock; it decides nothing.
 package dev.semel.client.internal;
 

@@ -1,6 +1,7 @@
 // The threads of one client: a pool that grows with what waits and a timer, both gone when the client is closed.
 package dev.semel.client.internal;
 
+import java.time.Duration;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
@@ -10,7 +11,6 @@ import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
-import java.time.Duration;
 
 /** The threads of one client. All are daemons: a program that ends is not held up by them. */
 public final class Threads implements Executor, AutoCloseable {
@@ -46,7 +46,8 @@ public final class Threads implements Executor, AutoCloseable {
     /** Runs a task on the pool after a while; a closed client runs it at once. */
     public Future<?> after(Duration wait, Runnable task) {
         try {
-            return timer.schedule(() -> execute(task), Times.min(wait, Times.MAX).toNanos(), TimeUnit.NANOSECONDS);
+            return timer.schedule(
+                    () -> execute(task), Times.min(wait, Times.MAX).toNanos(), TimeUnit.NANOSECONDS);
         } catch (RejectedExecutionException closed) {
             task.run();
             return java.util.concurrent.CompletableFuture.completedFuture(null);

@@ -1,4 +1,5 @@
-// One attempt of a call: over which connection, with which credentials, within which time, and whether a Semel server was at
+// One attempt of a call: over which connection, with which credentials, within which time, and whether a Semel server
+// was at
 // the other end. It never sends anything twice by itself; what gRPC's own retries do stands in service_config.json.
 package dev.semel.client.internal;
 
@@ -113,9 +114,13 @@ public final class Transport implements AutoCloseable {
      * @param then gets the answer or the refusal, once
      */
     <Q extends Message, R extends Message> UnaryAttempt<Q, R> attempt(
-            MethodDescriptor<Q, R> method, Q request, Signature signature, Duration timeout, UnaryAttempt.Then<R> then) {
-        CallOptions options = options(signature.credentials())
-                .withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS);
+            MethodDescriptor<Q, R> method,
+            Q request,
+            Signature signature,
+            Duration timeout,
+            UnaryAttempt.Then<R> then) {
+        CallOptions options =
+                options(signature.credentials()).withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS);
         return new UnaryAttempt<>(channel.newCall(method, options), clock, request, then);
     }
 

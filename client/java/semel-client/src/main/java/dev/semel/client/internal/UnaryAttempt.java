@@ -84,7 +84,8 @@ final class UnaryAttempt<Q extends Message, R extends Message> extends ClientCal
         String message;
         if (!Wire.spoke(header)) {
             message = "the answer says nothing of the credentials; check the address and what stands in between";
-        } else if (header.getRequestId().equalsIgnoreCase(Wire.requestHeader(request).getRequestId())) {
+        } else if (header.getRequestId()
+                .equalsIgnoreCase(Wire.requestHeader(request).getRequestId())) {
             learn(header);
             return null;
         } else {

@@ -1,4 +1,5 @@
-// Makes a logical call by unary attempts: signs, sends, waits, and again, without holding a thread. It owns what is under way
+// Makes a logical call by unary attempts: signs, sends, waits, and again, without holding a thread. It owns what is
+// under way
 // at the moment, and how a caller who gives up ends it.
 package dev.semel.client.internal;
 
@@ -73,18 +74,15 @@ final class UnaryRun<Q extends Message, R extends Message> {
     /** Goes on when there is a signature. The renewal is shared, so it is not ended with this call. */
     private void await(CompletableFuture<Signature> signature) {
         Duration left = call.left();
-        signature
-                .orTimeout(left.toNanos(), TimeUnit.NANOSECONDS)
-                .whenComplete((fresh, error) -> {
-                    if (error instanceof TimeoutException) {
-                        fail(Refusal.local(
-                                Status.Code.DEADLINE_EXCEEDED, "no token came in time", Refusal.Origin.NOT_SENT));
-                    } else if (error != null) {
-                        result.completeExceptionally(SemelExceptions.ofCall(error, call.requestId()));
-                    } else {
-                        attempt(fresh);
-                    }
-                });
+        signature.orTimeout(left.toNanos(), TimeUnit.NANOSECONDS).whenComplete((fresh, error) -> {
+            if (error instanceof TimeoutException) {
+                fail(Refusal.local(Status.Code.DEADLINE_EXCEEDED, "no token came in time", Refusal.Origin.NOT_SENT));
+            } else if (error != null) {
+                result.completeExceptionally(SemelExceptions.ofCall(error, call.requestId()));
+            } else {
+                attempt(fresh);
+            }
+        });
     }
 
     private void attempt(Signature signature) {
@@ -92,8 +90,8 @@ final class UnaryRun<Q extends Message, R extends Message> {
             return;
         }
         context.run(() -> {
-            var attempt = core.transport().attempt(
-                    call.method(), call.request(), signature, call.attemptTimeout(), (answer, refusal) -> {
+            var attempt = core.transport()
+                    .attempt(call.method(), call.request(), signature, call.attemptTimeout(), (answer, refusal) -> {
                         if (refusal == null) {
                             result.complete(call.succeed(answer));
                         } else {

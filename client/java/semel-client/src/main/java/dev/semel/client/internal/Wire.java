@@ -1,4 +1,5 @@
-// The fields that requests and answers have in common, reached by the protocol's own description of them. It knows where
+// The fields that requests and answers have in common, reached by the protocol's own description of them. It knows
+// where
 // things stand in messages and nothing of what follows from them.
 package dev.semel.client.internal;
 
@@ -46,7 +47,9 @@ public final class Wire {
     @SuppressWarnings("unchecked") // A builder builds what it was made of.
     public static <Q extends Message> Q withHeader(Q request, RequestHeader header) {
         FieldDescriptor field = request.getDescriptorForType().findFieldByName("header");
-        return field == null ? request : (Q) request.toBuilder().setField(field, header).build();
+        return field == null
+                ? request
+                : (Q) request.toBuilder().setField(field, header).build();
     }
 
     /** The request with this app, where it has a place for the caller's app and names none. */
@@ -57,7 +60,9 @@ public final class Wire {
                 && field.getJavaType() == FieldDescriptor.JavaType.STRING
                 && !NAMED_APPS.contains(request.getDescriptorForType().getName())
                 && "".equals(request.getField(field));
-        return open && !app.isEmpty() ? (Q) request.toBuilder().setField(field, app).build() : request;
+        return open && !app.isEmpty()
+                ? (Q) request.toBuilder().setField(field, app).build()
+                : request;
     }
 
     /** How long a request asks the server to wait before it answers. */

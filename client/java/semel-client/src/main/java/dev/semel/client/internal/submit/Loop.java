@@ -1,4 +1,5 @@
-// Brings runs to the server: over a stream where that is to be had, else by calls of their own, always under the same ids. All
+// Brings runs to the server: over a stream where that is to be had, else by calls of their own, always under the same
+// ids. All
 // of its state is owned by one thread; streams, calls and the source of the runs speak to it by events.
 package dev.semel.client.internal.submit;
 
@@ -114,7 +115,9 @@ final class Loop implements Session.Results {
 
     private boolean isDone() {
         boolean nothing = waiting.isEmpty() && delayed.isEmpty() && unsigned.isEmpty() && calls == 0;
-        return sourceEnded && nothing && (session == null || session.outstanding().isEmpty());
+        return sourceEnded
+                && nothing
+                && (session == null || session.outstanding().isEmpty());
     }
 
     private Duration untilDue() {
@@ -175,20 +178,22 @@ final class Loop implements Session.Results {
             return;
         }
         signing = true;
-        core.auth().sign().whenComplete((signature, error) -> post(() -> {
-            signing = false;
-            if (error != null) {
-                failWaiting(error);
-            } else {
-                Transport.hurry(core.transport().channel());
-                var stream = new DuplexStream<>(
-                        core.transport(),
-                        JobServiceGrpc.getSubmitRunsMethod(),
-                        signature,
-                        event -> post(() -> on(event)));
-                session = new Session(core, signature, stream);
-            }
-        }));
+        core.auth()
+                .sign()
+                .whenComplete((signature, error) -> post(() -> {
+                    signing = false;
+                    if (error != null) {
+                        failWaiting(error);
+                    } else {
+                        Transport.hurry(core.transport().channel());
+                        var stream = new DuplexStream<>(
+                                core.transport(),
+                                JobServiceGrpc.getSubmitRunsMethod(),
+                                signature,
+                                event -> post(() -> on(event)));
+                        session = new Session(core, signature, stream);
+                    }
+                }));
     }
 
     private void on(DuplexStream.Event<SubmitRunsRequest, SubmitRunsResponse> event) {
@@ -244,21 +249,24 @@ final class Loop implements Session.Results {
             return;
         }
         signing = true;
-        long generation = session == null ? refusedGeneration : session.signature().generation();
-        core.auth().refresh(generation).whenComplete((fresh, error) -> post(() -> {
-            signing = false;
-            if (error == null) {
-                waiting.addAll(unsigned);
-            } else {
-                unsigned.forEach(item -> item.fail(SemelExceptions.ofCall(error, item.call.requestId())));
-            }
-            unsigned.clear();
-            if (session != null && error == null) {
-                session.reauthenticate(fresh);
-            } else if (session != null) {
-                session.renewAt(Times.after(RENEW_AGAIN));
-            }
-        }));
+        long generation =
+                session == null ? refusedGeneration : session.signature().generation();
+        core.auth()
+                .refresh(generation)
+                .whenComplete((fresh, error) -> post(() -> {
+                    signing = false;
+                    if (error == null) {
+                        waiting.addAll(unsigned);
+                    } else {
+                        unsigned.forEach(item -> item.fail(SemelExceptions.ofCall(error, item.call.requestId())));
+                    }
+                    unsigned.clear();
+                    if (session != null && error == null) {
+                        session.reauthenticate(fresh);
+                    } else if (session != null) {
+                        session.renewAt(Times.after(RENEW_AGAIN));
+                    }
+                }));
     }
 
     /** Of the credentials by which the last stream was refused. */
@@ -353,10 +361,12 @@ final class Loop implements Session.Results {
 
     private void call(Item item) {
         calls++;
-        item.call.run().whenComplete((answer, error) -> post(() -> {
-            calls--;
-            item.settle(answer, error == null ? null : SemelExceptions.of(error));
-        }));
+        item.call
+                .run()
+                .whenComplete((answer, error) -> post(() -> {
+                    calls--;
+                    item.settle(answer, error == null ? null : SemelExceptions.of(error));
+                }));
     }
 
     private void again(Deque<Item> items) {

@@ -1,4 +1,5 @@
-// One stream as the loop sees it: what is outstanding on it, in order, and what its messages mean. It knows how a stream ends,
+// One stream as the loop sees it: what is outstanding on it, in order, and what its messages mean. It knows how a
+// stream ends,
 // and nothing of what follows from it.
 package dev.semel.client.internal.submit;
 
@@ -45,6 +46,7 @@ final class Session {
     private Long renewAt;
     /** When there was last something new to wait for, or something came. */
     private long movedAt = System.nanoTime();
+
     private boolean open;
     private boolean served;
     private boolean saidWho;
@@ -199,12 +201,13 @@ final class Session {
                 }
                 results.refused(item, refusal);
             }
-            case OUTCOME_NOT_SET -> results.refused(
-                    item,
-                    Refusal.local(
-                            Status.Code.OK,
-                            "the answer says neither yes nor no; the server may be newer than this client",
-                            Refusal.Origin.OTHER));
+            case OUTCOME_NOT_SET ->
+                results.refused(
+                        item,
+                        Refusal.local(
+                                Status.Code.OK,
+                                "the answer says neither yes nor no; the server may be newer than this client",
+                                Refusal.Origin.OTHER));
         }
     }
 

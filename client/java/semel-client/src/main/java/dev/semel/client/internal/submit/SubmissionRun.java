@@ -1,4 +1,5 @@
-// The results of many runs as the client gives them: it owns the order, the bound, and the thread that reads the source.
+// The results of many runs as the client gives them: it owns the order, the bound, and the thread that reads the
+// source.
 package dev.semel.client.internal.submit;
 
 import dev.semel.client.CallSettings;

@@ -1,4 +1,5 @@
-// The course of a watch over all its streams: where it is, what was told, and how the next stream is to be asked for. Pure:
+// The course of a watch over all its streams: where it is, what was told, and how the next stream is to be asked for.
+// Pure:
 // messages come in, items go out; nothing here waits or sends.
 package dev.semel.client.internal.watch;
 
@@ -127,7 +128,8 @@ final class Course {
                 yield takeOne(new WatchItem.SnapshotEnd(message.getSnapshotEnd().getRevision()), token);
             }
             case EVENTS -> events(message.getEvents().getEventsList(), token);
-            case PROGRESS -> takeOne(new WatchItem.Progress(message.getProgress().getRevision()), token);
+            case PROGRESS ->
+                takeOne(new WatchItem.Progress(message.getProgress().getRevision()), token);
             case AUTH_NOTICE, GOING_AWAY -> {
                 arriveUnlessInSnapshot(token);
                 yield List.of();
@@ -194,7 +196,10 @@ final class Course {
     /** All that was told lies before this token. */
     private void arrive(String token) {
         base = token;
-        next = options.request().toBuilder().clearSnapshot().setResumeToken(token).build();
+        next = options.request().toBuilder()
+                .clearSnapshot()
+                .setResumeToken(token)
+                .build();
         ownToken = true;
         marks.close(since);
         since = new Passed();

@@ -1,4 +1,5 @@
-// What was told already, by app and revision. It keeps an event from being told twice, whatever a server or a proxy sends again
+// What was told already, by app and revision. It keeps an event from being told twice, whatever a server or a proxy
+// sends again
 // after a break; it never keeps back what is new. Pure.
 package dev.semel.client.internal.watch;
 

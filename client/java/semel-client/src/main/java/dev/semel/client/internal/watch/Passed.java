@@ -25,8 +25,10 @@ final class Passed {
 
     /** Takes note of the next event. */
     void note(String app, long revision) {
-        places.merge(app, new Place(revision, 1), (before, first) ->
-                before.revision == revision ? new Place(revision, before.events + 1) : first);
+        places.merge(
+                app,
+                new Place(revision, 1),
+                (before, first) -> before.revision == revision ? new Place(revision, before.events + 1) : first);
     }
 
     boolean isEmpty() {

@@ -1,4 +1,5 @@
-// What follows when a stream of a watch could not be opened, or has ended. Pure: what happened comes in, a decision goes out.
+// What follows when a stream of a watch could not be opened, or has ended. Pure: what happened comes in, a decision
+// goes out.
 package dev.semel.client.internal.watch;
 
 import dev.semel.client.RetryPolicy;
@@ -62,12 +63,14 @@ final class Reconnect {
         Retry.Class judged = Retry.classify(refusal);
         return switch (judged.kind()) {
             case PASSING -> new Next(Action.AGAIN, judged.delay().plus(backoff));
-            case FAULT -> troubles.faults < Retry.FAULTS_MAX
-                    ? new Next(Action.AGAIN, backoff)
-                    : new Next(Action.END, Duration.ZERO);
-            case CREDENTIALS -> troubles.canRefresh && !troubles.refreshed
-                    ? new Next(Action.REFRESH, mended)
-                    : new Next(Action.END, Duration.ZERO);
+            case FAULT ->
+                troubles.faults < Retry.FAULTS_MAX
+                        ? new Next(Action.AGAIN, backoff)
+                        : new Next(Action.END, Duration.ZERO);
+            case CREDENTIALS ->
+                troubles.canRefresh && !troubles.refreshed
+                        ? new Next(Action.REFRESH, mended)
+                        : new Next(Action.END, Duration.ZERO);
             case ID, FINAL -> new Next(Action.END, Duration.ZERO);
         };
     }

@@ -1,4 +1,5 @@
-// Keeps a watch going over as many streams as it takes, on the thread of the program that asks for the next item. What a message
+// Keeps a watch going over as many streams as it takes, on the thread of the program that asks for the next item. What
+// a message
 // means stands in Course, what follows from a failure in Reconnect.
 package dev.semel.client.internal.watch;
 
@@ -139,7 +140,9 @@ public final class WatchRun implements Watch {
         Transport.hurry(channel);
         stream = new WatchStream(channel, signature, complete(course.request()));
         WatchStream.Next first = WatchStream.NOTHING;
-        while (first == WatchStream.NOTHING && !isClosed() && Times.until(deadline).toNanos() > 0) {
+        while (first == WatchStream.NOTHING
+                && !isClosed()
+                && Times.until(deadline).toNanos() > 0) {
             first = stream.next(Times.until(deadline));
         }
         if (first.ended() != null) {
@@ -184,8 +187,7 @@ public final class WatchRun implements Watch {
         WatchOpened opened = first.getOpened();
         List<WatchItem> items = course.open(opened, first.getResumeToken());
         if (items == null) {
-            failed(Refusal.local(
-                    Status.Code.OK, "the stream opens without a resume token", Refusal.Origin.OTHER));
+            failed(Refusal.local(Status.Code.OK, "the stream opens without a resume token", Refusal.Origin.OTHER));
             return;
         }
         patience = null;

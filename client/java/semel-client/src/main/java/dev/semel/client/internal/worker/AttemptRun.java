@@ -1,4 +1,5 @@
-// What a processor and the worker share of an attempt. It decides nothing: cancelling, sending and reporting are the worker's.
+// What a processor and the worker share of an attempt. It decides nothing: cancelling, sending and reporting are the
+// worker's.
 package dev.semel.client.internal.worker;
 
 import dev.semel.client.Attempt;

@@ -1,8 +1,8 @@
-// Processors: starting them, telling them to stop, and what is made of their end. Nothing here speaks to the server; what is to be
+// Processors: starting them, telling them to stop, and what is made of their end. Nothing here speaks to the server;
+// what is to be
 // said is put into the attempt's queue.
 package dev.semel.client.internal.worker;
 
-import dev.semel.client.AttemptException;
 import dev.semel.client.Processor;
 import dev.semel.client.WorkerSummary;
 import dev.semel.client.internal.Core;

@@ -1,4 +1,5 @@
-// An attempt that this worker holds: whether its processor runs, why it is to stop, and what is still to be sent about it. Plain
+// An attempt that this worker holds: whether its processor runs, why it is to stop, and what is still to be sent about
+// it. Plain
 // state; what drives it stands in Attempts and Outbox.
 package dev.semel.client.internal.worker;
 
@@ -101,8 +102,7 @@ final class Held {
             return succeeded(result);
         }
         return switch (stop) {
-            case CANCELLED, OVER -> Report.newBuilder()
-                    .setCancelled(Report.Cancelled.getDefaultInstance());
+            case CANCELLED, OVER -> Report.newBuilder().setCancelled(Report.Cancelled.getDefaultInstance());
             case DRAINING -> released("the worker shut down");
             case LEASE_LOST -> released("the worker lost touch with the server");
             case NO -> failed(error);
@@ -114,8 +114,8 @@ final class Held {
     }
 
     static Report.Builder failed(Throwable error) {
-        Report.Failed.Builder failed = Report.Failed.newBuilder()
-                .setError(AttemptRun.cut(text(error), ERROR_CHARACTERS_MAX));
+        Report.Failed.Builder failed =
+                Report.Failed.newBuilder().setError(AttemptRun.cut(text(error), ERROR_CHARACTERS_MAX));
         if (error instanceof AttemptException said) {
             failed.setPermanent(said.isPermanent());
             said.retryAfter().ifPresent(wait -> failed.setRetryAfter(Times.toProto(wait)));

@@ -1,4 +1,5 @@
-// The stream to a server: making it and losing it. It owns when to try again; what the messages mean is decided elsewhere.
+// The stream to a server: making it and losing it. It owns when to try again; what the messages mean is decided
+// elsewhere.
 package dev.semel.client.internal.worker;
 
 import dev.semel.client.RetryPolicy;
@@ -26,8 +27,7 @@ import java.util.function.Consumer;
 /** The stream of a worker. All of it runs on the worker's thread. */
 final class Link {
     /** How a worker comes back: more slowly than a single call, for there may be thousands of them. */
-    static final RetryPolicy PACE =
-            RetryPolicy.defaults().withBackoff(Duration.ofMillis(200), Duration.ofSeconds(10));
+    static final RetryPolicy PACE = RetryPolicy.defaults().withBackoff(Duration.ofMillis(200), Duration.ofSeconds(10));
     /** How long opening a stream may take, a fresh token included. */
     private static final Duration OPEN_TIMEOUT = Duration.ofSeconds(10);
 
@@ -133,10 +133,7 @@ final class Link {
     private void sayHello() {
         Transport.hurry(core.transport().channel());
         stream = new DuplexStream<>(
-                core.transport(),
-                WorkerServiceGrpc.getWorkMethod(),
-                signature,
-                event -> post.accept(() -> on(event)));
+                core.transport(), WorkerServiceGrpc.getWorkMethod(), signature, event -> post.accept(() -> on(event)));
         helloAt = System.nanoTime();
         stream.send(WorkRequest.newBuilder()
                 .setHeader(RequestHeader.newBuilder().setClient(core.clientInfo()))

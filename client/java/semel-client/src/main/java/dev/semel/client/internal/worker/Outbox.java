@@ -1,4 +1,5 @@
-// What is sent, in which order, and what is made of its acknowledgement. A message that changes something keeps its request id until
+// What is sent, in which order, and what is made of its acknowledgement. A message that changes something keeps its
+// request id until
 // it is acknowledged, over any number of streams.
 package dev.semel.client.internal.worker;
 
@@ -103,8 +104,8 @@ final class Outbox {
     }
 
     private static WorkRequest message(Held held, Held.Outgoing outgoing) {
-        WorkRequest.Builder message = WorkRequest.newBuilder()
-                .setHeader(RequestHeader.newBuilder().setRequestId(outgoing.requestId));
+        WorkRequest.Builder message =
+                WorkRequest.newBuilder().setHeader(RequestHeader.newBuilder().setRequestId(outgoing.requestId));
         if (outgoing.report != null) {
             return message.setReport(outgoing.report).build();
         }
@@ -159,7 +160,8 @@ final class Outbox {
         switch (judged.kind()) {
             case ID -> {
                 if (first) {
-                    // Never executed, and never sent before: a fresh id by the clock that was just learnt makes no second call.
+                    // Never executed, and never sent before: a fresh id by the clock that was just learnt makes no
+                    // second call.
                     head.requestId = null;
                     head.sends = 0;
                     ready(held);

@@ -1,4 +1,5 @@
-// Moments at which a worker has something to do. A timer that has lost its sense is not taken out: whoever it wakes looks again
+// Moments at which a worker has something to do. A timer that has lost its sense is not taken out: whoever it wakes
+// looks again
 // before acting.
 package dev.semel.client.internal.worker;
 

@@ -1,4 +1,5 @@
-// A running worker: its one loop, on the thread that runs it. Messages, processors, timers and the stop all come to this loop, one
+// A running worker: its one loop, on the thread that runs it. Messages, processors, timers and the stop all come to
+// this loop, one
 // at a time. What each of them does stands in Attempts (processors), Outbox (what is sent) and Link (the stream).
 package dev.semel.client.internal.worker;
 
@@ -207,7 +208,8 @@ public final class WorkerLoop implements Worker, Link.Events {
         int wanted = attempts.slots();
         if (phase == Phase.SERVING && wanted != credit) {
             credit = wanted;
-            outbox.control(WorkRequest.newBuilder().setCredit(Credit.newBuilder().setSlots(wanted)));
+            outbox.control(
+                    WorkRequest.newBuilder().setCredit(Credit.newBuilder().setSlots(wanted)));
         }
     }
 
@@ -333,19 +335,21 @@ public final class WorkerLoop implements Worker, Link.Events {
         }
         renewing = true;
         Signature former = link.signature();
-        core.auth().refresh(former.generation()).whenComplete((fresh, error) -> events.add(() -> {
-            renewing = false;
-            if (!link.isUp() || link.signature() != former) {
-                return;
-            }
-            if (error != null) {
-                renewAt = Times.after(RENEW_AGAIN);
-                return;
-            }
-            link.signature(fresh);
-            renewAt = fresh.renewAt();
-            outbox.control(WorkRequest.newBuilder()
-                    .setReauthenticate(Reauthenticate.newBuilder().setToken(fresh.token())));
-        }));
+        core.auth()
+                .refresh(former.generation())
+                .whenComplete((fresh, error) -> events.add(() -> {
+                    renewing = false;
+                    if (!link.isUp() || link.signature() != former) {
+                        return;
+                    }
+                    if (error != null) {
+                        renewAt = Times.after(RENEW_AGAIN);
+                        return;
+                    }
+                    link.signature(fresh);
+                    renewAt = fresh.renewAt();
+                    outbox.control(WorkRequest.newBuilder()
+                            .setReauthenticate(Reauthenticate.newBuilder().setToken(fresh.token())));
+                }));
     }
 }
