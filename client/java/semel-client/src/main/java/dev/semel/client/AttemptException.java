@@ -8,7 +8,10 @@ import java.util.Optional;
 public final class AttemptException extends Exception {
     private static final long serialVersionUID = 1L;
 
+    /** See {@link #isPermanent()}. */
     private final boolean permanent;
+
+    /** See {@link #retryAfter()}. */
     private final Duration retryAfter;
 
     private AttemptException(String message, boolean permanent, Duration retryAfter, Throwable cause) {

@@ -53,7 +53,11 @@ public sealed interface Credentials permits Credentials.None, Credentials.Token,
      * @param token what goes behind {@code Bearer}
      */
     record Token(String token) implements Credentials {
-        /** Checks that it can be sent. */
+        /**
+         * Checks that it can be sent.
+         *
+         * @param token what goes behind {@code Bearer}
+         */
         public Token {
             requireSendable(token, "token");
         }
@@ -71,7 +75,12 @@ public sealed interface Credentials permits Credentials.None, Credentials.Token,
      * @param secret its secret
      */
     record Secret(String app, String secret) implements Credentials {
-        /** Checks that it can be sent. */
+        /**
+         * Checks that it can be sent.
+         *
+         * @param app the app
+         * @param secret its secret
+         */
         public Secret {
             Objects.requireNonNull(app, "app");
             requireSendable(secret, "secret");

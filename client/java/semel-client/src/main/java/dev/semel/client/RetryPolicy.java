@@ -15,7 +15,13 @@ import java.util.Objects;
 public record RetryPolicy(int attemptsMax, Duration backoffFirst, Duration backoffMax) {
     private static final RetryPolicy DEFAULT = new RetryPolicy(64, Duration.ofMillis(50), Duration.ofSeconds(5));
 
-    /** Checks the numbers. */
+    /**
+     * Checks the numbers.
+     *
+     * @param attemptsMax how often a logical call is sent at most
+     * @param backoffFirst the longest wait before the second attempt
+     * @param backoffMax the longest wait before any attempt
+     */
     public RetryPolicy {
         Objects.requireNonNull(backoffFirst, "backoffFirst");
         Objects.requireNonNull(backoffMax, "backoffMax");

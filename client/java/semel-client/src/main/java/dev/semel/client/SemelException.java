@@ -46,15 +46,30 @@ public final class SemelException extends RuntimeException {
      */
     public record Violation(String field, String description) {}
 
+    /** See {@link #kind()}. */
     private final Kind kind;
+
+    /** See {@link #code()}. */
     private final Status.Code code;
+
+    /** See {@link #reason()}. */
     private final String reason;
+
+    /** See {@link #mayRetry()}. */
     private final boolean mayRetry;
+
+    /** See {@link #requestId()}. */
     private final String requestId;
+
+    /** See {@link #attempts()}. */
     private final int attempts;
+
+    // What an exception loses when it is serialized, for its parts cannot be.
     private final transient List<Violation> violations;
     private final transient Map<String, String> metadata;
+    /** See {@link #retryAfter()}. */
     private final Duration retryAfter;
+
     private final transient ResponseHeader header;
 
     private SemelException(Builder from) {
