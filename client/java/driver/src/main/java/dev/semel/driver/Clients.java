@@ -85,6 +85,10 @@ final class Clients {
         return new JsonObject();
     }
 
+    void closeAll() {
+        clients.values().forEach(SemelClient::close);
+    }
+
     SemelClient of(Command command) {
         SemelClient client = clients.get(command.text("client"));
         if (client == null) {

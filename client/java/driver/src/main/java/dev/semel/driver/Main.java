@@ -19,9 +19,13 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 
 /** Makes the Java client do what the conformance runner says. */
 public final class Main {
+    private static final long SETTLE_MS = 200;
+    private static final long END_SECONDS_MAX = 2;
+
     private final PrintStream out =
             new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.UTF_8);
     private final ExecutorService threads = Executors.newCachedThreadPool();
@@ -39,10 +43,22 @@ public final class Main {
      *
      * @param args none
      * @throws IOException if the input cannot be read
+     * @throws InterruptedException if its end is interrupted
      */
-    public static void main(String[] args) throws IOException {
-        new Main().loop();
+    public static void main(String[] args) throws IOException, InterruptedException {
+        Main main = new Main();
+        main.loop();
+        main.end();
         System.exit(0);
+    }
+
+    /** Ends what is under way, and lets it say so. */
+    private void end() throws InterruptedException {
+        threads.shutdown();
+        if (!threads.awaitTermination(SETTLE_MS, TimeUnit.MILLISECONDS)) {
+            clients.closeAll();
+            threads.awaitTermination(END_SECONDS_MAX, TimeUnit.SECONDS);
+        }
     }
 
     private void loop() throws IOException {
