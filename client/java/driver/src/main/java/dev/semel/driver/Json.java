@@ -7,11 +7,14 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import com.google.gson.JsonPrimitive;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import com.google.protobuf.util.JsonFormat.TypeRegistry;
 import dev.semel.client.SemelException;
+import dev.semel.v1.AuthStatus;
+import java.util.Locale;
 
 /** Between JSON and messages. */
 final class Json {
@@ -51,12 +54,20 @@ final class Json {
         return (M) builder.build();
     }
 
+    /** A verdict of a later version goes by its number. */
+    private static JsonElement authStatus(SemelException error) {
+        if (error.authStatus() != AuthStatus.UNRECOGNIZED) {
+            return new JsonPrimitive(error.authStatus().name());
+        }
+        return new JsonPrimitive(error.header().orElseThrow().getAuth().getStatusValue());
+    }
+
     static JsonObject error(SemelException error) {
         JsonObject json = new JsonObject();
-        json.addProperty("kind", error.kind().name().toLowerCase(java.util.Locale.ROOT));
+        json.addProperty("kind", error.kind().name().toLowerCase(Locale.ROOT));
         json.addProperty("code", error.code().name());
         json.addProperty("reason", error.reason());
-        json.addProperty("auth_status", error.authStatus().name());
+        json.add("auth_status", authStatus(error));
         json.addProperty("may_retry", error.mayRetry());
         json.addProperty("request_id", error.requestId());
         json.addProperty("attempts", error.attempts());

@@ -121,7 +121,7 @@ public final class LogicalCall<Q extends Message, R extends Message> {
         return decision;
     }
 
-    /** An attempt ended in a way that says nothing of it, and is made up for by another one at once. */
+    /** An attempt that is not judged by itself, for another one followed it at once, may have taken effect. */
     public void leaveOpen() {
         outcomeOpen = true;
     }

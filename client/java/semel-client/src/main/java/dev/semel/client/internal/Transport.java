@@ -119,9 +119,11 @@ public final class Transport implements AutoCloseable {
             Signature signature,
             Duration timeout,
             UnaryAttempt.Then<R> then) {
-        CallOptions options =
-                options(signature.credentials()).withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS);
-        return new UnaryAttempt<>(channel.newCall(method, options), clock, request, then);
+        CopyTracer copies = new CopyTracer();
+        CallOptions options = options(signature.credentials())
+                .withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS)
+                .withStreamTracerFactory(copies);
+        return new UnaryAttempt<>(channel.newCall(method, options), copies, clock, request, then);
     }
 
     /** Makes a channel that waits before it connects again do so now. */

@@ -11,20 +11,27 @@ import io.grpc.Status;
 final class UnaryAttempt<Q extends Message, R extends Message> extends ClientCall.Listener<R> {
     /** Who waits for the end of an attempt. */
     interface Then<R> {
-        /** Exactly one of the two is there. */
-        void ended(R answer, Refusal refusal);
+        /**
+         * It has ended.
+         *
+         * @param answer the answer, or null
+         * @param refusal the refusal, or null
+         * @param leavesOpen whether a copy that gRPC had sent before the last one may have taken effect
+         */
+        void ended(R answer, Refusal refusal, boolean leavesOpen);
     }
 
     private final ClientCall<Q, R> call;
     private final ServerClock clock;
     private final Q request;
     private final Then<R> then;
-    private final long sentAt = System.nanoTime();
+    private final CopyTracer copies;
     private volatile boolean cancelled;
     private boolean heard;
     private R answer;
 
-    UnaryAttempt(ClientCall<Q, R> call, ServerClock clock, Q request, Then<R> then) {
+    UnaryAttempt(ClientCall<Q, R> call, CopyTracer copies, ServerClock clock, Q request, Then<R> then) {
+        this.copies = copies;
         this.call = call;
         this.clock = clock;
         this.request = request;
@@ -33,7 +40,7 @@ final class UnaryAttempt<Q extends Message, R extends Message> extends ClientCal
 
     void start() {
         if (cancelled) {
-            then.ended(null, Refusal.local(Status.Code.CANCELLED, "it was not sent", Refusal.Origin.NOT_SENT));
+            then.ended(null, Refusal.local(Status.Code.CANCELLED, "it was not sent", Refusal.Origin.NOT_SENT), false);
             return;
         }
         call.start(this, new Metadata());
@@ -68,11 +75,11 @@ final class UnaryAttempt<Q extends Message, R extends Message> extends ClientCal
             if (refusal.header() != null) {
                 learn(refusal.header());
             }
-            then.ended(null, refusal);
+            then.ended(null, refusal, copies.leavesOpen());
             return;
         }
         Refusal refusal = check(answer);
-        then.ended(refusal == null ? answer : null, refusal);
+        then.ended(refusal == null ? answer : null, refusal, copies.leavesOpen());
     }
 
     /**
@@ -95,6 +102,6 @@ final class UnaryAttempt<Q extends Message, R extends Message> extends ClientCal
     }
 
     private void learn(ResponseHeader header) {
-        clock.learn(header, System.nanoTime() - sentAt);
+        clock.learn(header, System.nanoTime() - copies.sentAt());
     }
 }

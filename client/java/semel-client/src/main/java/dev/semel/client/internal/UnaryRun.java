@@ -91,13 +91,21 @@ final class UnaryRun<Q extends Message, R extends Message> {
         }
         context.run(() -> {
             var attempt = core.transport()
-                    .attempt(call.method(), call.request(), signature, call.attemptTimeout(), (answer, refusal) -> {
-                        if (refusal == null) {
-                            result.complete(call.succeed(answer));
-                        } else {
-                            refused(signature, refusal);
-                        }
-                    });
+                    .attempt(
+                            call.method(),
+                            call.request(),
+                            signature,
+                            call.attemptTimeout(),
+                            (answer, refusal, leavesOpen) -> {
+                                if (refusal == null) {
+                                    result.complete(call.succeed(answer));
+                                } else {
+                                    if (leavesOpen) {
+                                        call.leaveOpen();
+                                    }
+                                    refused(signature, refusal);
+                                }
+                            });
             // First known, then sent: its end may come at once.
             stopWith(attempt::cancel);
             attempt.start();
