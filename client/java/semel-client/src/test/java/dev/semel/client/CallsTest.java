@@ -20,6 +20,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -181,6 +182,7 @@ class CallsTest {
 
     @Test
     void aClosedClientHasNoCallsLeftAndLeavesNoThread() throws Exception {
+        Set<Thread> before = Thread.getAllStackTraces().keySet();
         SemelClient other = server.admin().build();
         String run = other.runJob(RUN).getRunId();
         CompletableFuture<?> call = other.waitUntilFinishedAsync(run);
@@ -189,6 +191,12 @@ class CallsTest {
         assertEquals(SemelException.Kind.CANCELLED, ((SemelException) gone.getCause()).kind());
         SemelException after = assertThrows(SemelException.class, () -> other.runJob(RUN));
         assertEquals(SemelException.Kind.CANCELLED, after.kind());
+        for (Thread thread : Thread.getAllStackTraces().keySet()) {
+            if (thread.getName().startsWith("semel-client-") && !before.contains(thread)) {
+                thread.join(20_000);
+                assertFalse(thread.isAlive(), () -> thread + " is left");
+            }
+        }
     }
 
     @Test

@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
@@ -118,6 +119,26 @@ class StreamsTest {
                 assertTrue(taken.get() <= 4096 + 102, () -> taken + " were taken");
             }
         }
+    }
+
+    @Test
+    void aCloseEndsWhoeverWaits() throws Exception {
+        CountDownLatch never = new CountDownLatch(1);
+        Stream<RunJobRequest> source = runs(2).peek(run -> {
+            if (run.getPayload().getData().toStringUtf8().equals("1")) {
+                try {
+                    never.await();
+                } catch (InterruptedException ended) {
+                    throw new IllegalStateException(ended);
+                }
+            }
+        });
+        Submissions submissions = client.submitMany(source);
+        submissions.next().orThrow();
+        CompletableFuture<Boolean> more = CompletableFuture.supplyAsync(submissions::hasNext);
+        client.close();
+        ExecutionException gone = assertThrows(ExecutionException.class, () -> more.get(10, TimeUnit.SECONDS));
+        assertEquals(SemelException.Kind.CANCELLED, ((SemelException) gone.getCause()).kind());
     }
 
     @Test

@@ -10,7 +10,6 @@ import dev.semel.client.Answer;
 import dev.semel.client.CallSettings;
 import dev.semel.client.RetryPolicy;
 import dev.semel.client.SemelException;
-import dev.semel.v1.RequestHeader;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import java.time.Duration;
@@ -50,7 +49,7 @@ public final class LogicalCall<Q extends Message, R extends Message> {
                 settings.requestTimeout().orElse(client.requestTimeout()).plus(wait);
         overallTimeout =
                 settings.overallTimeout().orElse(client.overallTimeout()).plus(wait);
-        Q filled = Wire.withApp(core.auth().fill(request), client.app());
+        Q filled = core.auth().fill(request);
         unsigned = Wire.holdsCredentials(filled);
         String inHeader = Wire.requestHeader(filled).getRequestId();
         String given = settings.requestId().orElse(inHeader);
@@ -59,8 +58,8 @@ public final class LogicalCall<Q extends Message, R extends Message> {
                     "the request bears the id " + inHeader + ", the call was to be made under " + given);
         }
         idGiven = !given.isEmpty();
-        this.request = filled;
-        setRequestId(idGiven ? given : core.mint().toString());
+        this.requestId = idGiven ? given : core.mint().toString();
+        this.request = Wire.complete(filled, client.app(), requestId);
     }
 
     /** A call that is ready to be made as the client has it. */
@@ -134,7 +133,8 @@ public final class LogicalCall<Q extends Message, R extends Message> {
 
     /** A fresh id by the clock that was just learnt: the former one was refused for its time, and never executed. */
     public void mintAnew() {
-        setRequestId(core.mint().toString());
+        requestId = core.mint().toString();
+        request = Wire.complete(request, "", requestId);
         mintedAnew = true;
     }
 
@@ -154,21 +154,17 @@ public final class LogicalCall<Q extends Message, R extends Message> {
         return new Answer<>(response, requestId, attempts + 1);
     }
 
-    private void setRequestId(String id) {
-        RequestHeader.Builder header = Wire.requestHeader(request).toBuilder().setRequestId(id);
-        if (!header.hasClient()) {
-            header.setClient(core.clientInfo());
-        }
-        request = Wire.withHeader(request, header.build());
-        requestId = id;
-    }
-
     MethodDescriptor<Q, R> method() {
         return method;
     }
 
-    /** The request, complete. */
-    public Q request() {
+    /** The request as it goes by a call of its own: complete, and with who sends it. */
+    Q request() {
+        return Wire.from(request, core.clientInfo());
+    }
+
+    /** The request as it goes over a stream, which says once who sends. */
+    public Q item() {
         return request;
     }
 

@@ -5,6 +5,7 @@ package dev.semel.client.internal;
 
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
+import dev.semel.v1.ClientInfo;
 import dev.semel.v1.GetRunLogsRequest;
 import dev.semel.v1.IssueTokenRequest;
 import dev.semel.v1.RequestHeader;
@@ -43,26 +44,34 @@ public final class Wire {
                 : RequestHeader.getDefaultInstance();
     }
 
-    /** The request with this header. */
+    /** The request under this id, and about this app, where it has a place for the caller's app and names none. */
     @SuppressWarnings("unchecked") // A builder builds what it was made of.
-    public static <Q extends Message> Q withHeader(Q request, RequestHeader header) {
-        FieldDescriptor field = request.getDescriptorForType().findFieldByName("header");
-        return field == null
-                ? request
-                : (Q) request.toBuilder().setField(field, header).build();
+    public static <Q extends Message> Q complete(Q request, String app, String requestId) {
+        Message.Builder complete = request.toBuilder();
+        FieldDescriptor header = request.getDescriptorForType().findFieldByName("header");
+        if (header != null) {
+            RequestHeader given = (RequestHeader) request.getField(header);
+            complete.setField(header, given.toBuilder().setRequestId(requestId).build());
+        }
+        FieldDescriptor place = request.getDescriptorForType().findFieldByName("app");
+        boolean open = !app.isEmpty()
+                && place != null
+                && place.getJavaType() == FieldDescriptor.JavaType.STRING
+                && !NAMED_APPS.contains(request.getDescriptorForType().getName())
+                && "".equals(request.getField(place));
+        return (Q) (open ? complete.setField(place, app) : complete).build();
     }
 
-    /** The request with this app, where it has a place for the caller's app and names none. */
+    /** The request with who sends it, unless it says so itself. */
     @SuppressWarnings("unchecked") // A builder builds what it was made of.
-    public static <Q extends Message> Q withApp(Q request, String app) {
-        FieldDescriptor field = request.getDescriptorForType().findFieldByName("app");
-        boolean open = field != null
-                && field.getJavaType() == FieldDescriptor.JavaType.STRING
-                && !NAMED_APPS.contains(request.getDescriptorForType().getName())
-                && "".equals(request.getField(field));
-        return open && !app.isEmpty()
-                ? (Q) request.toBuilder().setField(field, app).build()
-                : request;
+    public static <Q extends Message> Q from(Q request, ClientInfo sender) {
+        RequestHeader header = requestHeader(request);
+        FieldDescriptor field = request.getDescriptorForType().findFieldByName("header");
+        if (field == null || header.hasClient()) {
+            return request;
+        }
+        RequestHeader signed = header.toBuilder().setClient(sender).build();
+        return (Q) request.toBuilder().setField(field, signed).build();
     }
 
     /** How long a request asks the server to wait before it answers. */

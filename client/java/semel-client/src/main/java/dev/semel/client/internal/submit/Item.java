@@ -40,12 +40,4 @@ final class Item {
     CompletableFuture<SubmissionResult> result() {
         return result;
     }
-
-    /** The run as it goes over the stream, which says once who sends. */
-    RunJobRequest forStream() {
-        RunJobRequest request = call.request();
-        return request.toBuilder()
-                .setHeader(request.getHeader().toBuilder().clearClient())
-                .build();
-    }
 }

@@ -58,6 +58,9 @@ final class Loop implements Session.Results {
     /** Runs that wait for fresh credentials. */
     private final List<Item> unsigned = new ArrayList<>();
 
+    /** Of the credentials of the last stream. */
+    private long formerGeneration;
+
     private int calls;
     private int failures;
     private long openFrom = System.nanoTime();
@@ -250,7 +253,7 @@ final class Loop implements Session.Results {
         }
         signing = true;
         long generation =
-                session == null ? refusedGeneration : session.signature().generation();
+                session == null ? formerGeneration : session.signature().generation();
         core.auth()
                 .refresh(generation)
                 .whenComplete((fresh, error) -> post(() -> {
@@ -269,14 +272,11 @@ final class Loop implements Session.Results {
                 }));
     }
 
-    /** Of the credentials by which the last stream was refused. */
-    private long refusedGeneration;
-
     /** The other side ended the stream, or it was lost. */
     private void ended(Refusal refusal) {
         Session former = session;
         session = null;
-        refusedGeneration = former.signature().generation();
+        formerGeneration = former.signature().generation();
         if (refusal.header() != null) {
             core.clock().learn(refusal.header(), 0);
         }

@@ -117,7 +117,7 @@ final class Session {
         }
         int bytes = 0;
         while (!waiting.isEmpty() && message.getRunsCount() < MESSAGE_ITEMS_MAX) {
-            RunJobRequest run = waiting.peek().forStream();
+            RunJobRequest run = waiting.peek().call.item();
             bytes += run.getSerializedSize();
             if (bytes > MESSAGE_BYTES_MAX && message.getRunsCount() > 0) {
                 break;

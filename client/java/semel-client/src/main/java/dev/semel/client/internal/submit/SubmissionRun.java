@@ -20,6 +20,8 @@ import java.util.concurrent.Semaphore;
 
 /** The results of many runs. */
 public final class SubmissionRun implements Submissions {
+    private static final String CLOSED = "the submission was closed";
+
     private final Core core;
     private final Iterator<? extends RunJobRequest> source;
     private final Loop loop;
@@ -29,6 +31,9 @@ public final class SubmissionRun implements Submissions {
     private final Semaphore room = new Semaphore(Loop.OUTSTANDING_MAX);
     private volatile Thread reader;
     private volatile boolean closed;
+    /** What a result is waited for; null if nothing is. */
+    private volatile Item awaited;
+
     private SubmissionResult next;
     private boolean ended;
 
@@ -60,7 +65,7 @@ public final class SubmissionRun implements Submissions {
                 take(request);
             }
         } catch (InterruptedException ended) {
-            fault = SemelExceptions.cancelled("the submission was closed", "", 0);
+            fault = SemelExceptions.cancelled(CLOSED, "", 0);
         } catch (RuntimeException failed) {
             fault = failed;
         }
@@ -99,11 +104,15 @@ public final class SubmissionRun implements Submissions {
     private SubmissionResult await() {
         if (closed) {
             ended = true;
-            throw cancelled("the submission was closed");
+            throw cancelled(CLOSED);
         }
         try {
             Object head = taken.take();
             if (head instanceof Item item) {
+                awaited = item;
+                if (closed) {
+                    cancel(item);
+                }
                 return item.result().get();
             }
             ended = true;
@@ -134,10 +143,20 @@ public final class SubmissionRun implements Submissions {
         if (reading != null) {
             reading.interrupt();
         }
+        Item present = awaited;
+        if (present != null) {
+            cancel(present);
+        }
         for (Object rest : taken) {
             if (rest instanceof Item item) {
-                item.fail(SemelExceptions.cancelled("the submission was closed", item.call.requestId(), 0));
+                cancel(item);
             }
         }
+        taken.add(new End(cancelled(CLOSED)));
+    }
+
+    /** Nobody brings it any further; has no effect where there is a result. */
+    private static void cancel(Item item) {
+        item.fail(SemelExceptions.cancelled(CLOSED, item.call.requestId(), item.call.attempts()));
     }
 }

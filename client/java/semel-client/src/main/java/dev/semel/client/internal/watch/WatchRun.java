@@ -163,6 +163,9 @@ public final class WatchRun implements Watch {
         } catch (TimeoutException slow) {
             failed(noAnswer(Status.Code.DEADLINE_EXCEEDED, "no token came in time"));
         } catch (ExecutionException unsigned) {
+            if (isClosed()) {
+                return false;
+            }
             failures++;
             SemelException error = SemelExceptions.ofCall(unsigned, requestId);
             boolean lasting = !error.mayRetry() && error.kind() != SemelException.Kind.TRANSPORT;
