@@ -117,6 +117,9 @@ public final class SubmissionRun implements Submissions {
             }
             ended = true;
             core.release(this);
+            if (closed) {
+                throw cancelled(CLOSED); // Whatever the source makes of its interrupt.
+            }
             if (((End) head).fault != null) {
                 throw ((End) head).fault;
             }
@@ -139,10 +142,6 @@ public final class SubmissionRun implements Submissions {
         closed = true;
         core.release(this);
         loop.close();
-        Thread reading = reader;
-        if (reading != null) {
-            reading.interrupt();
-        }
         Item present = awaited;
         if (present != null) {
             cancel(present);
@@ -153,6 +152,10 @@ public final class SubmissionRun implements Submissions {
             }
         }
         taken.add(new End(cancelled(CLOSED)));
+        Thread reading = reader;
+        if (reading != null) {
+            reading.interrupt();
+        }
     }
 
     /** Nobody brings it any further; has no effect where there is a result. */
