@@ -6,6 +6,7 @@ import dev.semel.client.Credentials;
 import dev.semel.client.RetryPolicy;
 import dev.semel.client.SemelClient;
 import dev.semel.client.internal.Version;
+import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.Map;
@@ -39,6 +40,7 @@ final class Clients {
         if (options.has("clock_offset")) {
             builder.clock(Clock.offset(Clock.systemUTC(), millis(options, "clock_offset")));
         }
+        tls(builder, options);
         SemelClient former = clients.put(
                 command.text("client"),
                 builder.retryPolicy(retryPolicy(options)).build());
@@ -46,6 +48,18 @@ final class Clients {
             former.close();
         }
         return new JsonObject();
+    }
+
+    private static void tls(SemelClient.Builder builder, JsonObject options) {
+        JsonObject tls = options.has("tls") ? options.getAsJsonObject("tls") : new JsonObject();
+        if (tls.has("ca")) {
+            builder.trustedAuthorities(Path.of(tls.get("ca").getAsString()));
+        }
+        if (tls.has("cert")) {
+            builder.clientCertificate(
+                    Path.of(tls.get("cert").getAsString()),
+                    Path.of(tls.get("key").getAsString()));
+        }
     }
 
     private static RetryPolicy retryPolicy(JsonObject options) {

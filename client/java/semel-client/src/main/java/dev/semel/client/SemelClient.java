@@ -11,6 +11,7 @@ import dev.semel.client.internal.watch.WatchRun;
 import dev.semel.v1.Run;
 import dev.semel.v1.RunJobRequest;
 import io.grpc.MethodDescriptor;
+import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.Iterator;
@@ -200,6 +201,10 @@ public final class SemelClient implements SemelCalls, AutoCloseable {
         private RetryPolicy retryPolicy = RetryPolicy.defaults();
         private Clock clock = Clock.systemUTC();
         private String clientName = "semel-client";
+        private Path authorities;
+        private Path certificate;
+        private Path key;
+        private boolean plaintextAllowed;
 
         private Builder(String endpoint) {
             this.endpoint = Objects.requireNonNull(endpoint, "endpoint");
@@ -284,14 +289,58 @@ public final class SemelClient implements SemelCalls, AutoCloseable {
         }
 
         /**
+         * Whom the certificate of an {@code https} server is held against. Default: whom the JVM trusts.
+         *
+         * @param pem a file of certificates of authorities, in PEM
+         * @return this
+         */
+        public Builder trustedAuthorities(Path pem) {
+            this.authorities = Objects.requireNonNull(pem, "pem");
+            return this;
+        }
+
+        /**
+         * The certificate that is shown to an {@code https} server which asks for one. Default: none.
+         *
+         * @param pem a file of the certificate and what leads to its authority, in PEM
+         * @param keyPem a file of its key, in PEM (PKCS #8)
+         * @return this
+         */
+        public Builder clientCertificate(Path pem, Path keyPem) {
+            this.certificate = Objects.requireNonNull(pem, "pem");
+            this.key = Objects.requireNonNull(keyPem, "keyPem");
+            return this;
+        }
+
+        /**
+         * Lets credentials go over {@code http} to another machine, as behind a mesh that encrypts. Default: only to loopback.
+         *
+         * @return this
+         */
+        public Builder allowPlaintext() {
+            this.plaintextAllowed = true;
+            return this;
+        }
+
+        /**
          * The client. Nothing is sent and nothing is connected before the first call.
          *
          * @return the client
-         * @throws SemelException of kind {@code USAGE} if the endpoint cannot be read
+         * @throws SemelException of kind {@code USAGE} if the endpoint or a certificate cannot be read, or credentials would go in the
+         *     clear to another machine
          */
         public SemelClient build() {
             return new SemelClient(new Settings(
-                    endpoint, app, credentials, requestTimeout, overallTimeout, retryPolicy, clock, clientName));
+                    endpoint,
+                    app,
+                    credentials,
+                    requestTimeout,
+                    overallTimeout,
+                    retryPolicy,
+                    clock,
+                    clientName,
+                    new Settings.Tls(authorities, certificate, key),
+                    plaintextAllowed));
         }
     }
 }

@@ -207,6 +207,11 @@ class CallsTest {
                     SemelException.Kind.USAGE,
                     assertThrows(SemelException.class, builder::build).kind());
         }
+        var elsewhere = SemelClient.builder("http://192.0.2.1:7400").credentials(Credentials.token("t"));
+        assertEquals(
+                SemelException.Kind.USAGE,
+                assertThrows(SemelException.class, elsewhere::build).kind());
+        elsewhere.allowPlaintext().build().close();
         assertThrows(SemelException.class, () -> Credentials.token("two\nlines"));
         assertThrows(SemelException.class, () -> client.worker().build());
     }

@@ -6,6 +6,7 @@ package dev.semel.client.internal;
 import com.google.gson.Gson;
 import com.google.gson.reflect.TypeToken;
 import com.google.protobuf.Message;
+import dev.semel.client.Credentials;
 import dev.semel.client.SemelException;
 import io.grpc.CallCredentials;
 import io.grpc.CallOptions;
@@ -60,7 +61,7 @@ public final class Transport implements AutoCloseable {
     public ManagedChannel newChannel() {
         URI endpoint = parse(settings.endpoint());
         boolean secure = endpoint.getScheme().equals("https");
-        ChannelCredentials credentials = secure ? TlsChannelCredentials.create() : InsecureChannelCredentials.create();
+        ChannelCredentials credentials = secure ? tls(settings.tls()) : plaintext(endpoint.getHost());
         int port = endpoint.getPort() >= 0 ? endpoint.getPort() : secure ? 443 : 80;
         ManagedChannelBuilder<?> builder = Grpc.newChannelBuilderForAddress(endpoint.getHost(), port, credentials)
                 .executor(threads)
@@ -69,6 +70,7 @@ public final class Transport implements AutoCloseable {
                 .keepAliveTime(KEEPALIVE_INTERVAL.toMillis(), TimeUnit.MILLISECONDS)
                 .keepAliveTimeout(KEEPALIVE_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)
                 .keepAliveWithoutCalls(true)
+                .proxyDetector(target -> null)
                 .disableServiceConfigLookUp();
         if (settings.retryPolicy().attemptsMax() > 1) {
             builder.defaultServiceConfig(serviceConfig()).enableRetry();
@@ -76,6 +78,38 @@ public final class Transport implements AutoCloseable {
             builder.disableRetry();
         }
         return builder.build();
+    }
+
+    private static ChannelCredentials tls(Settings.Tls tls) {
+        TlsChannelCredentials.Builder credentials = TlsChannelCredentials.newBuilder();
+        try {
+            if (tls.authorities() != null) {
+                credentials.trustManager(tls.authorities().toFile());
+            }
+            if (tls.certificate() != null) {
+                credentials.keyManager(tls.certificate().toFile(), tls.key().toFile());
+            }
+        } catch (IOException unreadable) {
+            throw SemelExceptions.usage("cannot read the certificates: " + unreadable.getMessage());
+        }
+        return credentials.build();
+    }
+
+    /** Credentials do not travel in the clear to another machine, unless that was allowed. */
+    private ChannelCredentials plaintext(String host) {
+        boolean bare = settings.credentials() instanceof Credentials.None;
+        if (!bare && !settings.plaintextAllowed() && !isLoopback(host)) {
+            throw SemelExceptions.usage("credentials would go in the clear to " + host
+                    + "; give an https endpoint, or allow plaintext where a mesh encrypts");
+        }
+        return InsecureChannelCredentials.create();
+    }
+
+    /** By name or number alone: nothing is resolved. */
+    static boolean isLoopback(String host) {
+        return host.equalsIgnoreCase("localhost")
+                || host.equals("[::1]")
+                || host.matches("127\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}");
     }
 
     /** Checks an address, without connecting. */
