@@ -1,9 +1,10 @@
-// The transport of Node: gRPC over HTTP/2. Owns how a connection is made and when it counts as dead.
+// The transport of Node: gRPC over HTTP/2. Owns how a connection is made.
 import * as net from "node:net";
 import * as tls from "node:tls";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { usageError } from "./error.js";
+import { KeptAlive } from "./keepalive.js";
 import { span } from "./options.js";
 import { type PlaintextOptions, refusePlaintext } from "./plaintext.js";
 import { CONNECT_TIMEOUT } from "./refusal.js";
@@ -12,13 +13,6 @@ import { CONNECT_TIMEOUT } from "./refusal.js";
 const MESSAGE_BYTES_MAX = 8 * 1024 * 1024;
 /** The receive window of a stream: room for large answers and for many at a time. */
 const STREAM_WINDOW_BYTES = 2 * 1024 * 1024;
-/**
- * A connection that is dead without a word is noticed after at most the sum of these two, also while it idles: a call that
- * comes afterwards should not have to find out by its own time-out.
- */
-const PING_INTERVAL_MS = 20_000;
-const PING_TIMEOUT_MS = 10_000;
-
 /** How connections are made. */
 export interface ConnectionOptions extends PlaintextOptions {
   /** How long it may take to make a connection. Default 5000 ms. */
@@ -41,7 +35,7 @@ export function nodeTransport(
   const timeoutMs = span("connectTimeoutMs", options.connectTimeoutMs, 5000);
   const sessions = new Http2SessionManager(
     place.base,
-    { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS, pingIdleConnection: true },
+    {},
     {
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
       createConnection: () => openSocket(place, options.tls ?? {}, timeoutMs),
@@ -49,7 +43,7 @@ export function nodeTransport(
   );
   const transport = createGrpcTransport({
     baseUrl: place.base,
-    sessionManager: sessions,
+    sessionManager: new KeptAlive(sessions),
     acceptCompression: [],
     readMaxBytes: MESSAGE_BYTES_MAX,
   });
