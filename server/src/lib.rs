@@ -2,6 +2,7 @@
 //!
 //! Who may import whom: `main → cli → server → transport → engine → {core, store}`. See ARCHITECTURE.md.
 
+pub mod admin;
 pub mod auth;
 pub mod backup;
 mod bench;
@@ -10,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod dev;
 pub mod engine;
+pub mod metrics;
 pub mod server;
 pub mod store;
 pub mod transport;

@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::watch, time};
 use tracing::{info, warn};
 
 use crate::{
+    admin::{Admin, Readiness},
     auth::{AppSecret, Authenticator, Keyring, KeyringError, Mode},
     clock::Clock,
     engine::{self, Handle, Stopped},
@@ -52,6 +53,8 @@ pub enum Data {
 pub struct Settings {
     /// Where to listen. Port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Where to listen for operators; none for nowhere.
+    pub admin_listen: Option<SocketAddr>,
     /// Where the state lies.
     pub data: Data,
     /// The engine's.
@@ -81,6 +84,7 @@ impl Settings {
     pub fn new(data: Data) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            admin_listen: None,
             data,
             engine: engine::Options::default(),
             auth_mode: Mode::default(),
@@ -145,6 +149,7 @@ pub enum Error {
 /// A server that runs.
 pub struct Running {
     address: SocketAddr,
+    admin: Option<Admin>,
     engine: Handle,
     first_admin: Option<(AppSecret, Option<PathBuf>)>,
     stage: watch::Sender<Stage>,
@@ -158,7 +163,7 @@ pub struct Running {
 /// # Errors
 /// See [`Error`].
 pub async fn start(settings: Settings) -> Result<Running, Error> {
-    let listener = bind(&settings).await?;
+    let listener = bind(&settings, settings.listen).await?;
     let store = open_store(&settings.data)?;
     start_on(settings, listener, store).await
 }
@@ -186,6 +191,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         },
         stage: stage_seen,
     }));
+    let admin = open_admin(&settings).await?;
     let door = transport::Door::open(gate.clone(), listener, &settings.web_origins).await;
 
     let secret = pending_admin_secret(&settings.data)?;
@@ -195,20 +201,32 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let is_admins = engine.directory().app_of_secret(&secret.hash()).is_some();
     let file = settle_admin_secret(&settings.data, is_admins)?;
     let first_admin = is_admins.then_some((secret, file));
+    if let Some(admin) = &admin {
+        // Nobody can have asked for anything before the gate is open.
+        let _ = engine.measure(admin.metrics().clone());
+    }
     gate.open(engine.clone());
     door.set_serving(true).await;
     if settings.auth_mode != Mode::Enforce {
         warn!(mode = ?settings.auth_mode, "authentication is not enforced: every answer says so");
     }
+    if let Some(admin) = &admin {
+        admin.set(Readiness::Serving);
+    }
     info!(%address, "serving");
     let drain_timeout = settings.drain_timeout;
-    Ok(Running { address, engine, first_admin, stage, gate, door, drain_timeout })
+    Ok(Running { address, admin, engine, first_admin, stage, gate, door, drain_timeout })
 }
 
 impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for operators, if it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// The first admin's secret, if this start made it.
@@ -229,6 +247,7 @@ impl Running {
     /// Waits until the server fails by itself, and says why. Health says by then that it does not serve.
     pub async fn failed(&self) -> Error {
         let stopped = self.engine.stopped().await;
+        self.says(Readiness::Failed);
         self.door.set_serving(false).await;
         match stopped {
             Stopped::Asked => Error::Engine("it was asked to".to_owned()),
@@ -239,9 +258,16 @@ impl Running {
     /// Begins the end: health says so, nothing new is taken, streams are told to go elsewhere. Calls that are under way
     /// go on.
     pub async fn drain(&self) {
+        self.says(Readiness::Draining);
         self.door.set_serving(false).await;
         self.engine.drain();
         self.stage.send_replace(Stage::Going);
+    }
+
+    fn says(&self, readiness: Readiness) {
+        if let Some(admin) = &self.admin {
+            admin.set(readiness);
+        }
     }
 
     /// Ends the server: drains, waits for what is under way (bounded), and closes the store.
@@ -271,12 +297,24 @@ impl Running {
     }
 }
 
-async fn bind(settings: &Settings) -> Result<TcpListener, Error> {
-    let address = settings.listen;
+async fn bind(settings: &Settings, address: SocketAddr) -> Result<TcpListener, Error> {
+    allow(settings, address)?;
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
     if !address.ip().is_loopback() && !settings.allow_plaintext {
         return Err(Error::Plaintext { address });
     }
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+    Ok(())
+}
+
+async fn open_admin(settings: &Settings) -> Result<Option<Admin>, Error> {
+    let Some(address) = settings.admin_listen else { return Ok(None) };
+    allow(settings, address)?;
+    let admin = Admin::open(address).await.map_err(|source| Error::Listen { address, source })?;
+    info!(address = %admin.address(), "metrics are to be had");
+    Ok(Some(admin))
 }
 
 /// Opens the store of a data directory.

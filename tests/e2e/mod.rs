@@ -14,6 +14,7 @@ mod faults;
 mod fire;
 mod harness;
 mod lifecycle;
+mod metrics;
 mod modes;
 mod pages;
 mod powerjob;

@@ -131,7 +131,7 @@ async fn echo_server(ready_file: PathBuf) -> Result<Done, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::with_causes(error, "check the limits of this machine");
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(|e| failed(&e))?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
-    serve::write_ready(&ready_file, address).map_err(|error| Failure::file("write", &ready_file, &error))?;
+    serve::write_ready(&ready_file, address, None).map_err(|error| Failure::file("write", &ready_file, &error))?;
     bench::serve_echo(listener).await.map_err(|error| failed(&error))?;
     Ok(Done::OK)
 }

@@ -29,6 +29,9 @@ pub(crate) struct SettingArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Where to listen for operators: metrics, health, readiness; nowhere if left out
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
     /// Where everything is kept
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
@@ -65,6 +68,7 @@ impl SettingArgs {
     fn flags(&self) -> Vec<(&'static str, String)> {
         let given = [
             ("listen", self.listen.clone()),
+            ("admin.listen", self.admin_listen.clone()),
             ("data_dir", self.data_dir.clone()),
             ("auth.mode", self.auth_mode.clone()),
             ("allow_plaintext", self.allow_plaintext.then(|| "true".to_owned())),

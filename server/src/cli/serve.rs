@@ -41,13 +41,13 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<Done, Failure> {
     super::log_to_stderr(&config.log_filter, config.log_format, global);
     super::runtime::server_runtime()?.block_on(async {
         let server = server::start(settings(&config)).await.map_err(|error| failed(&error))?;
-        let address = server.address();
+        let place = Place { address: server.address(), admin: server.admin_address() };
         if let Some(path) = &args.ready_file {
-            write_ready(path, address).map_err(|error| Failure::file("write", path, &error))?;
+            write_ready(path, place.address, place.admin).map_err(|error| Failure::file("write", path, &error))?;
         }
         match global.output {
-            Output::Table => out::text(&greeting(&config, address, server.first_admin_secret_file()))?,
-            Output::Json => out::json_line(&greeting_json(&config, address, server.first_admin_secret_file()))?,
+            Output::Table => out::text(&greeting(&config, place, server.first_admin_secret_file()))?,
+            Output::Json => out::json_line(&greeting_json(&config, place, server.first_admin_secret_file()))?,
         }
         serve_until_stopped(server, global.output).await
     })
@@ -80,6 +80,7 @@ fn settings(config: &Config) -> Settings {
     let data = Data::Directory { path: config.data_dir.clone(), map_size: config.map_size() };
     Settings {
         listen: config.listen,
+        admin_listen: config.admin_listen,
         engine: config.engine_options(),
         auth_mode: config.auth_mode,
         anonymous: config.anonymous.clone(),
@@ -93,19 +94,34 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Beside it first, then in its place: whoever waits for the file never reads half of it.
-pub(super) fn write_ready(path: &Path, address: SocketAddr) -> std::io::Result<()> {
+pub(super) fn write_ready(path: &Path, address: SocketAddr, admin: Option<SocketAddr>) -> std::io::Result<()> {
     let beside = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&beside, format!("{}\n", json!({ "address": address.to_string(), "pid": std::process::id() })))?;
+    let mut ready = json!({ "address": address.to_string(), "pid": std::process::id() });
+    if let Some(admin) = admin {
+        ready["admin"] = json!(admin.to_string());
+    }
+    fs::write(&beside, format!("{ready}\n"))?;
     fs::rename(&beside, path)
 }
 
+/// Where a server listens: for callers, and for operators if it does.
+#[derive(Clone, Copy)]
+struct Place {
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+}
+
 /// What people need to know when it starts.
-fn greeting(config: &Config, address: SocketAddr, admin_secret: Option<&Path>) -> String {
+fn greeting(config: &Config, place: Place, admin_secret: Option<&Path>) -> String {
+    let address = place.address;
     let mut text = format!("semel {} serves on {address}\n", env!("CARGO_PKG_VERSION"));
     let rows = config.rows();
     let mode = rows.iter().find(|(path, _)| *path == "auth.mode").map_or("", |(_, value)| value.as_str());
     _ = writeln!(text, "  data       {}", config.data_dir.display());
     _ = writeln!(text, "  auth mode  {mode}");
+    if let Some(admin) = place.admin {
+        _ = writeln!(text, "  operators  http://{admin}/metrics, /healthz, /readyz");
+    }
     for warning in config.warnings() {
         _ = writeln!(text, "  WARNING    {warning}");
     }
@@ -120,10 +136,11 @@ fn greeting(config: &Config, address: SocketAddr, admin_secret: Option<&Path>) -
     text
 }
 
-fn greeting_json(config: &Config, address: SocketAddr, admin_secret: Option<&Path>) -> serde_json::Value {
+fn greeting_json(config: &Config, place: Place, admin_secret: Option<&Path>) -> serde_json::Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "address": address.to_string(),
+        "address": place.address.to_string(),
+        "admin": place.admin.map(|admin| admin.to_string()),
         "pid": std::process::id(),
         "settings": config.json(),
         "warnings": config.warnings(),
@@ -154,11 +171,13 @@ mod tests {
 
     #[test]
     fn the_greeting_says_where_the_secret_is_and_warns_of_an_open_door() {
-        let address = SocketAddr::from(([127, 0, 0, 1], 7400));
-        let quiet = greeting(&Config::default(), address, None);
+        let admin = Some(SocketAddr::from(([127, 0, 0, 1], 7401)));
+        let place = Place { address: SocketAddr::from(([127, 0, 0, 1], 7400)), admin };
+        let quiet = greeting(&Config::default(), place, None);
+        assert!(quiet.contains("http://127.0.0.1:7401/metrics"));
         assert!(quiet.contains("auth mode  enforce") && !quiet.contains("WARNING") && !quiet.contains("was made"));
         let open = Config { auth_mode: Mode::Off, ..Config::default() };
-        let loud = greeting(&open, address, Some(Path::new("semel-data/admin-secret")));
+        let loud = greeting(&open, place, Some(Path::new("semel-data/admin-secret")));
         assert!(loud.contains("WARNING") && loud.contains("semel-data/admin-secret"));
     }
 
@@ -166,10 +185,11 @@ mod tests {
     fn a_ready_file_is_written_whole() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ready.json");
-        write_ready(&path, SocketAddr::from(([127, 0, 0, 1], 4711))).expect("written");
+        let admin = SocketAddr::from(([127, 0, 0, 1], 4712));
+        write_ready(&path, SocketAddr::from(([127, 0, 0, 1], 4711)), Some(admin)).expect("written");
         let text = fs::read_to_string(&path).expect("is there");
         let ready: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(ready["address"], "127.0.0.1:4711");
+        assert_eq!((&ready["address"], &ready["admin"]), (&json!("127.0.0.1:4711"), &json!("127.0.0.1:4712")));
         assert_eq!(ready["pid"], std::process::id());
         assert_eq!(fs::read_dir(folder.path()).expect("reads").count(), 1);
     }

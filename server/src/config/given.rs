@@ -35,6 +35,14 @@ impl Given<'_> {
         text.parse().map_err(|_| format!("{text:?} is no address with a port, such as 127.0.0.1:7400 or [::1]:7400"))
     }
 
+    /// An address; an empty text means none.
+    pub(super) fn address_or_none(&self) -> Result<Option<SocketAddr>, String> {
+        match self.text("127.0.0.1:7401")? {
+            "" => Ok(None),
+            _ => self.address().map(Some),
+        }
+    }
+
     pub(super) fn path(&self) -> Result<PathBuf, String> {
         match self.text("semel-data")? {
             "" => Err("must not be empty".to_owned()),

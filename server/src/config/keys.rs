@@ -46,6 +46,13 @@ macro_rules! key {
 
 pub(super) const KEYS: &[Key] = &[
     key!("listen", config, given, config.listen = given.address()?, config.listen.to_string()),
+    key!(
+        "admin.listen",
+        config,
+        given,
+        config.admin_listen = given.address_or_none()?,
+        config.admin_listen.map(|address| address.to_string()).unwrap_or_default()
+    ),
     key!("data_dir", config, given, config.data_dir = given.path()?, config.data_dir.to_string_lossy()),
     key!("allow_plaintext", config, given, config.allow_plaintext = given.flag()?, config.allow_plaintext),
     key!(

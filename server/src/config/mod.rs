@@ -46,6 +46,8 @@ pub enum LogFormat {
 pub struct Config {
     /// Where to listen. Default `127.0.0.1:7400`.
     pub listen: SocketAddr,
+    /// Where to listen for operators: metrics, health, readiness. Default nowhere.
+    pub admin_listen: Option<SocketAddr>,
     /// Where everything is kept. Default `semel-data`.
     pub data_dir: PathBuf,
     /// Whether plaintext is served on other addresses than loopback. Default false.
@@ -86,6 +88,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7400)),
+            admin_listen: None,
             data_dir: PathBuf::from("semel-data"),
             allow_plaintext: false,
             auth_mode: Mode::Enforce,

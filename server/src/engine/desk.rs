@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Weak, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
 use tokio::{runtime, sync::mpsc};
@@ -16,7 +16,10 @@ use super::{
     step::StepOutput,
     workers::SessionId,
 };
-use crate::store::{Error, Store};
+use crate::{
+    metrics::Metrics,
+    store::{Error, Store},
+};
 
 /// See the module.
 pub(super) struct Desk {
@@ -25,6 +28,8 @@ pub(super) struct Desk {
     orders: HashMap<SessionId, mpsc::UnboundedSender<Order>>,
     /// To whoever watches; none as long as nobody ever did.
     feed: Option<FeedSender>,
+    /// Where is counted what is handed out, if anybody wants to know.
+    metrics: Option<Arc<Metrics>>,
     shared: Weak<Parts>,
     /// Where callers wait.
     runtime: runtime::Handle,
@@ -33,12 +38,17 @@ pub(super) struct Desk {
 impl Desk {
     /// One with nothing on it.
     pub(super) fn new(shared: Weak<Parts>, runtime: runtime::Handle) -> Self {
-        Self { kept: None, orders: HashMap::new(), feed: None, shared, runtime }
+        Self { kept: None, orders: HashMap::new(), feed: None, metrics: None, shared, runtime }
     }
 
     /// From now on what happens is told to this one as well.
     pub(super) fn feed(&mut self, feed: FeedSender) {
         self.feed = Some(feed);
+    }
+
+    /// From now on what is handed out is counted here.
+    pub(super) fn measure(&mut self, metrics: Arc<Metrics>) {
+        self.metrics = Some(metrics);
     }
 
     /// A worker has come: in place of a former session, and with what it must be told again.
@@ -97,6 +107,9 @@ impl Desk {
                 shared.directory.store(directory);
             }
             shared.waiters.ring(output.changed_runs.iter());
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.count(output.answers.len(), &output.records, output.revision);
         }
         if let Some(feed) = &self.feed {
             feed.send(output.records);

@@ -239,6 +239,11 @@ impl Thread {
                 self.desk.feed(feed);
                 let _ = reply.send(self.engine.revision());
             }
+            Message::Measure(metrics) => {
+                // What was committed before does not count.
+                self.settle()?;
+                self.desk.measure(metrics);
+            }
             Message::Poke => {}
             Message::Stop => taken.stop = true,
         }
