@@ -83,6 +83,18 @@ func (a *auth) sign(ctx context.Context) (signature, error) {
 	return a.renewAhead(ctx, present), nil
 }
 
+// presently gives the signature that holds now, if there is one, and asks nobody.
+func (a *auth) presently() (signature, bool) {
+	if !a.canRefresh() {
+		return a.fixed, true
+	}
+	present := a.current()
+	if present == nil || !time.Now().Before(present.endsAt) {
+		return signature{}, false
+	}
+	return present.signature, true
+}
+
 // renewAhead renews a token that still holds: one caller does so, the others go on with it, and so does this one if it
 // fails.
 func (a *auth) renewAhead(ctx context.Context, present *token) signature {

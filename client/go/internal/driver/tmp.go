@@ -4,11 +4,8 @@ import "context"
 
 type workerRun struct{}
 
-func (d *driver) submitMany(context.Context, *command) (any, error)  { return nil, unsupported("later") }
-func (d *driver) watch(context.Context, *command) (any, error)       { return nil, unsupported("later") }
-func (d *driver) stopWatch(context.Context, *command) (any, error)   { return nil, unsupported("later") }
-func (d *driver) worker(context.Context, *command) (any, error)      { return nil, unsupported("later") }
-func (d *driver) stopWorker(context.Context, *command) (any, error)  { return nil, unsupported("later") }
-func (d *driver) release(context.Context, *command) (any, error)     { return nil, unsupported("later") }
-func (d *driver) benchSubmit(context.Context, *command) (any, error) { return nil, unsupported("later") }
-func (d *driver) benchEcho(context.Context, *command) (any, error)   { return nil, unsupported("later") }
+func (d *driver) watch(context.Context, *command) (any, error)      { return nil, unsupported("later") }
+func (d *driver) stopWatch(context.Context, *command) (any, error)  { return nil, unsupported("later") }
+func (d *driver) worker(context.Context, *command) (any, error)     { return nil, unsupported("later") }
+func (d *driver) stopWorker(context.Context, *command) (any, error) { return nil, unsupported("later") }
+func (d *driver) release(context.Context, *command) (any, error)    { return nil, unsupported("later") }
