@@ -62,6 +62,9 @@ func (d *driver) read(in io.Reader) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		d.mu.Lock()
 		d.running[c.ID] = cancel
+		if c.Op == "watch" {
+			d.watches[c.Watch] = cancel
+		}
 		d.mu.Unlock()
 		if c.Op == "connect" {
 			d.do(ctx, &c)
