@@ -45,3 +45,16 @@ need_python() {
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
     cp .ci/requirements.txt "$venv/requirements.txt"
 }
+
+# Go, Java with Maven, and Node, each only if it is not there in the version that its client names.
+need_go() {
+    command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin command -v go >/dev/null || apt_install golang-go
+}
+
+need_java() {
+    command -v javac >/dev/null && command -v mvn >/dev/null || apt_install default-jdk-headless maven
+}
+
+need_node() {
+    command -v node >/dev/null && command -v npm >/dev/null || apt_install nodejs npm
+}

@@ -36,12 +36,25 @@ impl Clock {
 
     /// What time it is.
     pub fn now(&self) -> Now {
+        Now { wall: self.wall(), steady: self.steady() }
+    }
+
+    /// The time of day alone, which costs half.
+    pub fn wall(&self) -> Timestamp {
         match self {
-            Self::System(start) => {
+            Self::System(_) => {
                 let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                Now { wall: Timestamp(millis(wall.as_millis())), steady: Millis(millis(start.elapsed().as_millis())) }
+                Timestamp(millis(wall.as_millis()))
             }
-            Self::Manual(clock) => clock.now(),
+            Self::Manual(clock) => Timestamp(clock.wall.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The time that only grows, alone.
+    pub fn steady(&self) -> Millis {
+        match self {
+            Self::System(start) => Millis(millis(start.elapsed().as_millis())),
+            Self::Manual(clock) => Millis(clock.steady.load(Ordering::SeqCst)),
         }
     }
 }
@@ -77,9 +90,5 @@ impl ManualClock {
     /// Sets the time of day, as an operator or a time server may; no time passes.
     pub fn set_wall(&self, wall: Timestamp) {
         self.wall.store(wall.0, Ordering::SeqCst);
-    }
-
-    fn now(&self) -> Now {
-        Now { wall: Timestamp(self.wall.load(Ordering::SeqCst)), steady: Millis(self.steady.load(Ordering::SeqCst)) }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     engine::{self, Handle, Stopped},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, Gate, Stage},
+    transport::{self, Gate, Stage, WebOrigin},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
@@ -62,6 +62,8 @@ pub struct Settings {
     pub anonymous: Vec<Grant>,
     /// Whether to listen without TLS on anything but loopback.
     pub allow_plaintext: bool,
+    /// From where pages may call, beside the server's own origin.
+    pub web_origins: Vec<WebOrigin>,
     /// The largest payload or result.
     pub payload_bytes_max: usize,
     /// The largest message.
@@ -84,6 +86,7 @@ impl Settings {
             auth_mode: Mode::default(),
             anonymous: Vec::new(),
             allow_plaintext: false,
+            web_origins: Vec::new(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
             drain_timeout: Duration::from_secs(10),
@@ -183,7 +186,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         },
         stage: stage_seen,
     }));
-    let door = transport::Door::open(gate.clone(), listener).await;
+    let door = transport::Door::open(gate.clone(), listener, &settings.web_origins).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);

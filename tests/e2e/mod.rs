@@ -32,5 +32,6 @@ mod upkeep;
 mod valve;
 mod watch;
 mod watching;
+mod web;
 mod wire;
 mod workers;

@@ -17,7 +17,7 @@ impl Tree {
     /// Reads the repository that this test was built in.
     pub(crate) fn read() -> Self {
         let mut files = Vec::new();
-        walk(&root(), "", &mut files);
+        walk(&root(), &mut files);
         files.sort();
         let rust = files.iter().filter(|(path, _)| path.ends_with(".rs"));
         let mut sources: Vec<Source> = rust.map(|(path, text)| Source::parse(path, text)).collect();
@@ -50,30 +50,31 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<(String, String)>) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
-    for entry in entries {
-        let entry = entry.unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+/// All that git would take: what the build of a client makes beside its sources is named in its `.gitignore`.
+fn walk(root: &Path, files: &mut Vec<(String, String)>) {
+    let mut walk = ignore::WalkBuilder::new(root);
+    // Not that of the machine: the tree is the same everywhere.
+    walk.hidden(false).require_git(false).parents(false).git_global(false).git_exclude(false);
+    walk.filter_entry(|entry| entry.depth() == 0 || !is_foreign(entry.path(), &entry.file_name().to_string_lossy()));
+    for entry in walk.build() {
+        let entry = entry.unwrap_or_else(|error| panic!("cannot read the tree: {error}"));
         // A link leads out of the tree, or to a file that is read anyway.
-        let kind = entry.file_type().unwrap_or_else(|error| panic!("cannot read the kind of {path}: {error}"));
-        if kind.is_dir() && !is_foreign(&entry.path(), &name) {
-            walk(&entry.path(), &path, files);
-        } else if kind.is_file() && !is_generated(&name) {
-            // What is not UTF-8 is no text.
-            if let Ok(text) = fs::read_to_string(entry.path()) {
-                files.push((path, text));
-            }
+        if !entry.file_type().is_some_and(|kind| kind.is_file()) || is_generated(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        // What is not UTF-8 is no text.
+        if let Ok(text) = fs::read_to_string(entry.path()) {
+            let path = entry.path().strip_prefix(root).expect("it lies in the tree");
+            files.push((path.to_string_lossy().replace('\\', "/"), text));
         }
     }
 }
 
 /// Build output, data and tools that lie in the tree but are not part of it.
-fn is_foreign(folder: &Path, name: &str) -> bool {
-    let hidden = name.starts_with('.') && !matches!(name, ".ci" | ".cargo" | ".github");
+fn is_foreign(path: &Path, name: &str) -> bool {
+    let hidden = name.starts_with('.') && !matches!(name, ".ci" | ".cargo" | ".github" | ".gitignore");
     let known = matches!(name, "target" | "semel-dev" | "node_modules" | "__pycache__");
-    hidden || known || folder.join("CACHEDIR.TAG").exists() || folder.join("pyvenv.cfg").exists()
+    hidden || known || path.join("CACHEDIR.TAG").exists() || path.join("pyvenv.cfg").exists()
 }
 
 fn is_generated(name: &str) -> bool {

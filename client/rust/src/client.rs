@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use semel_proto::v1::ClientInfo;
+use semel_proto::v1::{self, ClientInfo};
 
 use crate::{
     auth::Auth,
@@ -12,7 +12,7 @@ use crate::{
     id::RequestId,
     methods::Method,
     options::Options,
-    submit::{Pipe, RunSubmitter},
+    submit::{Pipe, RunSubmitter, SubmitMany},
     transport::Transport,
     wait::Waits,
 };
@@ -83,6 +83,19 @@ impl Client {
     #[must_use]
     pub fn submit_runs(&self) -> RunSubmitter {
         RunSubmitter::new(self.clone(), CallOptions::default())
+    }
+
+    /// Submits any number of runs over one stream and gives what became of each, in their order: what `run_job` would have
+    /// given, under an id of its own. One that is refused ends none of the others. The runs are taken from the iterator as
+    /// there is room for them: at most 4096 have no answer at a time, and a caller that takes no results holds the
+    /// iterator up. Dropping the results takes no further runs; those that were taken go on. Must be called within a
+    /// tokio runtime.
+    pub fn submit_many<I>(&self, runs: I) -> SubmitMany
+    where
+        I: IntoIterator<Item = v1::RunJobRequest>,
+        I::IntoIter: Send + 'static,
+    {
+        SubmitMany::start(self.submit_runs(), runs.into_iter())
     }
 
     /// How many runs were answered over the shared stream so far, by a run or a refusal; others went by calls of their

@@ -15,12 +15,25 @@ use semel_proto::v1::ResponseHeader;
 #[derive(Debug, Default)]
 pub(crate) struct ServerClock {
     offset_ms: AtomicI64,
+    /// By how much this machine's clock is taken to be another one; see
+    /// [`Options::clock_offset_ms`](crate::Options::clock_offset_ms).
+    local_offset_ms: i64,
 }
 
 impl ServerClock {
+    /// Nothing is known of the server's clock yet.
+    pub(crate) fn new(local_offset_ms: i64) -> Self {
+        Self { local_offset_ms, ..Self::default() }
+    }
+
+    /// This machine's time.
+    fn local(&self) -> SystemTime {
+        shifted(SystemTime::now(), self.local_offset_ms)
+    }
+
     /// Learns from a header that has just arrived.
     pub(crate) fn learn(&self, header: &ResponseHeader) {
-        self.learn_at(header, SystemTime::now());
+        self.learn_at(header, self.local());
     }
 
     fn learn_at(&self, header: &ResponseHeader, arrival: SystemTime) {
@@ -32,19 +45,22 @@ impl ServerClock {
 
     /// The server's time now, as far as it is known; this machine's own time before anything was learnt.
     pub(crate) fn now(&self) -> SystemTime {
-        self.at(SystemTime::now())
+        self.at(self.local())
     }
 
     fn at(&self, local: SystemTime) -> SystemTime {
-        let offset = self.offset_ms();
-        let by = Duration::from_millis(offset.unsigned_abs());
-        if offset < 0 { local.checked_sub(by) } else { local.checked_add(by) }.unwrap_or(local)
+        shifted(local, self.offset_ms())
     }
 
     /// By how many milliseconds the server's clock is ahead of this machine's.
     pub(crate) fn offset_ms(&self) -> i64 {
         self.offset_ms.load(Ordering::Relaxed)
     }
+}
+
+fn shifted(time: SystemTime, offset_ms: i64) -> SystemTime {
+    let by = Duration::from_millis(offset_ms.unsigned_abs());
+    if offset_ms < 0 { time.checked_sub(by) } else { time.checked_add(by) }.unwrap_or(time)
 }
 
 fn unix_ms(time: SystemTime) -> i64 {
@@ -71,6 +87,16 @@ mod tests {
         assert_eq!(clock.at(local), local + Duration::from_secs(60));
         clock.learn_at(&header(940), local);
         assert_eq!(clock.at(local), local - Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_machine_that_is_an_hour_off_mints_by_the_server_all_the_same() {
+        let clock = ServerClock::new(3_600_000);
+        assert!(clock.now() > SystemTime::now() + Duration::from_secs(3_500));
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs());
+        clock.learn(&header(now.expect("it fits")));
+        let off = clock.now().duration_since(SystemTime::now()).unwrap_or_else(|error| error.duration());
+        assert!(off < Duration::from_secs(5), "{off:?}");
     }
 
     #[test]

@@ -79,6 +79,7 @@ mod options;
 mod refusal;
 pub mod retry;
 mod submit;
+mod tls;
 mod transport;
 mod wait;
 pub mod watch;
@@ -96,7 +97,8 @@ pub use retry::RetryOptions;
 pub use semel_proto::details;
 /// The messages of the protocol.
 pub use semel_proto::v1;
-pub use submit::{RunSubmitter, Submission};
+pub use submit::{RunSubmitter, Submission, SubmitMany};
+pub use tls::Tls;
 /// The codes of gRPC, as [`Error::code`] gives them.
 pub use tonic::Code;
 pub use watch::WatchOptions;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::retry::RetryOptions;
+use crate::{retry::RetryOptions, tls::Tls};
 
 /// How a [`Client`](crate::Client) is set up. Made with [`Options::new`], refined with the methods that follow.
 #[derive(Clone, Debug)]
@@ -17,10 +17,14 @@ pub struct Options {
     pub(crate) connections: usize,
     pub(crate) client_name: String,
     pub(crate) stream_under_load: bool,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) allow_plaintext: bool,
+    pub(crate) clock_offset_ms: i64,
 }
 
 impl Options {
-    /// Options for the server at `endpoint`: `http://127.0.0.1:7400`, or `unix:/run/semel.sock`. TLS is not built in.
+    /// Options for the server at `endpoint`: `https://semel.example:7400`, `http://127.0.0.1:7400`, or
+    /// `unix:/run/semel.sock`.
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
@@ -33,6 +37,9 @@ impl Options {
             connections: 1,
             client_name: "semel-client".to_owned(),
             stream_under_load: true,
+            tls: None,
+            allow_plaintext: false,
+            clock_offset_ms: 0,
         }
     }
 
@@ -48,6 +55,21 @@ impl Options {
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
+        self
+    }
+
+    /// How an `https://` endpoint is spoken to. Default: [`Tls::new`], by the system's roots.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Whether credentials may go over plaintext to other hosts than this one: for networks that encrypt by themselves, as a
+    /// mesh does. Default false.
+    #[must_use]
+    pub fn allow_plaintext(mut self, allow: bool) -> Self {
+        self.allow_plaintext = allow;
         self
     }
 
@@ -93,6 +115,14 @@ impl Options {
     #[must_use]
     pub fn stream_under_load(mut self, stream: bool) -> Self {
         self.stream_under_load = stream;
+        self
+    }
+
+    /// Added, in milliseconds, to this machine's clock wherever the client reads it: to see what a program does on a
+    /// machine whose clock is off. Default 0.
+    #[must_use]
+    pub fn clock_offset_ms(mut self, offset: i64) -> Self {
+        self.clock_offset_ms = offset;
         self
     }
 

@@ -22,6 +22,7 @@ use crate::{
     methods::{Answer, Method},
     options::Options,
     refusal::{self, Origin, Refusal},
+    tls,
 };
 
 /// The largest message in either direction, as the server has it.
@@ -58,17 +59,17 @@ impl Transport {
             })?;
             channels.push(channel);
         }
-        Ok(Self::over(channels))
+        Ok(Self::over(channels, options))
     }
 
     /// Connects when the first call is made.
     pub(crate) fn connect_lazy(options: &Options) -> Result<Self, Error> {
         let endpoint = endpoint(options)?;
-        Ok(Self::over((0..options.connections).map(|_| endpoint.connect_lazy()).collect()))
+        Ok(Self::over((0..options.connections).map(|_| endpoint.connect_lazy()).collect(), options))
     }
 
-    fn over(channels: Vec<Channel>) -> Self {
-        Self { channels, next: AtomicUsize::new(0), clock: ServerClock::default() }
+    fn over(channels: Vec<Channel>, options: &Options) -> Self {
+        Self { channels, next: AtomicUsize::new(0), clock: ServerClock::new(options.clock_offset_ms) }
     }
 
     pub(crate) fn clock(&self) -> &ServerClock {
@@ -146,17 +147,12 @@ fn endpoint(options: &Options) -> Result<Endpoint, Error> {
     if options.connections == 0 || options.connections > CONNECTIONS_MAX {
         return Err(Error::usage(format!("connections must be from 1 to {CONNECTIONS_MAX}")));
     }
-    if !options.endpoint.starts_with("http://") && !options.endpoint.starts_with("unix:") {
-        let message = "the endpoint must begin with http:// or unix:, for this client does not speak TLS itself; \
-                       leave that to a mesh or a local proxy";
-        return Err(Error::usage(format!("cannot use the endpoint {:?}: {message}", options.endpoint)));
-    }
     let bad = |error: tonic::transport::Error| {
         let message = format!("cannot use the endpoint {:?}: {}", options.endpoint, root_cause(&error));
         Error::usage(message)
     };
     let endpoint = Endpoint::from_shared(options.endpoint.clone()).map_err(bad)?;
-    Ok(endpoint
+    Ok(tls::secured(endpoint, options)?
         .user_agent(format!("{}/{}", options.client_name, env!("CARGO_PKG_VERSION")))
         .map_err(bad)?
         .connect_timeout(options.connect_timeout)

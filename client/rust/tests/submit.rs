@@ -5,7 +5,14 @@
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use semel_client::{
     Client, Code, Credentials, Error, Options, RetryOptions,
@@ -281,4 +288,41 @@ async fn with_retries_off_an_item_is_sent_once() {
     let client = Client::connect(options(&fake).retry(RetryOptions::none())).await.unwrap();
     let error = soon("an answer", client.submit_runs().submit(run()).await.unwrap()).await.unwrap_err();
     assert_eq!((error.reason(), error.attempts(), fake.seen().len()), (Some("DRAINING"), 1, 1));
+}
+
+#[tokio::test]
+async fn many_runs_from_an_iterator_are_answered_in_their_order() {
+    let fake = Fake::start([]).await;
+    let client = client(&fake).await;
+    let mut results = client.submit_many((0..CROWD).map(|_| run()));
+    let mut answers = Vec::new();
+    while let Some(result) = soon("a result", results.next()).await {
+        answers.push(result);
+    }
+    assert_eq!(answers.len(), CROWD);
+    assert_served(&fake, &answers);
+}
+
+#[tokio::test]
+async fn an_endless_iterator_is_taken_no_further_than_there_is_room() {
+    const ROOM: usize = 4096;
+    let taken = Arc::new(AtomicUsize::new(0));
+    let fake = Fake::start([]).await;
+    fake.streams([Stream::Mute]);
+    let client = client(&fake).await;
+    let counted = taken.clone();
+    let _results = client.submit_many(std::iter::repeat_with(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        run()
+    }));
+    let full = async {
+        while taken.load(Ordering::SeqCst) <= ROOM {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("as many as there is room for", full).await;
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(taken.load(Ordering::SeqCst), ROOM + 1, "the one more waits for room");
 }

@@ -45,8 +45,13 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn served(status: Status, principal: Principal, method: Method, expire_time: Option<Timestamp>) -> Self {
-        Self { status, principal: Some(Arc::new(principal)), method, expire_time, retry_after: None }
+    fn served(
+        status: Status,
+        principal: impl Into<Arc<Principal>>,
+        method: Method,
+        expire_time: Option<Timestamp>,
+    ) -> Self {
+        Self { status, principal: Some(principal.into()), method, expire_time, retry_after: None }
     }
 
     /// A verdict by which nobody is served.
@@ -123,7 +128,7 @@ impl Authenticator {
         let verdict = match AppSecret::parse(secret) {
             None => Verdict::refused(Status::Malformed),
             Some(secret) => match directory.app(app) {
-                Some(entry) => secret_verdict(app, entry, &secret, moment.now),
+                Some(entry) => secret_verdict(entry, &secret, moment.now),
                 None => Verdict::refused(Status::Invalid),
             },
         };
@@ -157,7 +162,7 @@ impl Authenticator {
         if AppSecret::looks_like_one(bearer) {
             let Some(secret) = AppSecret::parse(bearer) else { return Verdict::refused(Status::Malformed) };
             return match directory.app_of_secret(&secret.hash()) {
-                Some((app, entry)) => secret_verdict(app, entry, &secret, now),
+                Some(entry) => secret_verdict(entry, &secret, now),
                 None => Verdict::refused(Status::Invalid),
             };
         }
@@ -187,18 +192,14 @@ fn bearer(authorization: &[u8]) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty()).then_some(rest)
 }
 
-fn principal_of(app: &AppName, grants: Vec<Grant>) -> Principal {
-    Principal { name: format!("app:{app}").into(), app: Some(app.clone()), grants }
-}
-
-fn secret_verdict(app: &AppName, entry: &AppEntry, secret: &AppSecret, now: Timestamp) -> Verdict {
+fn secret_verdict(entry: &AppEntry, secret: &AppSecret, now: Timestamp) -> Verdict {
     let Some((_, expire_time)) = entry.secrets.iter().find(|(hash, _)| secret.matches(hash)) else {
         return Verdict::refused(Status::Invalid);
     };
     if expire_time.is_some_and(|end| end <= now) {
         return Verdict::refused(Status::Expired);
     }
-    Verdict::served(Status::Passed, principal_of(app, entry.grants.clone()), Method::AppSecret, *expire_time)
+    Verdict::served(Status::Passed, entry.principal.clone(), Method::AppSecret, *expire_time)
 }
 
 fn token_verdict(directory: &Directory, claims: &Claims, now: Timestamp) -> Verdict {
@@ -211,19 +212,19 @@ fn token_verdict(directory: &Directory, claims: &Claims, now: Timestamp) -> Verd
     if too_old || of_a_former_app || directory.is_revoked(token::revocation_key(&claims.app, claims.token_id)) {
         return Verdict::refused(Status::Revoked);
     }
-    let principal = principal_of(&claims.app, narrowed(&entry.grants, &claims.roles));
+    let principal = narrowed(&entry.principal, &claims.roles);
     Verdict::served(Status::Passed, principal, Method::Token, Some(claims.expire_time))
 }
 
-/// What is left of grants when only these roles are wanted.
-fn narrowed(grants: &[Grant], roles: &[Role]) -> Vec<Grant> {
+/// What is left of a principal when only these roles are wanted.
+fn narrowed(principal: &Arc<Principal>, roles: &[Role]) -> Arc<Principal> {
     if roles.is_empty() {
-        return grants.to_vec();
+        return principal.clone();
     }
-    let pairs = grants.iter().flat_map(|grant| roles.iter().map(move |role| (grant, *role)));
+    let pairs = principal.grants.iter().flat_map(|grant| roles.iter().map(move |role| (grant, *role)));
     let kept = pairs.filter(|(grant, role)| policy::includes(grant.role, *role));
     let mut kept: Vec<Grant> = kept.map(|(grant, role)| Grant { role, apps: grant.apps.clone() }).collect();
     kept.sort();
     kept.dedup();
-    kept
+    Arc::new(Principal { grants: kept, ..Principal::clone(principal) })
 }

@@ -38,6 +38,9 @@ pub(crate) struct SettingArgs {
     /// Serves plaintext on other addresses than loopback
     #[arg(long)]
     allow_plaintext: bool,
+    /// From where pages may call, such as https://ops.example.com; once for each
+    #[arg(long, value_name = "ORIGIN")]
+    web_origin: Vec<String>,
     /// How to write logs: text or json
     #[arg(long, value_name = "FORM")]
     log_format: Option<String>,
@@ -65,6 +68,7 @@ impl SettingArgs {
             ("data_dir", self.data_dir.clone()),
             ("auth.mode", self.auth_mode.clone()),
             ("allow_plaintext", self.allow_plaintext.then(|| "true".to_owned())),
+            ("web.origins", (!self.web_origin.is_empty()).then(|| self.web_origin.join(","))),
             ("log.format", self.log_format.clone()),
         ];
         given.into_iter().filter_map(|(path, value)| value.map(|value| (path, value))).collect()

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use semel_client::{Client, Credentials, Options};
+use semel_client::{Client, Credentials, Options, Tls};
 
 use super::{failure::Failure, files, parse};
 
@@ -52,6 +52,12 @@ pub(crate) struct Global {
     /// A token, as `semel token issue` gives it [env: SEMEL_TOKEN]
     #[arg(long, global = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// CA certificates (PEM) to hold an https:// server against, instead of the system's
+    #[arg(long, global = true, value_name = "FILE", env = "SEMEL_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Lets credentials go over http:// to other machines: for networks that encrypt by themselves
+    #[arg(long, global = true, env = "SEMEL_SERVER_PLAINTEXT")]
+    pub(crate) server_plaintext: bool,
     /// How long a call may take over all its attempts
     #[arg(long, global = true, value_name = "SPAN", value_parser = parse::duration, default_value = "60s")]
     pub(crate) timeout: Duration,
@@ -112,7 +118,15 @@ impl Global {
 
     /// Connects to the server; fails at once if nobody listens there.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
+        let tls = match &self.ca {
+            Some(path) => {
+                Tls::new().ca_certificates(std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?)
+            }
+            None => Tls::new(),
+        };
         let options = Options::new(&self.server)
+            .tls(tls)
+            .allow_plaintext(self.server_plaintext)
             .app(&self.app)
             .credentials(self.credentials()?)
             .overall_timeout(self.timeout)

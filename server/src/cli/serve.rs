@@ -84,6 +84,7 @@ fn settings(config: &Config) -> Settings {
         auth_mode: config.auth_mode,
         anonymous: config.anonymous.clone(),
         allow_plaintext: config.allow_plaintext,
+        web_origins: config.web_origins.clone(),
         payload_bytes_max: config.payload_bytes_max,
         message_bytes_max: config.message_bytes_max,
         drain_timeout: config.drain_timeout,

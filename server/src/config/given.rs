@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use semel_core::app::{AppPattern, Grant, Role};
 
 use super::{duration::parse_duration, show_duration};
-use crate::auth::Mode;
+use crate::{auth::Mode, transport::WebOrigin};
 
 /// The word for a span of time without an end.
 pub(super) const FOREVER: &str = "forever";
@@ -88,6 +88,18 @@ impl Given<'_> {
         match self {
             Self::Text(text) => text.split(',').filter(|part| !part.is_empty()).map(parse_grant).collect(),
             Self::Toml(toml::Value::Array(items)) => items.iter().map(|item| grant_table(item, form)).collect(),
+            Self::Toml(_) => Err(form.to_owned()),
+        }
+    }
+
+    /// Origins of pages: in a file a list, as text with commas between them.
+    pub(super) fn origins(&self) -> Result<Vec<WebOrigin>, String> {
+        let form = "must be a list such as [\"https://ops.example.com\"]";
+        match self {
+            Self::Text(text) => text.split(',').filter(|part| !part.is_empty()).map(WebOrigin::parse).collect(),
+            Self::Toml(toml::Value::Array(items)) => {
+                items.iter().map(|item| WebOrigin::parse(item.as_str().ok_or(form)?)).collect()
+            }
             Self::Toml(_) => Err(form.to_owned()),
         }
     }

@@ -12,7 +12,7 @@ use super::{
     given::{FOREVER, Given},
     millis, parse_mode, show_duration,
 };
-use crate::auth::Mode;
+use crate::{auth::Mode, transport::WebOrigin};
 
 /// One setting.
 pub(super) struct Key {
@@ -63,6 +63,13 @@ pub(super) const KEYS: &[Key] = &[
         mode_name(config.auth_mode)
     ),
     key!("auth.anonymous", config, given, config.anonymous = given.grants()?, show_grants(&config.anonymous)),
+    key!(
+        "web.origins",
+        config,
+        given,
+        config.web_origins = given.origins()?,
+        config.web_origins.iter().map(WebOrigin::as_str).collect::<Vec<_>>()
+    ),
     key!(
         "window.length",
         config,

@@ -17,7 +17,7 @@ use std::{
 use semel_core::{app::Grant, id::Millis, limits, window::Window};
 use serde_json::{Map, Value};
 
-use crate::{auth::Mode, engine, store};
+use crate::{auth::Mode, engine, store, transport::WebOrigin};
 
 pub use self::{
     duration::{parse_duration, show_duration},
@@ -54,6 +54,8 @@ pub struct Config {
     pub auth_mode: Mode,
     /// What callers without credentials may do under `permissive`. Default nothing.
     pub anonymous: Vec<Grant>,
+    /// From where pages may call over gRPC-Web, beside the server's own origin. Default nowhere.
+    pub web_origins: Vec<WebOrigin>,
     /// How long and how much requests are remembered.
     pub window: Window,
     /// How long finished runs are kept after their end; none means for ever. Default 30 days.
@@ -88,6 +90,7 @@ impl Default for Config {
             allow_plaintext: false,
             auth_mode: Mode::Enforce,
             anonymous: Vec::new(),
+            web_origins: Vec::new(),
             window: Window::default(),
             keep_runs: Some(30 * DAY),
             keep_events: Some(7 * DAY),
@@ -159,6 +162,8 @@ pub fn variable(path: &str) -> String {
 }
 
 fn flag(path: &str) -> String {
+    // Given once for each.
+    let path = if path == "web.origins" { "web.origin" } else { path };
     format!("--{}", path.replace(['.', '_'], "-"))
 }
 

@@ -38,6 +38,8 @@ fn a_whole_file_is_read() {
         [auth]
         mode = "permissive"
         anonymous = [{ role = "submitter", apps = "pay/*" }, { role = "viewer", apps = "*" }]
+        [web]
+        origins = ["https://ops.example.com", "http://localhost:5173"]
         [window]
         length = "2d"
         future_max = "1m"
@@ -61,6 +63,7 @@ fn a_whole_file_is_read() {
     let config = resolve(&file(text)).expect("a good file").config;
     assert_eq!(config.listen.to_string(), "[::1]:7000");
     assert_eq!(config.anonymous.len(), 2);
+    assert_eq!(config.web_origins.len(), 2);
     assert_eq!(config.map_size(), 2 << 30);
     assert_eq!(config.log_format, LogFormat::Json);
     let engine = config.engine_options();
@@ -106,6 +109,8 @@ fn all_faults_of_all_sources_are_told_at_once() {
         [auth]
         mode = "open"
         anonymous = [{ role = "king", apps = "*" }]
+        [web]
+        origins = ["*"]
         [engine]
         lease = 30
         leese = "30s"
@@ -122,6 +127,7 @@ fn all_faults_of_all_sources_are_told_at_once() {
         ("store", "semel.toml"),
         ("auth.mode", "semel.toml"),
         ("auth.anonymous", "semel.toml"),
+        ("web.origins", "semel.toml"),
         ("engine.lease", "semel.toml"),
         ("engine.leese", "semel.toml"),
         ("limits.payload_bytes_max", "semel.toml"),
@@ -185,8 +191,17 @@ fn an_open_door_is_warned_of() {
 }
 
 #[test]
+fn origins_of_pages_are_given_with_commas_or_once_for_each() {
+    let mut sources =
+        with_environment(Sources::default(), &[("SEMEL_WEB_ORIGINS", "https://a.example,http://b.example:81")]);
+    assert_eq!(resolve(&sources).expect("good").config.web_origins.len(), 2);
+    sources.flags = vec![("web.origins", "https://a.example/path".to_owned())];
+    assert_eq!(faults(&sources), pairs(&[("web.origins", "--web-origin")]));
+}
+
+#[test]
 fn what_is_shown_can_be_given_again() {
-    let text = "[auth]\nmode = \"permissive\"\nanonymous = [{ role = \"viewer\", apps = \"pay/*\" }]";
+    let text = "[web]\norigins = [\"https://a.example\"]\n[auth]\nmode = \"permissive\"\nanonymous = [{ role = \"viewer\", apps = \"pay/*\" }]";
     let config = resolve(&file(text)).expect("good").config;
     let again = toml::to_string(&config.json()).expect("it is a table");
     let again = resolve(&file(&again)).expect("still good").config;

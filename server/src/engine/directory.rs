@@ -1,11 +1,13 @@
 //! A copy of all credentials for the auth layer, published whole whenever one changes. Read without asking the engine.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
+use foldhash::HashMap;
 use semel_core::{
     State,
-    app::Grant,
+    app::App,
     id::{AppName, Timestamp, TokenId},
+    policy::Principal,
 };
 
 /// All apps with what is needed to recognise them.
@@ -21,12 +23,16 @@ pub struct Directory {
 pub struct AppEntry {
     /// Hashes of the secrets that are good, each until when.
     pub secrets: Vec<([u8; 32], Option<Timestamp>)>,
-    /// All that it may do.
-    pub grants: Vec<Grant>,
+    /// It, with all that it may do: whoever has its secret is shown as this one.
+    pub principal: Arc<Principal>,
     /// Tokens issued up to then are revoked.
     pub tokens_revoked_until: Option<Timestamp>,
     /// When the app was made: tokens of an older app of the same name are not its own.
     pub create_time: Timestamp,
+}
+
+fn principal(app: &App) -> Principal {
+    Principal { name: format!("app:{}", app.name).into(), app: Some(app.name.clone()), grants: app.effective_grants() }
 }
 
 impl Directory {
@@ -40,7 +46,7 @@ impl Directory {
             }
             let entry = AppEntry {
                 secrets,
-                grants: app.effective_grants(),
+                principal: Arc::new(principal(app)),
                 tokens_revoked_until: app.tokens_revoked_until,
                 create_time: app.create_time,
             };
@@ -57,9 +63,8 @@ impl Directory {
 
     /// The app that has a secret with this hash, whether that is still good or not. The secrets have 256 random bits and
     /// are looked up by their hash, so the time that it takes tells nothing of use.
-    pub fn app_of_secret(&self, hash: &[u8; 32]) -> Option<(&AppName, &AppEntry)> {
-        let name = self.by_secret.get(hash)?;
-        self.apps.get(name).map(|entry| (name, entry))
+    pub fn app_of_secret(&self, hash: &[u8; 32]) -> Option<&AppEntry> {
+        self.apps.get(self.by_secret.get(hash)?)
     }
 
     /// Whether a token was taken back by its id.

@@ -24,7 +24,7 @@ use super::{
     dispatch::Order,
     envelope::Envelope,
     feed::{self, Feed, FeedSender},
-    in_flight::{Guard, InFlight},
+    in_flight::{Guard, GuardOfAll, InFlight},
     liveness::Progress,
     step::{Engine, History},
     waiters::Waiters,
@@ -89,7 +89,7 @@ pub(super) enum Message {
 /// Wishes that are in the queue, with where their answers go and that they are under way.
 pub(super) enum Handed {
     One { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: Guard },
-    Many { envelopes: Vec<Envelope>, reply: oneshot::Sender<Vec<Submitted>>, guards: Vec<Guard> },
+    Many { envelopes: Vec<Envelope>, reply: oneshot::Sender<Vec<Submitted>>, guard: GuardOfAll },
 }
 
 pub(super) enum WorkerMessage {
@@ -175,9 +175,9 @@ impl Handle {
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(Refused::Draining);
         }
-        let guards = envelopes.iter().map(|envelope| InFlight::enter(&self.0.in_flight, envelope.key())).collect();
+        let guard = InFlight::enter_all(&self.0.in_flight, envelopes.iter().map(Envelope::key));
         let (reply, answers) = oneshot::channel();
-        self.send(Message::Submit(Handed::Many { envelopes, reply, guards }))?;
+        self.send(Message::Submit(Handed::Many { envelopes, reply, guard }))?;
         Ok(PendingAll(answers))
     }
 
@@ -273,7 +273,7 @@ impl Handle {
 
     /// The server's time, which never goes back behind a commit.
     pub fn time(&self) -> Timestamp {
-        Timestamp(self.0.high_water.load(Ordering::Acquire)).max(self.0.clock.now().wall)
+        Timestamp(self.0.high_water.load(Ordering::Acquire)).max(self.0.clock.wall())
     }
 
     /// Whether a request is being worked on just now.

@@ -1,5 +1,6 @@
-//! The requests that are being worked on just now, for those who ask what became of one. In shards, so that the threads
-//! that hand requests in and the one that is done with them seldom meet.
+//! The requests that are being worked on just now, for those who ask what became of one. Single ones in shards, so that the
+//! threads that hand requests in and the one that is done with them seldom meet. Those that come together stay together: it
+//! costs nothing for each to note them, and whoever asks looks through a few thousand at most.
 
 use std::{
     collections::HashMap,
@@ -22,6 +23,8 @@ pub(super) struct InFlight {
     hasher: RandomState,
     /// How many calls there are under each key.
     shards: [Shard; SHARDS],
+    /// The keys of those that came together.
+    together: Mutex<Vec<Arc<[DedupKey]>>>,
 }
 
 impl InFlight {
@@ -31,8 +34,19 @@ impl InFlight {
         Guard { in_flight: in_flight.clone(), key }
     }
 
+    /// The same for many.
+    pub(super) fn enter_all(in_flight: &Arc<Self>, keys: impl IntoIterator<Item = DedupKey>) -> GuardOfAll {
+        let keys: Arc<[DedupKey]> = keys.into_iter().collect();
+        in_flight.together().push(keys.clone());
+        GuardOfAll { in_flight: in_flight.clone(), keys }
+    }
+
     pub(super) fn contains(&self, key: &DedupKey) -> bool {
-        self.shard(key).contains_key(key)
+        self.shard(key).contains_key(key) || self.together().iter().any(|keys| keys.contains(key))
+    }
+
+    fn together(&self) -> MutexGuard<'_, Vec<Arc<[DedupKey]>>> {
+        self.together.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shard(&self, key: &DedupKey) -> MutexGuard<'_, HashMap<DedupKey, usize, RandomState>> {
@@ -59,6 +73,28 @@ impl Drop for Guard {
     }
 }
 
+/// That requests which came together are under way.
+pub(super) struct GuardOfAll {
+    in_flight: Arc<InFlight>,
+    keys: Arc<[DedupKey]>,
+}
+
+impl GuardOfAll {
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+impl Drop for GuardOfAll {
+    fn drop(&mut self) {
+        let mut together = self.in_flight.together();
+        if let Some(at) = together.iter().position(|keys| Arc::ptr_eq(keys, &self.keys)) {
+            together.swap_remove(at);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use semel_core::id::{AppName, RequestId};
@@ -74,11 +110,18 @@ mod tests {
             InFlight::enter(&in_flight, key(1)),
             InFlight::enter(&in_flight, key(2)),
         );
+        let (many, same) =
+            (InFlight::enter_all(&in_flight, [key(4), key(2)]), InFlight::enter_all(&in_flight, [key(4), key(2)]));
         drop(first);
         assert!(in_flight.contains(&key(1)) && in_flight.contains(&key(2)) && !in_flight.contains(&key(3)));
         drop(second);
         assert!(!in_flight.contains(&key(1)) && in_flight.contains(&key(2)));
         drop(other);
+        drop(many);
+        assert!(in_flight.contains(&key(2)) && in_flight.contains(&key(4)));
+        assert_eq!(same.len(), 2);
+        drop(same);
+        assert!(!in_flight.contains(&key(2)) && !in_flight.contains(&key(4)));
         assert!(in_flight.shards.iter().all(|shard| shard.lock().expect("it is whole").is_empty()));
     }
 }

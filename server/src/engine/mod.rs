@@ -11,6 +11,8 @@
 //! in is an [`Envelope`], which cannot be made without a principal and a request id.
 
 mod answer;
+mod commit;
+mod desk;
 mod directory;
 mod dispatch;
 mod envelope;

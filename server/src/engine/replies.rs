@@ -2,7 +2,10 @@
 
 use tokio::{runtime, sync::oneshot};
 
-use super::{answer::Submitted, in_flight::Guard};
+use super::{
+    answer::Submitted,
+    in_flight::{Guard, GuardOfAll},
+};
 
 /// From so many answers on they are sent from a task beside those who wait: sorting them out and waking each of them from
 /// the engine's thread would cost that thread more than the answers did.
@@ -12,8 +15,8 @@ const RELAYED_MIN: usize = 8;
 pub(super) enum Reply {
     /// A call.
     One(oneshot::Sender<Submitted>, Guard),
-    /// A stream, for as many as there are guards.
-    Many(oneshot::Sender<Vec<Submitted>>, Vec<Guard>),
+    /// A stream, for as many as the guard is for.
+    Many(oneshot::Sender<Vec<Submitted>>, GuardOfAll),
 }
 
 /// Sends each its answers. There are as many as wishes were taken, in the same order.
@@ -35,9 +38,9 @@ fn send_now(replies: Vec<Reply>, answers: Vec<Submitted>) {
                 drop(guard);
                 let _ = reply.send(answer);
             }
-            Reply::Many(reply, guards) => {
-                let answers = answers.by_ref().take(guards.len()).collect();
-                drop(guards);
+            Reply::Many(reply, guard) => {
+                let answers = answers.by_ref().take(guard.len()).collect();
+                drop(guard);
                 let _ = reply.send(answers);
             }
         }

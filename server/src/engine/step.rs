@@ -14,23 +14,23 @@ use semel_core::{
     limits::{self, Limits},
     policy,
     rejection::Rejection,
-    state::Trigger,
     window::{DedupRecord, Window},
 };
 
 use super::{
     answer::{Answer, Disposition, Submitted},
+    commit::Way,
     directory::Directory,
     dispatch::{self, Assignment, Order},
     envelope::Envelope,
     liveness::Liveness,
-    upkeep::{Retention, Upkeep, Written},
+    upkeep::{Retention, Upkeep},
     window::{BatchWindow, Dedup},
     workers::{SessionId, Workers},
 };
 use crate::{
     clock::Now,
-    store::{Batch, Epoch, Error, Store, Wanted},
+    store::{Epoch, Error, Store, Wanted},
 };
 
 /// What an operator may set.
@@ -60,6 +60,9 @@ impl Default for Options {
 /// How many times that come to nothing cost as much as one that makes a run.
 const TIMES_PER_FIRE: usize = 20;
 
+/// After so many envelopes it is looked whether what was begun before is over: some tens of microseconds.
+const BETWEEN: usize = 32;
+
 /// How many times of a trigger these events settle.
 fn times(events: &[Event]) -> usize {
     let counts = events.iter().map(|event| match event {
@@ -86,22 +89,22 @@ pub struct Engine {
     pub(super) dedup: Dedup,
     pub(super) workers: Workers,
     pub(super) liveness: Liveness,
-    store: Box<dyn Store>,
-    epoch: Epoch,
-    revision: Revision,
+    pub(super) store: Box<dyn Store>,
+    pub(super) epoch: Epoch,
+    pub(super) revision: Revision,
     /// The time of the last batch. The clock never goes back behind it.
     high_water: Timestamp,
     /// When that was, by the clock that only grows.
     high_water_at: Millis,
     /// The time of the last commit: where the clock begins after a crash at the least.
-    durable_time: Timestamp,
-    upkeep: Upkeep,
+    pub(super) durable_time: Timestamp,
+    pub(super) upkeep: Upkeep,
     random: u64,
     /// Which log it is: see [`History`].
     history: History,
 }
 
-/// What came of a batch. To be handed out only after [`Engine::step`] has returned: everything in it is durable.
+/// What came of a batch. To be handed out when it is durable and not before; after [`Engine::step`] it is.
 #[derive(Debug, Default)]
 pub struct StepOutput {
     /// What became of each envelope, in their order.
@@ -114,18 +117,22 @@ pub struct StepOutput {
     pub directory: Option<Arc<Directory>>,
     /// What happened, as it stands in the log now.
     pub records: Vec<Record>,
+    /// The position of the last of it.
+    pub revision: Revision,
+    /// The time of the batch.
+    pub time: Timestamp,
 }
 
 /// What a batch gathers before its commit.
 #[derive(Default)]
-struct Work {
-    now: Timestamp,
-    window: BatchWindow,
+pub(super) struct Work {
+    pub(super) now: Timestamp,
+    pub(super) window: BatchWindow,
     cold: Cold,
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
     /// The time itself must become durable, whether anything else does or not.
-    keep_time: bool,
-    output: StepOutput,
+    pub(super) keep_time: bool,
+    pub(super) output: StepOutput,
 }
 
 impl Work {
@@ -177,7 +184,7 @@ impl Engine {
         let mut work = engine.begin(now);
         engine.apply_system(&mut work, &SystemCommand::Bootstrap { hash });
         let made = !work.records.is_empty();
-        engine.commit(now, work)?;
+        engine.commit(now, work, Way::Waiting)?;
         Ok((engine, made))
     }
 
@@ -186,11 +193,29 @@ impl Engine {
     /// # Errors
     /// When the store failed. The state may run ahead of the disk then: the engine must not be used any more.
     pub fn step(&mut self, now: Now, envelopes: &[Envelope]) -> Result<StepOutput, Error> {
+        let work = self.prepare(now, envelopes, |_| Ok(()))?;
+        self.commit(now, work, Way::Waiting)
+    }
+
+    /// All of a step but its commit, which must follow. Now and then `between` is let at the store: what was begun there
+    /// before may be over.
+    ///
+    /// # Errors
+    /// As [`Engine::step`], and those of `between`.
+    pub(super) fn prepare(
+        &mut self,
+        now: Now,
+        envelopes: &[Envelope],
+        mut between: impl FnMut(&mut dyn Store) -> Result<(), Error>,
+    ) -> Result<Work, Error> {
         let mut work = self.begin(now);
         work.reserve(envelopes.len());
         self.prefetch(&mut work, envelopes)?;
         self.note_workers(&mut work);
-        for envelope in envelopes {
+        for (at, envelope) in envelopes.iter().enumerate() {
+            if at % BETWEEN == 0 {
+                between(&mut *self.store)?;
+            }
             let submitted = self.execute(&mut work, envelope);
             work.output.answers.push(submitted);
         }
@@ -198,7 +223,7 @@ impl Engine {
         self.expire_leases(&mut work, now.steady);
         self.fire_triggers(&mut work);
         self.hand_out(&mut work);
-        self.commit(now, work)
+        Ok(work)
     }
 
     /// The position of the last commit.
@@ -409,54 +434,6 @@ impl Engine {
                 work.output.orders.push((session_id, Order::Assign(Box::new(Assignment::of(run)))));
             }
         }
-    }
-
-    fn commit(&mut self, now: Now, mut work: Work) -> Result<StepOutput, Error> {
-        let is_due = self.upkeep.is_due(now.steady);
-        let silent = work.records.is_empty() && work.window.made.is_empty();
-        if silent && !is_due && !work.keep_time && !self.dedup.arrivals_are_many() {
-            return Ok(work.output);
-        }
-        let changes = self.state.take_changes();
-        let written = Written::of(work.window.made.len(), work.records.len(), &changes);
-        let slice = is_due.then(|| self.upkeep.slice(work.now, self.dedup.oldest(work.now), written));
-        let mut batch = Batch {
-            now: work.now,
-            revision: self.revision,
-            requests: std::mem::take(&mut work.window.made),
-            arrivals: self.dedup.take_arrivals(),
-            records: work.records,
-            apps: changes.apps.iter().map(|name| (name, self.state.app(name))).collect(),
-            tokens: changes.tokens.iter().map(|id| (*id, self.state.revoked_tokens().get(id).copied())).collect(),
-            jobs: changes.jobs.iter().map(|key| (key, self.state.job(key))).collect(),
-            triggers: changes
-                .triggers
-                .iter()
-                .map(|key| (key, self.state.trigger(key).map(Trigger::standing)))
-                .collect(),
-            live: self.state.live_rows(&changes).collect(),
-            finished: changes.finished.values().collect(),
-            unique: changes.unique.iter().map(|(key, hold)| (key, hold.as_ref())).collect(),
-            blobs: changes.blobs.iter().collect(),
-            logs: changes.logs.iter().collect(),
-            expire: slice.map(|slice| slice.expire),
-            forget: slice.map(|slice| slice.forget),
-        };
-        let committed = self.store.commit(self.epoch, &batch)?;
-        work.output.records = std::mem::take(&mut batch.records);
-        self.durable_time = work.now;
-        self.dedup.expired(&committed.expired);
-        if let Some(slice) = slice {
-            self.upkeep.done(now.steady, &slice, &committed);
-        }
-        for run_id in changes.finished.keys() {
-            self.liveness.forget_progress(*run_id);
-        }
-        work.output.changed_runs = changes.runs.into_iter().chain(changes.finished.into_keys()).collect();
-        if !changes.apps.is_empty() || !changes.tokens.is_empty() {
-            work.output.directory = Some(Arc::new(Directory::of(&self.state)));
-        }
-        Ok(work.output)
     }
 
     fn stamp(&mut self, now: Timestamp) -> Stamp {

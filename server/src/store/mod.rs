@@ -75,6 +75,29 @@ pub trait Store: Send {
     /// runs ahead of the disk. [`Error::Fenced`] when somebody else owns the shard.
     fn commit(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error>;
 
+    /// Begins to write a batch, all or nothing, and need not wait until it is durable: [`Store::settle`] does. Until then
+    /// no reader sees any of it, and [`Store::prefetch`] does. What was begun before is settled first. A store that has
+    /// nothing to gain by that commits at once.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn begin(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error> {
+        self.commit(epoch, batch)
+    }
+
+    /// Whether [`Store::settle`] has nothing to wait for.
+    fn is_settled(&mut self) -> bool {
+        true
+    }
+
+    /// Waits for the batch that was begun, if there is one. Once this has returned, the batch survives a crash.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn settle(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The reading half.
     fn reader(&self) -> Arc<dyn Reader>;
 }

@@ -74,7 +74,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(settings: Settings) -> Self {
-        let start_time = settings.clock.now().wall;
+        let start_time = settings.clock.wall();
         Self { settings, start_time, engine: ArcSwapOption::empty(), anonymous_calls: AtomicU64::new(0) }
     }
 
@@ -98,11 +98,11 @@ impl Gate {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.engine.load().as_ref().map_or_else(|| self.settings.clock.now().wall, |engine| engine.time())
+        self.engine.load().as_ref().map_or_else(|| self.settings.clock.wall(), |engine| engine.time())
     }
 
     pub(super) fn moment(&self, address: Option<IpAddr>) -> Moment {
-        Moment { now: self.now(), steady: self.settings.clock.now().steady, address }
+        Moment { now: self.now(), steady: self.settings.clock.steady(), address }
     }
 
     /// All credentials, as of now; none before the store is loaded.

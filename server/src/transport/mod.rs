@@ -5,7 +5,7 @@
 //!                                            └─────▶ Gate::read   ─▶ what is committed
 //! ```
 //!
-//! The gate is the only way from a service to the engine, so each call's credentials, id, fields and deadline are looked
+//! Around all of it lies `web`, through which calls of gRPC-Web come in as calls of gRPC. The gate is the only way from a service to the engine, so each call's credentials, id, fields and deadline are looked
 //! at in one place and in one order.
 
 mod auth_layer;
@@ -18,10 +18,11 @@ mod router;
 mod services;
 mod status;
 mod watch;
+mod web;
 
-pub use self::router::Error;
 pub(crate) use self::{
     convert::job::settled,
     gate::{Gate, Settings, Stage},
     router::{Door, http2},
 };
+pub use self::{router::Error, web::WebOrigin};

@@ -1,4 +1,4 @@
-//! The HTTP/2 server: its limits, the services, health and reflection.
+//! The HTTP server: its limits, the services, health and reflection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +19,7 @@ use super::{
     auth_layer::{Bar, Judge},
     gate::Gate,
     services::{Services, WatchDoor},
+    web::{WebLayer, WebOrigin},
 };
 
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
@@ -33,7 +34,7 @@ const LOCAL_RESETS_MAX: usize = 1024;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Bytes of headers of one call.
-const HEADERS_BYTES_MAX: u32 = 16 << 10;
+pub(super) const HEADERS_BYTES_MAX: u32 = 16 << 10;
 
 /// What can go wrong with the transport itself.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +50,11 @@ pub(crate) struct Door {
 
 impl Door {
     /// Begins to accept connections. Health says NOT_SERVING until [`Door::set_serving`].
-    pub(crate) async fn open(gate: Arc<Gate>, listener: TcpListener) -> Self {
+    pub(crate) async fn open(gate: Arc<Gate>, listener: TcpListener, web_origins: &[WebOrigin]) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(gate, listener, health_service, async {
+        let task = tokio::spawn(serve(gate, listener, WebLayer::new(web_origins), health_service, async {
             let _ = stopped.await;
         }));
         Self { health, stop: Some(stop), task }
@@ -108,6 +109,7 @@ pub(crate) fn http2() -> Server {
 async fn serve(
     gate: Arc<Gate>,
     listener: TcpListener,
+    web: WebLayer,
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -136,6 +138,8 @@ async fn serve(
     // Tools of some years ago ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().expect("our own descriptors are whole");
     http2()
+        .accept_http1(true)
+        .layer(web)
         .layer(InterceptorLayer::new(Judge(gate.clone())))
         .add_service(sized!(AuthServiceServer))
         .add_service(sized!(AppServiceServer))

@@ -2,9 +2,11 @@
 //! refusal means, when to send again and under which id stays where it is for every call.
 
 mod driver;
+mod many;
 mod pipe;
 mod session;
 mod submitter;
 
+pub use many::SubmitMany;
 pub(crate) use pipe::{Pipe, Ticket};
 pub use submitter::{RunSubmitter, Submission};

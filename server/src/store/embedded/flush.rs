@@ -1,7 +1,6 @@
 //! Takes what is durable in the write-ahead log over into LMDB, many commits in one transaction, beside the writer.
 
 use std::{
-    borrow::Cow,
     ops::Bound,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -72,18 +71,17 @@ impl Shard {
         let mut rows: Vec<_> = layers.iter().flat_map(|layer| layer.range(table, all())).collect();
         // Stable: of rows with one key, that of the latest commit is the last.
         rows.sort_by_key(|(key, _)| *key);
-        let mut last: Cow<[u8]> = Cow::Owned(database.last(txn)?.map(|(key, _)| key.to_vec()).unwrap_or_default());
+        let last = database.last(txn)?.map(|(key, _)| key.to_vec()).unwrap_or_default();
+        let mut is_new = false;
         let mut rows = rows.into_iter().peekable();
         while let Some((key, value)) = rows.next() {
             if rows.peek().is_some_and(|(next, _)| *next == key) {
                 continue;
             }
-            let is_new = key > last.as_ref();
+            // The keys come in order: behind one that lies behind all others, all do.
+            is_new = is_new || *key > last[..];
             match value {
-                Some(value) if is_new => {
-                    database.put_with_flags(txn, PutFlags::APPEND, key, value)?;
-                    last = Cow::Borrowed(key);
-                }
+                Some(value) if is_new => database.put_with_flags(txn, PutFlags::APPEND, key, value)?,
                 Some(value) => database.put(txn, key, value)?,
                 None if is_new => {}
                 None => drop(database.delete(txn, key)?),

@@ -65,7 +65,13 @@ impl Whole {
         Self { bytes, tables, rows }
     }
 
-    fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+    /// The buffer, as it stands in the log.
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What a row has become; none if nothing is known of it here.
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
         let places = &self.tables[table as usize];
         // Most new keys lie behind all others: they are known to be absent by one comparison.
         if places.last()?.key(&self.bytes) < key {

@@ -14,6 +14,7 @@ use super::{
     tables::{self, Table, UniqueRow, meta},
     trouble::Trouble,
     view::View,
+    write::Way,
 };
 use crate::store::{Epoch, Fetched, Loaded, Wanted};
 
@@ -23,7 +24,7 @@ impl Embedded {
         let epoch = Epoch(self.ledger.epoch.0 + 1);
         let mut record = Record::with_capacity(0);
         record.put_bytes(Table::Meta, meta::EPOCH, &epoch.0.to_be_bytes());
-        self.log(record)?;
+        self.log(record, Way::Waiting)?;
         self.ledger.epoch = epoch;
         let view = self.shard.view()?;
         Ok(Loaded {
@@ -73,7 +74,7 @@ impl Embedded {
     pub(super) fn fetch(&mut self, wanted: &Wanted) -> Result<Fetched, Trouble> {
         let absent = &mut self.ledger.requests;
         drop(absent.take());
-        let view = self.shard.writers_view()?;
+        let view = self.shard.writers_view(self.begun.as_ref().map(|begun| &begun.rows))?;
         let mut fetched = Fetched::default();
         for key in &wanted.requests {
             let row = tables::request(key);

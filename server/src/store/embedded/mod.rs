@@ -45,7 +45,8 @@ use self::{
     ledger::Ledger,
     memtable::Memtable,
     tables::{COUNT, Database},
-    wal::Wal,
+    wal::{Logged, Wal},
+    write::Way,
 };
 use super::{Batch, Committed, Epoch, Error, Fetched, Loaded, Reader, Store, Wanted};
 
@@ -87,6 +88,8 @@ pub struct Embedded {
     shard: Arc<Shard>,
     wal: Wal,
     ledger: Ledger,
+    /// What was begun and is not known to be durable.
+    begun: Option<Logged>,
 }
 
 /// What the writer, the flusher and the readers share. Fields are dropped in this order: the lock goes last.
@@ -111,7 +114,7 @@ impl Embedded {
         let (shard, wal) = open::open(options).map_err(|trouble| trouble.at("open"))?;
         let ledger = Ledger::read(&shard).map_err(|trouble| trouble.at("open"))?;
         let shard = Arc::new(shard);
-        Ok(Self { _flusher: Flusher::start(shard.clone()), shard, wal, ledger })
+        Ok(Self { _flusher: Flusher::start(shard.clone()), shard, wal, ledger, begun: None })
     }
 }
 
@@ -125,7 +128,19 @@ impl Store for Embedded {
     }
 
     fn commit(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error> {
-        self.write(epoch, batch).map_err(|trouble| trouble.at("commit"))
+        self.write(epoch, batch, Way::Waiting).map_err(|trouble| trouble.at("commit"))
+    }
+
+    fn begin(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Error> {
+        self.write(epoch, batch, Way::Ahead).map_err(|trouble| trouble.at("commit"))
+    }
+
+    fn is_settled(&mut self) -> bool {
+        self.begun.is_none() || self.wal.is_over()
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        self.wait_for_log().map_err(|trouble| trouble.at("commit"))
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

@@ -11,7 +11,7 @@ use semel_core::codec;
 
 use super::{
     Shard,
-    layer::Layer,
+    layer::{Layer, Whole},
     memtable::Memtable,
     tables::{self, Table, meta},
     trouble::Trouble,
@@ -28,19 +28,23 @@ pub(super) struct View<'s> {
     txn: RoTxn<'s, WithoutTls>,
     /// The writer also sees what was not closed when there had been so many layers. It alone adds to it.
     newest: Option<(&'s Memtable, u64)>,
+    /// The writer may also see what it has begun to write.
+    begun: Option<&'s Whole>,
 }
 
 impl Shard {
     /// What is committed now.
     pub(super) fn view(&self) -> Result<View<'_>, Trouble> {
         let layers = self.memtable.layers();
-        Ok(View { shard: self, layers, txn: self.env.read_txn()?, newest: None })
+        Ok(View { shard: self, layers, txn: self.env.read_txn()?, newest: None, begun: None })
     }
 
-    /// The same for the one writer, whose looks do not close the open layer. Only for single rows.
-    pub(super) fn writers_view(&self) -> Result<View<'_>, Trouble> {
+    /// The same for the one writer, whose looks do not close the open layer, with what it has begun to write. Only for single
+    /// rows.
+    pub(super) fn writers_view<'s>(&'s self, begun: Option<&'s Whole>) -> Result<View<'s>, Trouble> {
         let (layers, closed_count) = self.memtable.closed_layers();
-        Ok(View { shard: self, layers, txn: self.env.read_txn()?, newest: Some((&self.memtable, closed_count)) })
+        let newest = Some((&self.memtable, closed_count));
+        Ok(View { shard: self, layers, txn: self.env.read_txn()?, newest, begun })
     }
 }
 
@@ -52,6 +56,9 @@ impl View<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Trouble>,
     ) -> Result<Option<T>, Trouble> {
+        if let Some(row) = self.begun.and_then(|rows| rows.get(table, key)) {
+            return row.map(read).transpose();
+        }
         if let Some(newest) = self.newest.and_then(|(memtable, closed)| memtable.newest(table, key, closed)) {
             return newest.as_deref().map(read).transpose();
         }

@@ -9,20 +9,25 @@
 //! so that no write touches what was acknowledged before.
 //!
 //! A record never lies across the end of the ring: one that does not fit there lies at the beginning.
+//!
+//! Who has something else to do while a record is written hands it to a thread ([`Wal::begin`]) and asks for it later
+//! ([`Wal::settle`]). The next record is not begun before that: the rule above holds for both ways.
 
 mod sink;
+mod writer;
 
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 
-use self::sink::Sink;
+use self::{sink::Sink, writer::Writer};
 use super::{
+    layer::Whole,
     record::{HEAD_BYTES, Head, Record},
     trouble::Trouble,
 };
@@ -63,14 +68,27 @@ impl Position {
 pub(super) struct Wal {
     /// To read, and only while nothing is written.
     file: File,
+    path: PathBuf,
     sink: Sink,
+    /// Started when something is begun for the first time.
+    writer: Option<Writer>,
     capacity: u64,
     wal_id: [u8; 16],
     head: Position,
     /// From where on records are still needed.
     tail: Position,
-    /// A write has failed: what is on disk is not known any more.
-    broken: bool,
+    /// What the last write has put on disk is not known: it has failed, or it is under way.
+    uncertain: bool,
+}
+
+/// A record that was given to the log.
+pub(super) struct Logged {
+    /// Its rows, to be looked up.
+    pub(super) rows: Whole,
+    /// Where the log goes on behind it.
+    pub(super) end: Position,
+    /// The bytes that it takes there.
+    pub(super) taken: u64,
 }
 
 /// Where a record can go.
@@ -138,7 +156,9 @@ impl Wal {
             opened => opened?,
         };
         let capacity = file.metadata()?.len() / BLOCK * BLOCK;
-        let mut wal = Self { file, sink: Sink::open(path)?, capacity, wal_id, head: from, tail: from, broken: false };
+        let sink = Sink::open(path)?;
+        let (writer, path) = (None, path.to_owned());
+        let mut wal = Self { file, path, sink, writer, capacity, wal_id, head: from, tail: from, uncertain: false };
         if from.offset > capacity {
             return Err(Trouble::damaged("write-ahead log: it is shorter than it was"));
         }
@@ -195,21 +215,56 @@ impl Wal {
         }
     }
 
-    /// Writes a record where there is room for it. It is durable once this has returned. Gives the bytes that it takes.
+    /// Writes a record where there is room for it. It is durable once this has returned.
     ///
     /// # Errors
     /// When it is not certain that the record is durable. Nothing can be appended after that.
-    pub(super) fn append(&mut self, record: &mut Record, offset: u64) -> Result<u64, Trouble> {
-        if self.broken {
-            return Err(io::Error::other("an earlier write to the log has failed").into());
+    pub(super) fn append(&mut self, record: Record, offset: u64) -> Result<Logged, Trouble> {
+        let logged = self.seal(record, offset)?;
+        self.sink.write(logged.rows.bytes(), offset)?;
+        self.uncertain = false;
+        Ok(logged)
+    }
+
+    /// Begins to write a record where there is room for it. It is durable once [`Wal::settle`] has returned.
+    ///
+    /// # Errors
+    /// When an earlier one is not known to be durable.
+    pub(super) fn begin(&mut self, record: Record, offset: u64) -> Result<Logged, Trouble> {
+        let logged = self.seal(record, offset)?;
+        if self.writer.is_none() {
+            self.writer = Some(Writer::start(&self.path)?);
         }
-        self.broken = true;
-        let bytes = record.seal(self.head.sequence, self.wal_id, BLOCK as usize);
-        self.sink.write(bytes, offset)?;
-        self.broken = false;
-        let taken = bytes.len() as u64;
+        let writer = self.writer.as_mut().expect("it was just started");
+        writer.begin(logged.rows.bytes().clone(), offset)?;
+        Ok(logged)
+    }
+
+    /// Whether [`Wal::settle`] has nothing to wait for.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.writer.as_mut().is_none_or(Writer::is_over)
+    }
+
+    /// Waits for the record that was begun.
+    ///
+    /// # Errors
+    /// When it is not certain that the record is durable. Nothing can be appended after that.
+    pub(super) fn settle(&mut self) -> Result<(), Trouble> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writer.settle()?;
+        self.uncertain = false;
+        Ok(())
+    }
+
+    /// Makes a record ready for its place. From here on until it is known to be durable nothing is certain.
+    fn seal(&mut self, mut record: Record, offset: u64) -> Result<Logged, Trouble> {
+        if self.uncertain {
+            return Err(io::Error::other("what an earlier write to the log has done is not known").into());
+        }
+        self.uncertain = true;
+        let taken = record.seal(self.head.sequence, self.wal_id, BLOCK as usize).len() as u64;
         self.head = Position { sequence: self.head.sequence + 1, offset: offset + taken };
-        Ok(taken)
+        Ok(Logged { rows: record.into_rows(), end: self.head, taken })
     }
 
     /// The record at the head, which lies there or at the beginning.

@@ -18,16 +18,26 @@ use super::{
     tables::{self, Table, UniqueRow, meta},
     trouble::Trouble,
     view::View,
-    wal::Room,
+    wal::{Logged, Room},
 };
 use crate::store::{Batch, Committed, DedupKey, Epoch, Error, Forgotten, list};
 
+/// Whether a write is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It is durable, and shown, when the call returns.
+    Waiting,
+    /// It is under way then.
+    Ahead,
+}
+
 impl Embedded {
-    pub(super) fn write(&mut self, epoch: Epoch, batch: &Batch<'_>) -> Result<Committed, Trouble> {
+    pub(super) fn write(&mut self, epoch: Epoch, batch: &Batch<'_>, way: Way) -> Result<Committed, Trouble> {
+        self.wait_for_log()?;
         let shard = self.shard.clone();
         let looked_up = self.ledger.requests.take();
         let mut writer = Writer {
-            view: shard.writers_view()?,
+            view: shard.writers_view(None)?,
             record: Record::with_capacity(self.ledger.record_bytes * 5 / 4),
             changed: BTreeMap::new(),
         };
@@ -60,7 +70,7 @@ impl Embedded {
         let counts = writer.put_counts(&expired, &self.ledger)?;
         let record = writer.record;
         self.ledger.record_bytes = record.len();
-        self.log(record)?;
+        self.log(record, way)?;
         self.ledger.revision = batch.revision.0;
         self.ledger.high_water = high_water;
         for (app, count) in counts {
@@ -74,7 +84,7 @@ impl Embedded {
 
     /// Makes a record durable, and shows its rows. If this fails it is not known whether the record is there; nothing is
     /// shown, and nothing can be logged any more.
-    pub(super) fn log(&mut self, mut record: Record) -> Result<(), Trouble> {
+    pub(super) fn log(&mut self, record: Record, way: Way) -> Result<(), Trouble> {
         let memtable = &self.shard.memtable;
         let offset = loop {
             self.wal.release(memtable.flushed().map_err(Trouble::Known)?);
@@ -84,9 +94,27 @@ impl Embedded {
                 Room::Never => return self.log_directly(record),
             }
         };
-        let taken = self.wal.append(&mut record, offset)?;
-        memtable.insert(record.into_rows(), self.wal.head(), taken);
+        match way {
+            Way::Waiting => {
+                let logged = self.wal.append(record, offset)?;
+                self.show(logged);
+            }
+            Way::Ahead => self.begun = Some(self.wal.begin(record, offset)?),
+        }
         Ok(())
+    }
+
+    /// Waits for what was begun, and shows its rows. The same holds as for [`Embedded::log`] if this fails.
+    pub(super) fn wait_for_log(&mut self) -> Result<(), Trouble> {
+        if let Some(begun) = self.begun.take() {
+            self.wal.settle()?;
+            self.show(begun);
+        }
+        Ok(())
+    }
+
+    fn show(&self, logged: Logged) {
+        self.shard.memtable.insert(logged.rows, logged.end, logged.taken);
     }
 
     /// A record that is larger than the log goes to LMDB alone, after all that came before it.

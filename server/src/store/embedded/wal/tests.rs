@@ -55,10 +55,10 @@ fn record(value: u32, blocks: u64) -> Record {
 }
 
 fn append(wal: &mut Wal, value: u32, blocks: u64) -> Room {
-    let mut record = record(value, blocks);
+    let record = record(value, blocks);
     let room = wal.room(record.len());
     if let Room::At(offset) = room {
-        assert_eq!(wal.append(&mut record, offset).expect("a write"), blocks * BLOCK);
+        assert_eq!(wal.append(record, offset).expect("a write").taken, blocks * BLOCK);
     }
     room
 }
@@ -194,8 +194,8 @@ fn nothing_is_appended_after_a_write_that_failed() {
     let ring = Ring::new(8);
     let (mut wal, _) = ring.open(Position::START).expect("an empty log");
     wal.sink = Sink::through_cache(File::open(&ring.path).expect("a file that cannot be written"));
-    assert!(wal.append(&mut record(1, 1), 0).is_err());
+    assert!(wal.append(record(1, 1), 0).is_err());
     wal.sink = Sink::open(&ring.path).expect("a file");
-    assert!(wal.append(&mut record(1, 1), 0).is_err(), "though the disk is well again");
+    assert!(wal.append(record(1, 1), 0).is_err(), "though the disk is well again");
     assert!(ring.open(Position::START).expect("a good log").1.is_empty());
 }

@@ -1,0 +1,111 @@
+//! What came of batches on its way out, to callers, workers and watchers; and the one batch that is not durable yet and must
+//! stay here until it is. Knows no rule.
+
+use std::{
+    collections::HashMap,
+    sync::{Weak, atomic::Ordering},
+};
+
+use tokio::{runtime, sync::mpsc};
+
+use super::{
+    dispatch::Order,
+    feed::FeedSender,
+    handle::Parts,
+    replies::{self, Reply},
+    step::StepOutput,
+    workers::SessionId,
+};
+use crate::store::{Error, Store};
+
+/// See the module.
+pub(super) struct Desk {
+    /// What waits to become durable.
+    kept: Option<(StepOutput, Vec<Reply>)>,
+    orders: HashMap<SessionId, mpsc::UnboundedSender<Order>>,
+    /// To whoever watches; none as long as nobody ever did.
+    feed: Option<FeedSender>,
+    shared: Weak<Parts>,
+    /// Where callers wait.
+    runtime: runtime::Handle,
+}
+
+impl Desk {
+    /// One with nothing on it.
+    pub(super) fn new(shared: Weak<Parts>, runtime: runtime::Handle) -> Self {
+        Self { kept: None, orders: HashMap::new(), feed: None, shared, runtime }
+    }
+
+    /// From now on what happens is told to this one as well.
+    pub(super) fn feed(&mut self, feed: FeedSender) {
+        self.feed = Some(feed);
+    }
+
+    /// A worker has come: in place of a former session, and with what it must be told again.
+    pub(super) fn open(
+        &mut self,
+        id: SessionId,
+        orders: mpsc::UnboundedSender<Order>,
+        replaced: Option<SessionId>,
+        resend: Vec<Order>,
+    ) {
+        if let Some(former) = replaced.and_then(|former| self.orders.remove(&former)) {
+            let _ = former.send(Order::Replaced);
+        }
+        for order in resend {
+            let _ = orders.send(order);
+        }
+        self.orders.insert(id, orders);
+    }
+
+    /// A worker has gone.
+    pub(super) fn close(&mut self, id: SessionId) {
+        self.orders.remove(&id);
+    }
+
+    /// Keeps what is not durable yet. There is nothing of the kind here when this is called.
+    pub(super) fn keep(&mut self, output: StepOutput, replies: Vec<Reply>) {
+        debug_assert!(self.kept.is_none(), "one write is under way at a time");
+        self.kept = Some((output, replies));
+    }
+
+    /// Hands out what is kept if it is durable by now.
+    ///
+    /// # Errors
+    /// When the store failed: then it never will be.
+    pub(super) fn look(&mut self, store: &mut dyn Store) -> Result<(), Error> {
+        if self.kept.is_some() && store.is_settled() {
+            store.settle()?;
+            self.hand_out_kept();
+        }
+        Ok(())
+    }
+
+    /// Hands out what is kept: it is durable.
+    pub(super) fn hand_out_kept(&mut self) {
+        if let Some((output, replies)) = self.kept.take() {
+            self.hand_out(output, replies);
+        }
+    }
+
+    /// Everything in here is durable.
+    pub(super) fn hand_out(&self, output: StepOutput, replies: Vec<Reply>) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.committed.store(output.revision.0, Ordering::Release);
+            shared.high_water.store(output.time.0, Ordering::Release);
+            if let Some(directory) = output.directory {
+                shared.directory.store(directory);
+            }
+            shared.waiters.ring(output.changed_runs.iter());
+        }
+        if let Some(feed) = &self.feed {
+            feed.send(output.records);
+        }
+        for (session_id, order) in output.orders {
+            if let Some(orders) = self.orders.get(&session_id) {
+                let _ = orders.send(order);
+            }
+        }
+        replies::send(&self.runtime, replies, output.answers);
+    }
+}
