@@ -30,16 +30,17 @@ type TimeoutOption interface {
 }
 
 type config struct {
-	app            string
-	credentials    credentials
-	requestTimeout time.Duration
-	overallTimeout time.Duration
-	retry          RetryOptions
-	clientName     string
-	logger         *slog.Logger
-	wall           func() time.Time
-	tls            *tls.Config
-	dialOptions    []grpc.DialOption
+	app              string
+	credentials      credentials
+	requestTimeout   time.Duration
+	overallTimeout   time.Duration
+	retry            RetryOptions
+	clientName       string
+	logger           *slog.Logger
+	wall             func() time.Time
+	tls              *tls.Config
+	plaintextAllowed bool
+	dialOptions      []grpc.DialOption
 }
 
 // credentials is at most one of a token and a secret.
@@ -54,6 +55,8 @@ type credentials struct {
 type hidden struct{ text *string }
 
 func hide(text string) hidden { return hidden{&text} }
+
+func (c credentials) areSet() bool { return c.secret.isSet() || c.token.isSet() }
 
 func (h hidden) isSet() bool { return h.text != nil && *h.text != "" }
 
@@ -120,9 +123,16 @@ func WithClock(now func() time.Time) Option {
 	return clientOption(func(c *config) { c.wall = now })
 }
 
-// WithTLS is how to speak TLS with an endpoint that begins with https://. Default: with the system's roots.
+// WithTLS is how to speak TLS with an endpoint that begins with https://: RootCAs for authorities of your own, Certificates
+// for a client certificate. Default: with the system's roots.
 func WithTLS(tlsConfig *tls.Config) Option {
 	return clientOption(func(c *config) { c.tls = tlsConfig })
+}
+
+// WithPlaintextAllowed lets credentials go over http:// to other machines: for networks that encrypt by themselves, as a mesh
+// does. Without it that is a mistake of usage.
+func WithPlaintextAllowed() Option {
+	return clientOption(func(c *config) { c.plaintextAllowed = true })
 }
 
 // WithDialOptions adds options for gRPC, for instance interceptors or stats handlers. They come after the client's own.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	_ "embed"
+	"net"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -53,6 +54,11 @@ func dial(endpoint string, c *config) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !secure && !c.plaintextAllowed && c.credentials.areSet() && !isOnThisMachine(target) {
+		return nil, usageError("cannot use the endpoint %q: it is not on this machine, and anybody on the way could read "+
+			"the credentials; use https://, or WithPlaintextAllowed if the network is trusted, as behind a mesh that "+
+			"encrypts", endpoint)
+	}
 	transport := insecure.NewCredentials()
 	if secure {
 		tlsConfig := c.tls
@@ -83,6 +89,23 @@ func dial(endpoint string, c *config) (*grpc.ClientConn, error) {
 		return nil, usageError("cannot use the endpoint %q: %v", endpoint, err)
 	}
 	return conn, nil
+}
+
+// ServiceConfig is gRPC's own part of the retries, as JSON, for plain stubs: give it to grpc.WithDefaultServiceConfig. The
+// client has it already, and knows of each copy that gRPC sends by it.
+func ServiceConfig() string { return serviceConfig }
+
+// isOnThisMachine says whether nobody else can read what is sent to a target.
+func isOnThisMachine(target string) bool {
+	if strings.HasPrefix(target, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(strings.TrimPrefix(target, "dns:///"))
+	if err != nil {
+		return false
+	}
+	address := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || address != nil && address.IsLoopback()
 }
 
 // targetOf reads an endpoint, and gives gRPC's name for it.

@@ -4,9 +4,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"runtime"
 	"sync"
@@ -45,6 +48,13 @@ func (d *driver) connect(_ context.Context, c *command) (any, error) {
 		offset := o.ClockOffset.duration()
 		set = append(set, semel.WithClock(func() time.Time { return time.Now().Add(offset) }))
 	}
+	if o.TLS != (tlsFiles{}) {
+		config, err := tlsConfig(o.TLS)
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, semel.WithTLS(config))
+	}
 	switch credentials := c.Credentials; {
 	case credentials == nil:
 	case credentials.Token != "":
@@ -60,6 +70,26 @@ func (d *driver) connect(_ context.Context, c *command) (any, error) {
 	defer d.mu.Unlock()
 	d.clients[c.Client] = client
 	return map[string]any{}, nil
+}
+
+func tlsConfig(files tlsFiles) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if files.CA != "" {
+		pem, err := os.ReadFile(files.CA)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		config.RootCAs.AppendCertsFromPEM(pem)
+	}
+	if files.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
 }
 
 func (d *driver) close(_ context.Context, c *command) (any, error) {

@@ -53,12 +53,20 @@ type credentials struct {
 }
 
 type options struct {
-	RequestTimeout ms  `json:"request_timeout"`
-	OverallTimeout ms  `json:"overall_timeout"`
-	AttemptsMax    int `json:"attempts_max"`
-	BackoffFirst   ms  `json:"backoff_first"`
-	BackoffMax     ms  `json:"backoff_max"`
-	ClockOffset    ms  `json:"clock_offset"`
+	RequestTimeout ms       `json:"request_timeout"`
+	OverallTimeout ms       `json:"overall_timeout"`
+	AttemptsMax    int      `json:"attempts_max"`
+	BackoffFirst   ms       `json:"backoff_first"`
+	BackoffMax     ms       `json:"backoff_max"`
+	ClockOffset    ms       `json:"clock_offset"`
+	TLS            tlsFiles `json:"tls"`
+}
+
+// tlsFiles names files: the CA to believe, and a client certificate with its key.
+type tlsFiles struct {
+	CA   string `json:"ca"`
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
 }
 
 // ms is a number of milliseconds.
