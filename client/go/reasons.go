@@ -1,0 +1,32 @@
+package semel
+
+// Reasons that a Semel server refuses with, as [Error.Reason] has them. A later server may have further ones.
+const (
+	ReasonCredentialsMissing   = "CREDENTIALS_MISSING"
+	ReasonCredentialsMalformed = "CREDENTIALS_MALFORMED"
+	ReasonCredentialsInvalid   = "CREDENTIALS_INVALID"
+	ReasonCredentialsExpired   = "CREDENTIALS_EXPIRED"
+	ReasonCredentialsRevoked   = "CREDENTIALS_REVOKED"
+	ReasonAuthUnavailable      = "AUTH_UNAVAILABLE"
+	ReasonAuthThrottled        = "AUTH_THROTTLED"
+	ReasonForbidden            = "FORBIDDEN"
+	ReasonRequestIDMissing     = "REQUEST_ID_MISSING"
+	ReasonRequestIDMalformed   = "REQUEST_ID_MALFORMED"
+	ReasonRequestIDInFuture    = "REQUEST_ID_IN_FUTURE"
+	ReasonRequestIDReused      = "REQUEST_ID_REUSED"
+	ReasonRequestIDExpired     = "REQUEST_ID_EXPIRED"
+	ReasonOverloaded           = "OVERLOADED"
+	ReasonQuotaExceeded        = "QUOTA_EXCEEDED"
+	ReasonDraining             = "DRAINING"
+	ReasonNoOwner              = "NO_OWNER"
+	ReasonOutcomeUnknown       = "OUTCOME_UNKNOWN"
+	ReasonLeaseStale           = "LEASE_STALE"
+	ReasonResumeCompacted      = "RESUME_COMPACTED"
+	ReasonInvalid              = "INVALID"
+	ReasonNotFound             = "NOT_FOUND"
+	ReasonAlreadyExists        = "ALREADY_EXISTS"
+	ReasonEtagMismatch         = "ETAG_MISMATCH"
+	ReasonRunFinished          = "RUN_FINISHED"
+	ReasonRunNotRetryable      = "RUN_NOT_RETRYABLE"
+	ReasonJobHasLiveRuns       = "JOB_HAS_LIVE_RUNS"
+)
