@@ -299,6 +299,9 @@ impl Build {
             config.listen
         );
         judge(["listen", "allow_plaintext"], exposed, problem);
+        let open = config.admin_listen.filter(|address| !address.ip().is_loopback() && !config.allow_plaintext);
+        let problem = "asks nobody for credentials, so listen on 127.0.0.1, or set allow_plaintext = true";
+        judge(["admin.listen", "allow_plaintext"], open.is_some(), problem.to_owned());
         let room = config.payload_bytes_max.saturating_add(limits::LOG_CHUNK_BYTES_MAX);
         let problem =
             format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");

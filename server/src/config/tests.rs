@@ -168,6 +168,9 @@ fn plaintext_on_an_open_address_needs_to_be_allowed() {
     assert_eq!(faults(&file(open)), pairs(&[("listen", "semel.toml")]));
     let allowed = resolve(&file(&format!("{open}\nallow_plaintext = true"))).expect("allowed");
     assert_eq!(allowed.config.warnings().len(), 1);
+    let operators = "[admin]\nlisten = \"0.0.0.0:7401\"";
+    assert_eq!(faults(&file(operators)), pairs(&[("admin.listen", "semel.toml")]));
+    resolve(&file(&format!("allow_plaintext = true\n{operators}"))).expect("allowed");
 }
 
 #[test]

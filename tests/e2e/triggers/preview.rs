@@ -73,6 +73,7 @@ async fn what_is_wrong_with_triggers_is_told_all_at_once() {
         "spec.triggers[\"bad\"].max_fires",
         "spec.triggers[\"bad\"].misfire",
         "spec.triggers[\"bad\"].overlap.max",
+        "spec.triggers[\"unknown\"].when.cron.expression",
         "spec.triggers[\"unknown\"].zone",
     ] {
         assert!(fields.contains(&expected), "{expected} is not among {fields:?}");

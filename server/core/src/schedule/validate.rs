@@ -133,7 +133,7 @@ fn check_time(field: String, time: TimeOfDay, errors: &mut Vec<SpecError>) -> bo
 
 fn check_when(when: &When, errors: &mut Vec<SpecError>) {
     match when {
-        When::Cron { .. } => {}
+        When::Cron { expression } => check_cron(expression, errors),
         When::Rate { period } => within("when.rate.period", *period, PERIOD_MIN, PERIOD_MAX, errors),
         When::Delay { delay } => within("when.delay.delay", *delay, Millis(0), DELAY_MAX, errors),
         When::Daily { every, days, .. } => {
@@ -145,6 +145,15 @@ fn check_when(when: &When, errors: &mut Vec<SpecError>) {
             errors.push(SpecError::new("when.after.outcomes", "name at least one, and each once"));
         }
         When::After { .. } => {}
+    }
+}
+
+/// Says that an expression names no day that there is. One that cannot be read was said to be so already; one whose years are
+/// over is good, because what was exported once can be applied again.
+fn check_cron(expression: &str, errors: &mut Vec<SpecError>) {
+    if Cron::parse(expression).is_ok_and(|cron| cron.next(0).is_none()) {
+        let problem = "never fires: up to the end of 2199 no day is as its fields of days, months and years say";
+        errors.push(SpecError::new("when.cron.expression", problem));
     }
 }
 

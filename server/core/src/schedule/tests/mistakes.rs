@@ -49,6 +49,19 @@ fn mistakes_in_expressions_have_a_place() {
     }
 }
 
+#[test]
+fn an_expression_that_names_no_day_is_refused_and_yet_read_from_the_disk() {
+    for never in ["0 0 31 2 *", "0 0 31W 4,6 ?", "0 0 0 L-30 2 ? *", "0 0 0 29 2 ? 2023"] {
+        let spec = cron(never, "UTC");
+        check(&spec, &["when.cron.expression"]);
+        assert!(validate(&spec)[0].problem.starts_with("never fires"), "{never}");
+        assert!(Schedule::compile(&spec, Timestamp(0)).is_ok(), "{never}");
+    }
+    for rare in ["0 0 29 2 *", "0 0 31 2 MON", "0 0 ? * MON#5", "0 0 0 31 12 ? 2199"] {
+        check(&cron(rare, "UTC"), &[]);
+    }
+}
+
 /// The fields that are wrong.
 fn check(spec: &TriggerSpec, expected: &[&str]) {
     let errors = validate(spec);
