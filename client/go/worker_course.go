@@ -8,7 +8,6 @@ package semel
 // when the lease must be presumed lost because the server was not heard of for too long.
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"log/slog"
@@ -333,8 +332,7 @@ func (c *workerCourse) advance(now time.Time) {
 		}
 		c.stopAll(stopLeaseLost, now)
 	}
-	for len(c.timers) > 0 && !c.timers[0].at.After(now) {
-		due := heap.Pop(&c.timers).(workerTimer)
+	for due, isDue := c.timers.due(now); isDue; due, isDue = c.timers.due(now) {
 		c.onTimer(due, now)
 	}
 	switch {
@@ -475,10 +473,7 @@ func (c *workerCourse) nextWake(now time.Time) time.Time {
 	if c.link != nil {
 		wake = earlier(wake, c.lease.nextOnStream())
 	}
-	if len(c.timers) > 0 {
-		wake = earlier(wake, c.timers[0].at)
-	}
-	return wake
+	return earlier(wake, c.timers.next())
 }
 
 func (c *workerCourse) isDone(now time.Time) bool {
@@ -500,42 +495,4 @@ func (c *workerCourse) hasNoMoreToCome() bool {
 		return !c.isDialling
 	}
 	return c.drainUnread == 0
-}
-
-// workerTimer is due at a moment. One that has lost its sense is not taken out: whoever it wakes looks again.
-type workerTimer struct {
-	at   time.Time
-	kind timerKind
-	key  attemptKey
-}
-
-type timerKind int
-
-const (
-	timerFlushLog   timerKind = iota // the log that an attempt has gathered is to be sent
-	timerProgress                    // the progress of an attempt is to be sent
-	timerResend                      // the first message in an attempt's queue may be sent again
-	timerOverstayed                  // a handler that was told to stop has had its time
-)
-
-// workerTimers is a heap.
-type workerTimers []workerTimer
-
-func (t workerTimers) Len() int           { return len(t) }
-func (t workerTimers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
-func (t workerTimers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-
-// Push is for the heap.
-func (t *workerTimers) Push(timer any) { *t = append(*t, timer.(workerTimer)) }
-
-// Pop is for the heap.
-func (t *workerTimers) Pop() any {
-	last := len(*t) - 1
-	timer := (*t)[last]
-	*t = (*t)[:last]
-	return timer
-}
-
-func (c *workerCourse) wakeAt(at time.Time, kind timerKind, key attemptKey) {
-	heap.Push(&c.timers, workerTimer{at, kind, key})
 }
