@@ -84,9 +84,15 @@ impl Admin {
         &self.metrics
     }
 
-    /// Says so from now on.
+    /// Says so from now on. A server that has failed does not serve again, whatever becomes of it.
     pub fn set(&self, readiness: Readiness) {
-        self.readiness.send_replace(readiness);
+        self.readiness.send_if_modified(|present| {
+            let is_final = *present == Readiness::Failed;
+            if !is_final {
+                *present = readiness;
+            }
+            !is_final
+        });
     }
 }
 

@@ -196,15 +196,13 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
-    let loaded = engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash())).await;
+    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
+    let loaded =
+        engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash()), metrics).await;
     let (engine, _) = loaded?;
     let is_admins = engine.directory().app_of_secret(&secret.hash()).is_some();
     let file = settle_admin_secret(&settings.data, is_admins)?;
     let first_admin = is_admins.then_some((secret, file));
-    if let Some(admin) = &admin {
-        // Nobody can have asked for anything before the gate is open.
-        let _ = engine.measure(admin.metrics().clone());
-    }
     gate.open(engine.clone());
     door.set_serving(true).await;
     if settings.auth_mode != Mode::Enforce {

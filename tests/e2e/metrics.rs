@@ -143,6 +143,19 @@ async fn what_became_of_the_times_of_triggers_agrees_with_what_they_say_themselv
 }
 
 #[tokio::test]
+async fn what_is_due_at_a_start_is_counted_as_well() {
+    let (mut pay, clock) = PayByClient::with_manual_clock(with_admin).await;
+    triggered(&pay, "beside", every(1, OverlapRule::Parallel, 100)).await;
+    pay.server.running.take().expect("it runs").shutdown().await.expect("a clean end");
+    clock.advance(Millis(3_000));
+    pay.server.restart().await;
+    pay.client = pay.server.client("pay", &pay.secret).await;
+    pay.tick().await;
+    let (told, text) = (told(&pay).await, scrape(admin(&pay)).await);
+    assert_eq!((told.fired, value(&text, "semel_trigger_fires_total{source=\"schedule\"}")), (3, 3));
+}
+
+#[tokio::test]
 async fn runs_are_counted_by_how_they_end() {
     let pay = PayByClient::with(with_admin).await;
     job(&pay.client, "settle", spec("p")).await;

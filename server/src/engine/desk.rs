@@ -37,18 +37,13 @@ pub(super) struct Desk {
 
 impl Desk {
     /// One with nothing on it.
-    pub(super) fn new(shared: Weak<Parts>, runtime: runtime::Handle) -> Self {
-        Self { kept: None, orders: HashMap::new(), feed: None, metrics: None, shared, runtime }
+    pub(super) fn new(shared: Weak<Parts>, runtime: runtime::Handle, metrics: Option<Arc<Metrics>>) -> Self {
+        Self { kept: None, orders: HashMap::new(), feed: None, metrics, shared, runtime }
     }
 
     /// From now on what happens is told to this one as well.
     pub(super) fn feed(&mut self, feed: FeedSender) {
         self.feed = Some(feed);
-    }
-
-    /// From now on what is handed out is counted here.
-    pub(super) fn measure(&mut self, metrics: Arc<Metrics>) {
-        self.metrics = Some(metrics);
     }
 
     /// A worker has come: in place of a former session, and with what it must be told again.

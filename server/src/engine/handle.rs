@@ -32,7 +32,6 @@ use super::{
 };
 use crate::{
     clock::{Clock, Now},
-    metrics::Metrics,
     store::{DedupKey, Reader},
 };
 
@@ -83,7 +82,6 @@ pub(super) enum Message {
     Read(Look),
     Worker(SessionId, WorkerMessage),
     Feed(FeedSender, oneshot::Sender<Revision>),
-    Measure(Arc<Metrics>),
     Poke,
     Stop,
 }
@@ -225,14 +223,6 @@ impl Handle {
         self.send(Message::Feed(sender, reply))?;
         let begin = begin.await.map_err(|_| Refused::NoOwner)?;
         Ok((feed, begin))
-    }
-
-    /// Has everything counted that is committed from now on.
-    ///
-    /// # Errors
-    /// [`Refused::Overloaded`] and [`Refused::NoOwner`].
-    pub fn measure(&self, metrics: Arc<Metrics>) -> Result<(), Refused> {
-        self.send(Message::Measure(metrics))
     }
 
     /// The position of the last commit: at least that of every answer that was given.

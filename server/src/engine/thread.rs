@@ -37,6 +37,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    metrics::Metrics,
     store::{Error, Store},
 };
 
@@ -52,7 +53,7 @@ const BATCH_MAX: usize = 512;
 const YIELDS: usize = 16;
 
 /// Loads the store in a thread of its own, and goes on there as the engine. Gives the handle and whether this was the
-/// first start on this store.
+/// first start on this store. What is committed from then on is counted, if there is something to count it with.
 ///
 /// # Errors
 /// When the store cannot be loaded.
@@ -62,6 +63,7 @@ pub async fn start(
     clock: Clock,
     seed: u64,
     bootstrap: Option<[u8; 32]>,
+    metrics: Option<Arc<Metrics>>,
 ) -> Result<(Handle, bool), Error> {
     let (ready, started) = oneshot::channel();
     let (stopped_in, stopped) = watch::channel(None);
@@ -97,7 +99,7 @@ pub async fn start(
         if ready.send(Ok((handle, first_start))).is_err() {
             return;
         }
-        let desk = Desk::new(shared, runtime);
+        let desk = Desk::new(shared, runtime, metrics);
         let mut thread = Thread { engine, messages, next: None, desk, clock };
         let reason = thread.run();
         // The queue and the store are let go before anybody is told: whoever waits may open the store again.
@@ -238,11 +240,6 @@ impl Thread {
                 self.settle()?;
                 self.desk.feed(feed);
                 let _ = reply.send(self.engine.revision());
-            }
-            Message::Measure(metrics) => {
-                // What was committed before does not count.
-                self.settle()?;
-                self.desk.measure(metrics);
             }
             Message::Poke => {}
             Message::Stop => taken.stop = true,
