@@ -151,8 +151,13 @@ public record Refusal(
     }
 
     /** A status with a cause was made by this side's own transport. */
+    /**
+     * Whether grpc-java made the status up: for a cause of its own, or because the stream was reset, which may come after
+     * headers and has no other mark than its description.
+     */
     private static boolean isLocal(Status status) {
-        return status.getCause() != null;
+        String description = status.getDescription();
+        return status.getCause() != null || description != null && description.startsWith("RST_STREAM closed stream");
     }
 
     private static boolean causedByConnecting(Throwable cause) {

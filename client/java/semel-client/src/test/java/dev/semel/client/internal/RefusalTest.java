@@ -134,4 +134,12 @@ class RefusalTest {
         assertTrue(Refusal.local(Status.Code.UNAVAILABLE, "", Origin.NOT_SENT).nothingHappened());
         assertFalse(Refusal.local(Status.Code.UNAVAILABLE, "", Origin.OTHER).nothingHappened());
     }
+
+    @Test
+    void aResetIsNobodysWordEvenAfterHeaders() {
+        Status reset = Status.RESOURCE_EXHAUSTED.withDescription(
+                "RST_STREAM closed stream. HTTP/2 error code: ENHANCE_YOUR_CALM (Bandwidth exhausted)");
+        assertEquals(
+                Origin.NO_ANSWER, Refusal.ofCall(reset, new Metadata(), true).origin());
+    }
 }
