@@ -52,9 +52,15 @@ struct Bench {
     /// A client, and the command that starts its driver. May be given again.
     #[arg(long = "client", value_name = "NAME=DRIVER_COMMAND", required = true)]
     clients: Vec<Column>,
-    /// For how long each of the two is measured.
+    /// For how long each of the two is measured, in each round.
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// How often; the figures are medians.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Writes the table into this file.
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
     /// How the figures are printed.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -146,11 +152,16 @@ async fn storm(args: Storm) -> Result<bool, String> {
 }
 
 async fn bench(args: Bench) -> Result<bool, String> {
-    let figures = bench::run(&args.clients, Duration::from_secs(args.seconds)).await;
+    let figures = bench::run(&args.clients, args.rounds, Duration::from_secs(args.seconds)).await;
     match args.output {
         Output::Text => print!("{}", bench::table(&figures)),
         Output::Json => figures.iter().for_each(|figures| println!("{}", json!(figures))),
     }
+    if cfg!(debug_assertions) && args.table.is_some() {
+        return Err("figures of a debug build say nothing; build with --release to write them down".to_owned());
+    }
+    let text = bench::section(&figures, args.rounds, args.seconds);
+    put(Part::Bench, &text, args.table, None)?;
     Ok(figures.iter().all(|figures| figures.fault.is_none()))
 }
 

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Status, service::Interceptor};
+use http::{HeaderValue, header};
+use tonic::{Request, Status, body::Body, service::Interceptor, transport::server::TcpConnectInfo};
 
 use super::gate::Gate;
 use crate::auth::Verdict;
@@ -14,16 +15,16 @@ pub(super) struct Judge(pub(super) Arc<Gate>);
 
 /// What the credentials were, for streams that judge them again.
 #[derive(Clone)]
-pub(super) struct Authorization(pub(super) Option<Arc<[u8]>>);
+pub(super) struct Authorization(pub(super) Option<HeaderValue>);
 
-impl Interceptor for Judge {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let authorization = request.metadata().get("authorization").map(|value| Arc::from(value.as_bytes()));
-        let address = request.remote_addr().map(|address| address.ip());
-        let verdict = self.0.judge(authorization.as_deref(), address);
+impl Judge {
+    /// See the module.
+    pub(super) fn look_at(&self, request: &mut http::Request<Body>) {
+        let authorization = request.headers().get(header::AUTHORIZATION).cloned();
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let verdict = self.0.judge(authorization.as_ref().map(HeaderValue::as_bytes), peer.map(|peer| peer.ip()));
         request.extensions_mut().insert(verdict);
         request.extensions_mut().insert(Authorization(authorization));
-        Ok(request)
     }
 }
 

@@ -1,8 +1,8 @@
 //! gRPC: from messages to wishes and back. Translates and does not choose; the only part that knows tonic.
 //!
 //! ```text
-//! HTTP/2 ─▶ auth interceptor (Verdict) ─▶ service ─▶ Gate::mutate ─▶ Envelope ─▶ engine
-//!                                            └─────▶ Gate::read   ─▶ what is committed
+//! HTTP/2 ─▶ judge (Verdict) ─▶ service ─▶ Gate::mutate ─▶ Envelope ─▶ engine
+//!                                 └─────▶ Gate::read   ─▶ what is committed
 //! ```
 //!
 //! Around all of it lies `web`, through which calls of gRPC-Web come in as calls of gRPC. The gate is the only way from a service to the engine, so each call's credentials, id, fields and deadline are looked
@@ -13,6 +13,7 @@ mod call;
 mod convert;
 mod deadline;
 mod gate;
+mod native;
 mod page;
 mod router;
 mod services;

@@ -2,23 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use semel_proto::v1::{
-    app_service_server::AppServiceServer, auth_service_server::AuthServiceServer, job_service_server::JobServiceServer,
-    request_service_server::RequestServiceServer, run_service_server::RunServiceServer,
-    server_service_server::ServerServiceServer, trigger_service_server::TriggerServiceServer,
-    worker_service_server::WorkerServiceServer,
-};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 use tonic::{
-    service::{InterceptorLayer, interceptor::InterceptedService},
+    service::{Routes, interceptor::InterceptedService},
     transport::{self, Server, server::TcpIncoming},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
-    auth_layer::{Bar, Judge},
+    auth_layer::Bar,
     gate::Gate,
-    services::{Services, WatchDoor},
+    native::Native,
     web::{WebLayer, WebOrigin},
 };
 
@@ -122,13 +116,6 @@ async fn serve(
     + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), transport::Error> {
-    let services = Services::new(gate.clone());
-    let bytes = gate.settings.message_bytes_max;
-    macro_rules! sized {
-        ($server:ident) => {
-            $server::new(services.clone()).max_decoding_message_size(bytes).max_encoding_message_size(bytes)
-        };
-    }
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(semel_proto::FILE_DESCRIPTOR_SET)
@@ -137,22 +124,16 @@ async fn serve(
     let reflection_v1 = reflection().build_v1().expect("our own descriptors are whole");
     // Tools of some years ago ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().expect("our own descriptors are whole");
+    let others = Routes::new(health_service)
+        .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
+        .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
     http2()
         .accept_http1(true)
         .layer(web)
-        .layer(InterceptorLayer::new(Judge(gate.clone())))
-        .add_service(sized!(AuthServiceServer))
-        .add_service(sized!(AppServiceServer))
-        .add_service(sized!(JobServiceServer))
-        .add_service(sized!(RunServiceServer))
-        .add_service(sized!(TriggerServiceServer))
-        .add_service(sized!(RequestServiceServer))
-        .add_service(sized!(WorkerServiceServer))
-        .add_service(sized!(ServerServiceServer))
-        .add_service(WatchDoor::new(services.clone(), bytes))
-        .add_service(health_service)
-        .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
-        .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate)))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .serve_with_incoming_shutdown(
+            Native::new(gate, others),
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stop,
+        )
         .await
 }

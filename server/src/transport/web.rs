@@ -97,7 +97,7 @@ impl<S: Clone> Layer<S> for WebLayer {
             .expose_headers(RESPONSE_HEADERS)
             .max_age(PREFLIGHT_AGE);
         let web = cors.layer(GrpcWebLayer::new().layer(inner.clone()));
-        Web { native: inner, web, origins: self.origins.clone() }
+        Web { native: inner, web: Arc::new(web), origins: self.origins.clone() }
     }
 }
 
@@ -105,7 +105,7 @@ impl<S: Clone> Layer<S> for WebLayer {
 #[derive(Clone, Debug)]
 pub(super) struct Web<S> {
     native: S,
-    web: Cors<GrpcWebService<S>>,
+    web: Arc<Cors<GrpcWebService<S>>>,
     origins: Arc<[HeaderValue]>,
 }
 
@@ -185,7 +185,7 @@ where
         let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
         match kind_of(request.method(), request.version(), headers, authority, &self.origins) {
             Kind::Native => Answer::Native { answer: self.native.call(request) },
-            Kind::Web => Answer::Web { answer: Box::pin(self.web.clone().oneshot(request)) },
+            Kind::Web => Answer::Web { answer: Box::pin(Cors::clone(&self.web).oneshot(request)) },
             Kind::Refused(status, text) => Answer::Refused { status, text },
         }
     }

@@ -69,7 +69,7 @@ impl Basis<'_> {
     pub(crate) fn header(&self) -> v1::ResponseHeader {
         let safe = self.parsed_id.zip(self.window).map(|(id, window)| window.safe_retry_until(id));
         v1::ResponseHeader {
-            request_id: self.request_id.chars().take(64).collect(),
+            request_id: shortened(self.request_id).to_owned(),
             auth: Some(auth_result(self.verdict)),
             safe_retry_until: safe.map(time::timestamp),
             server_time: Some(time::timestamp(self.now)),
@@ -94,6 +94,11 @@ impl Basis<'_> {
             ..self.header()
         }
     }
+}
+
+/// What is shown of an id that a caller sent, which may be no id at all.
+fn shortened(request_id: &str) -> &str {
+    &request_id[..request_id.floor_char_boundary(64)]
 }
 
 /// Whether a call took effect now or earlier, for the wire.

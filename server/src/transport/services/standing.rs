@@ -3,6 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use semel_core::id::Millis;
 use semel_proto::v1;
 use tonic::Request;
@@ -37,7 +38,7 @@ pub(in crate::transport) struct Standing {
 }
 
 impl Standing {
-    /// As the interceptor judged it.
+    /// As it was judged at its arrival.
     pub(in crate::transport) fn of<T>(request: &Request<T>) -> Self {
         let (verdict, authorization) = Gate::stream_credentials(request);
         let address = request.remote_addr().map(|address| address.ip());
@@ -55,14 +56,15 @@ impl Standing {
 
     /// Fresh credentials have come; they count with the next judgement.
     pub(in crate::transport) fn renew(&mut self, fresh: &v1::Reauthenticate) {
-        let authorization: Arc<[u8]> = format!("Bearer {}", fresh.token).into_bytes().into();
-        self.authorization = Authorization(Some(authorization));
+        let authorization = HeaderValue::try_from(format!("Bearer {}", fresh.token));
+        // What no header could carry is no token either, and is judged as one that cannot be read.
+        self.authorization = Authorization(Some(authorization.unwrap_or(HeaderValue::from_static("Bearer"))));
     }
 
     /// Judges the credentials again: they may have ended, or been taken back, and fresh ones may have come.
     pub(in crate::transport) fn judge(&mut self, gate: &Gate) {
         self.directory = gate.directory();
-        self.verdict = gate.judge(self.authorization.0.as_deref(), self.address);
+        self.verdict = gate.judge(self.authorization.0.as_ref().map(HeaderValue::as_bytes), self.address);
     }
 
     /// Whether the verdict may be another one by now. Cheap: for each message.
