@@ -68,13 +68,13 @@ macro_rules! services {
                 }
             }
 
-            /// The answer of the service that is named in the path, or the request again where it is none of them.
-            fn call(&self, request: Request<Body>) -> Result<Served, Request<Body>> {
+            /// The answer of the service that is named in the path, and of the others where it is none of ours.
+            fn call(&self, request: Request<Body>, others: &Routes) -> Served {
                 let name = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
                 match name.map(|(service, _)| service) {
-                    $(Some(<$server<Services> as NamedService>::NAME) => Ok(self.$field.clone().call(request)),)*
-                    Some(WatchDoor::NAME) => Ok(self.watch.clone().call(request)),
-                    _ => Err(request),
+                    $(Some(<$server<Services> as NamedService>::NAME) => self.$field.clone().call(request),)*
+                    Some(WatchDoor::NAME) => self.watch.clone().call(request),
+                    _ => Box::pin(others.clone().call(request)),
                 }
             }
         }
@@ -107,6 +107,6 @@ impl Service<Request<Body>> for Native {
     fn call(&mut self, mut request: Request<Body>) -> Served {
         let Inner { judge, services, others } = &*self.0;
         judge.look_at(&mut request);
-        services.call(request).unwrap_or_else(|request| Box::pin(others.clone().call(request)))
+        services.call(request, others)
     }
 }
