@@ -141,6 +141,7 @@ impl World {
             execute_time: stamp.now,
             reply,
             arrivals: 1,
+            told: None,
         };
         self.requests.push((DedupKey { request_id, app: self.key.app.clone() }, dedup));
         let request_id = Some(request_id);

@@ -121,6 +121,51 @@ pub struct DedupRecord {
     /// How often the id was seen.
     #[n(6)]
     pub arrivals: u64,
+    /// What was told of tries elsewhere; none if nothing ever was.
+    #[n(7)]
+    pub told: Option<Told>,
+}
+
+/// What arrivals of a request told of other tries of it, by the metadata that retry layers send: of each the highest. A try
+/// that never came here is known by this alone. Zero: nothing was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct Told {
+    /// How many tries of gRPC's own went before (`grpc-previous-rpc-attempts`).
+    #[n(0)]
+    pub previous_attempts: u32,
+    /// Which try of a proxy it was, counted from one (`x-envoy-attempt-count`).
+    #[n(1)]
+    pub proxy_attempts: u32,
+}
+
+impl Told {
+    /// Of both the highest.
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            previous_attempts: self.previous_attempts.max(other.previous_attempts),
+            proxy_attempts: self.proxy_attempts.max(other.proxy_attempts),
+        }
+    }
+}
+
+/// What changes in a record when its request arrives again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrivals {
+    /// How often the id was seen.
+    pub count: u64,
+    /// See [`DedupRecord::told`].
+    pub told: Option<Told>,
+}
+
+impl Arrivals {
+    /// One more arrival, that told this.
+    pub fn add(&mut self, told: Option<Told>) {
+        self.count += 1;
+        self.told = match (self.told, told) {
+            (Some(before), Some(now)) => Some(before.most(now)),
+            (before, now) => before.or(now),
+        };
+    }
 }
 
 /// In what an arrival differs from the request that was remembered under its id.
@@ -135,6 +180,17 @@ pub enum Difference {
 }
 
 impl DedupRecord {
+    /// How it arrived so far.
+    pub fn seen(&self) -> Arrivals {
+        Arrivals { count: self.arrivals, told: self.told }
+    }
+
+    /// The same with other arrivals.
+    #[must_use]
+    pub fn with(self, Arrivals { count, told }: Arrivals) -> Self {
+        Self { arrivals: count, told, ..self }
+    }
+
     /// In what an arrival under the same id differs; none if it is the same request again (promise D5).
     pub fn difference(&self, method: Method, principal: &str, fingerprint: &Fingerprint) -> Option<Difference> {
         if self.method != method {
@@ -233,6 +289,7 @@ mod tests {
             execute_time: Timestamp(1),
             reply: Reply::Done,
             arrivals: 1,
+            told: None,
         }
     }
 

@@ -57,6 +57,11 @@ pub enum Refused {
     /// The rules say no.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// Its caller's deadline was over before it began. Nothing was applied.
+    #[error(
+        "the deadline passed before the call was begun, and nothing was applied; it may be sent again under its id"
+    )]
+    TooLate,
     /// The queue is full.
     #[error("the server is overloaded; wait and send it again under the same request id")]
     Overloaded {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use semel_core::{
     command::Command,
-    id::{AppName, RequestId},
+    id::{AppName, Millis, RequestId},
     policy::Principal,
-    window::Fingerprint,
+    window::{Fingerprint, Told},
 };
 
 use crate::store::DedupKey;
@@ -18,6 +18,8 @@ pub struct Envelope {
     pub(super) request_id: RequestId,
     pub(super) fingerprint: Fingerprint,
     pub(super) command: Command,
+    pub(super) told: Option<Told>,
+    pub(super) deadline: Option<Millis>,
 }
 
 impl Envelope {
@@ -28,7 +30,19 @@ impl Envelope {
         fingerprint: Fingerprint,
         command: Command,
     ) -> Self {
-        Self { principal: principal.into(), request_id, fingerprint, command }
+        Self { principal: principal.into(), request_id, fingerprint, command, told: None, deadline: None }
+    }
+
+    /// What the arrival told of other tries.
+    #[must_use]
+    pub fn telling(self, told: Option<Told>) -> Self {
+        Self { told, ..self }
+    }
+
+    /// From when on, by the steady clock, nobody waits for it: if it has not begun by then, it does not begin.
+    #[must_use]
+    pub fn until(self, deadline: Option<Millis>) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Under what it is remembered.

@@ -18,7 +18,7 @@ use semel_core::{
 };
 
 use super::{
-    answer::{Answer, Disposition, Submitted},
+    answer::{Answer, Disposition, Refused, Submitted},
     commit::Way,
     directory::Directory,
     dispatch::{self, Assignment, Order},
@@ -127,6 +127,7 @@ pub struct StepOutput {
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) now: Timestamp,
+    pub(super) steady: Millis,
     pub(super) window: BatchWindow,
     cold: Cold,
     pub(super) records: Vec<Record>,
@@ -275,7 +276,7 @@ impl Engine {
             self.high_water = time;
             self.high_water_at = now.steady;
         }
-        Work { now: time, ..Work::default() }
+        Work { now: time, steady: now.steady, ..Work::default() }
     }
 
     fn prefetch(&mut self, work: &mut Work, envelopes: &[Envelope]) -> Result<(), Error> {
@@ -319,6 +320,9 @@ impl Engine {
         if let Some(answer) = self.dedup.replay(&mut work.window, &key, envelope)? {
             return Ok(answer);
         }
+        if envelope.deadline.is_some_and(|deadline| deadline <= work.steady) {
+            return Err(Refused::TooLate);
+        }
         self.dedup.admit_new(&key, &envelope.command)?;
         let stamp = self.stamp(work.now);
         let origin = Origin { request_id: envelope.request_id };
@@ -333,6 +337,7 @@ impl Engine {
             execute_time: work.now,
             reply,
             arrivals: 1,
+            told: envelope.told,
         };
         let answer = Answer::of(&record, Disposition::Executed);
         self.dedup.remember(&mut work.window, key, record);

@@ -8,7 +8,7 @@ use semel_core::{
     command::Command,
     id::{AppName, Timestamp},
     rejection::Rejection,
-    window::{DedupRecord, Window},
+    window::{Arrivals, DedupRecord, Window},
 };
 
 use super::{
@@ -29,7 +29,7 @@ pub(super) struct Dedup {
     /// Records of each app, those of the present batch included.
     counts: BTreeMap<AppName, u64>,
     /// Arrivals of remembered requests that are not written yet. Losing them in a crash loses a count, nothing else.
-    arrivals: HashMap<DedupKey, u64>,
+    arrivals: HashMap<DedupKey, Arrivals>,
 }
 
 /// What is known of the requests of one batch.
@@ -76,13 +76,16 @@ impl Dedup {
         let mut answer = Answer::of(record, Disposition::Replayed);
         answer.arrivals = match made {
             Some(at) => {
-                batch.made[at].1.arrivals += 1;
-                batch.made[at].1.arrivals
+                let record = &mut batch.made[at].1;
+                let mut seen = record.seen();
+                seen.add(envelope.told);
+                (record.arrivals, record.told) = (seen.count, seen.told);
+                seen.count
             }
             None => {
-                let arrivals = self.arrivals.entry(key.clone()).or_insert(record.arrivals);
-                *arrivals += 1;
-                *arrivals
+                let seen = self.arrivals.entry(key.clone()).or_insert(record.seen());
+                seen.add(envelope.told);
+                seen.count
             }
         };
         Ok(Some(answer))
@@ -127,7 +130,7 @@ impl Dedup {
     }
 
     /// The counts of arrivals that are to be written.
-    pub(super) fn take_arrivals(&mut self) -> Vec<(DedupKey, u64)> {
+    pub(super) fn take_arrivals(&mut self) -> Vec<(DedupKey, Arrivals)> {
         let mut arrivals: Vec<_> = self.arrivals.drain().collect();
         arrivals.sort();
         arrivals

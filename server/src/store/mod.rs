@@ -27,7 +27,7 @@ use semel_core::{
     run::{Phase, Run},
     state::{Blob, BlobKind, LogRow, Rows},
     trigger::Standing,
-    window::DedupRecord,
+    window::{Arrivals, DedupRecord},
 };
 
 pub use self::{
@@ -157,8 +157,8 @@ pub struct Batch<'a> {
     pub revision: Revision,
     /// Requests that took effect.
     pub requests: Vec<(DedupKey, DedupRecord)>,
-    /// New counts of arrivals of requests that are there (or come with this batch). A request that is gone is passed over.
-    pub arrivals: Vec<(DedupKey, u64)>,
+    /// New arrivals of requests that are there (or come with this batch). A request that is gone is passed over.
+    pub arrivals: Vec<(DedupKey, Arrivals)>,
     /// What happened, by position.
     pub records: Vec<Record>,
     /// Apps; none to delete.

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use semel_core::{id::RequestId, policy::Principal};
+use semel_core::{
+    id::{Millis, RequestId},
+    policy::Principal,
+    window::Told,
+};
 use semel_proto::{fingerprint, v1};
 use tokio::time::{self, Instant};
 use tonic::{Request, Status};
@@ -12,6 +16,7 @@ use super::{
     deadline,
     gate::{self, Gate},
     status::Refusal,
+    told,
 };
 use crate::{auth::Verdict, clock};
 
@@ -23,17 +28,20 @@ pub(super) struct Call<'g> {
     request_id: String,
     parsed_id: Option<RequestId>,
     deadline: Option<Instant>,
+    /// What it says of other tries.
+    pub(super) told: Option<Told>,
 }
 
 impl<'g> Call<'g> {
     pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>) -> (Self, R) {
         let deadline = deadline::of(request.metadata(), clock::timer_now());
+        let told = told::of(request.metadata());
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
-        (Self { gate, verdict, address, request_id, parsed_id, deadline }, message)
+        (Self { gate, verdict, address, request_id, parsed_id, deadline, told }, message)
     }
 
     /// Whoever calls, if it may be served at all.
@@ -68,6 +76,13 @@ impl<'g> Call<'g> {
     /// The moment from which on no answer would be in time.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// The same moment by the clock that the engine goes by.
+    pub(super) fn engine_deadline(&self) -> Option<Millis> {
+        let left = self.deadline?.saturating_duration_since(clock::timer_now());
+        let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+        Some(Millis(self.gate.settings.clock.steady().0.saturating_add(left)))
     }
 
     /// Waits for something no longer than the caller does. What it waits for is not cancelled by it.

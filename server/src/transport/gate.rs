@@ -160,6 +160,7 @@ impl Gate {
             let principal = call.principal()?;
             let request_id = call.required_id()?;
             let envelope = self.envelope(principal, request_id, &message, parse)?;
+            let envelope = envelope.telling(call.told).until(call.engine_deadline());
             let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
             let answer = call.in_time(pending.answer()).await?;
             let answer = answer.map_err(|error| Refusal::of_refused(error, R::leaf_name))?;

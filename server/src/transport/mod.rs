@@ -18,6 +18,7 @@ mod page;
 mod router;
 mod services;
 mod status;
+mod told;
 mod watch;
 mod web;
 

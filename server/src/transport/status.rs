@@ -131,6 +131,7 @@ impl Refusal {
             Refused::Overloaded { retry_after } => {
                 Self::new(Code::ResourceExhausted, "OVERLOADED", message).after(retry_after)
             }
+            Refused::TooLate => Self::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", message),
             Refused::Draining => Self::new(Code::Unavailable, "DRAINING", message),
             Refused::NoOwner => Self::new(Code::Unavailable, "NO_OWNER", message),
         }

@@ -8,7 +8,7 @@ use semel_core::{
     run::Run,
     state::{Blob, LogRow, UniqueHold},
     trigger::Standing,
-    window::DedupRecord,
+    window::{Arrivals, DedupRecord},
 };
 use semel_server::store::{Batch, DedupKey, Forget};
 
@@ -17,7 +17,7 @@ pub(crate) struct OwnedBatch {
     now: Timestamp,
     revision: Revision,
     requests: Vec<(DedupKey, DedupRecord)>,
-    arrivals: Vec<(DedupKey, u64)>,
+    arrivals: Vec<(DedupKey, Arrivals)>,
     records: Vec<Record>,
     apps: Vec<(AppName, Option<App>)>,
     tokens: Vec<(TokenId, Option<Timestamp>)>,

@@ -2,6 +2,7 @@
 //! more than one test has more than one.
 
 mod lookup;
+mod mesh;
 mod replay;
 mod secrets;
 mod time;

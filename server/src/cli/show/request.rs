@@ -17,7 +17,16 @@ pub(super) fn record_json(record: &RequestRecord) -> Value {
         "revision": record.revision,
         "safe_retry_until": string(record.safe_retry_until.as_ref()),
         "arrivals": record.arrivals,
+        "previous_attempts": record.previous_attempts,
+        "proxy_attempts": record.proxy_attempts,
     })
+}
+
+/// What arrivals told of tries elsewhere; empty if nothing was told.
+fn tries(record: &RequestRecord) -> String {
+    let previous = (record.previous_attempts > 0).then(|| format!("{} of gRPC's before", record.previous_attempts));
+    let proxy = (record.proxy_attempts > 0).then(|| format!("{} of a proxy", record.proxy_attempts));
+    previous.into_iter().chain(proxy).collect::<Vec<_>>().join(", ")
 }
 
 /// What a state means for whoever asks.
@@ -95,6 +104,7 @@ impl Show for GetRequestResponse {
             ("took effect", time_cell(record.execute_time.as_ref())),
             ("revision", if done { record.revision.to_string() } else { String::new() }),
             ("arrivals", if done { record.arrivals.to_string() } else { String::new() }),
+            ("tries told of", tries(record)),
             ("remembered until", time_cell(record.safe_retry_until.as_ref())),
         ]);
         if let Some(answer) = self.response.as_ref().and_then(|any| answer(&any.type_url, &any.value)) {

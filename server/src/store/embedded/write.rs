@@ -213,7 +213,7 @@ impl Writer<'_> {
             let row = tables::request(key);
             let of_batch = || batch.requests.iter().find(|(other, _)| other == key).map(|(_, record)| record.clone());
             let Some(record) = self.view.row(Table::Requests, &row)?.or_else(of_batch) else { continue };
-            self.record.put(Table::Requests, &row, &DedupRecord { arrivals: *arrivals, ..record });
+            self.record.put(Table::Requests, &row, &record.with(*arrivals));
         }
         Ok(())
     }

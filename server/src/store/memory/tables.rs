@@ -173,7 +173,7 @@ impl Tables {
                 Some(record) => Some((*record).clone()),
                 None => decode(self.request(key))?,
             };
-            changed.extend(record.map(|record| (key, DedupRecord { arrivals: *arrivals, ..record })));
+            changed.extend(record.map(|record| (key, record.with(*arrivals))));
         }
         Ok(changed)
     }

@@ -11,7 +11,7 @@ use semel_core::{
     job::Job,
     run::{Phase, Run},
     state::{Blob, BlobKind, LogRow, UniqueHold},
-    window::DedupRecord,
+    window::{Arrivals, DedupRecord, Told},
 };
 
 use super::{InMemory, OnDisk, Place, Session, fixtures::*};
@@ -88,7 +88,7 @@ struct Owned {
     blobs: Vec<Blob>,
     logs: Vec<LogRow>,
     requests: BTreeMap<DedupKey, DedupRecord>,
-    arrivals: Vec<(DedupKey, u64)>,
+    arrivals: Vec<(DedupKey, Arrivals)>,
     records: Vec<Record>,
     expire: Option<(Timestamp, usize)>,
     forget: Option<Forget>,
@@ -125,7 +125,8 @@ impl Owned {
                 }
             }
             Op::Arrival { request, app, arrivals } => {
-                self.arrivals.push((request_at(request, app), u64::from(arrivals)));
+                let told = (arrivals % 3 == 0).then(|| Told { previous_attempts: arrivals.into(), proxy_attempts: 1 });
+                self.arrivals.push((request_at(request, app), Arrivals { count: u64::from(arrivals), told }));
             }
             Op::Record { skipped } => {
                 self.revision += 1 + u64::from(skipped);

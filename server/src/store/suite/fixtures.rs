@@ -221,6 +221,7 @@ pub(in crate::store) fn dedup(method: Method, principal: &str) -> DedupRecord {
         execute_time: at(4),
         reply: Reply::Job(job(&job_key("pay", "settle"))),
         arrivals: 1,
+        told: None,
     }
 }
 

@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use semel_core::{id::AppName, window::DedupRecord};
+use semel_core::{
+    id::AppName,
+    window::{Arrivals, DedupRecord, Told},
+};
 
 use super::{Place, Session, fixtures::*};
 use crate::store::{Batch, DedupKey};
 
 fn counts(of: &[(&str, u64)]) -> BTreeMap<AppName, u64> {
     of.iter().map(|(app, count)| (app_name(app), *count)).collect()
+}
+
+/// So many arrivals, of which the last told of as many tries.
+fn seen(count: u32) -> Arrivals {
+    Arrivals { count: count.into(), told: Some(Told { previous_attempts: count, proxy_attempts: 0 }) }
 }
 
 pub(super) fn requests_are_counted_by_app(place: &impl Place) {
@@ -90,10 +98,10 @@ pub(super) fn arrivals_are_written_to_the_requests_that_are_there(place: &impl P
     let mut session = Session::start(place);
     session.commit(&batch_of_requests(1, std::slice::from_ref(&old)));
     session.commit(&Batch {
-        arrivals: vec![(old.clone(), 3), (new.clone(), 2), (gone.clone(), 9), (old.clone(), 4)],
+        arrivals: [(&old, 3), (&new, 2), (&gone, 9), (&old, 4)].map(|(key, count)| (key.clone(), seen(count))).to_vec(),
         ..batch_of_requests(2, std::slice::from_ref(&new))
     });
-    let arrived = |arrivals| Some(DedupRecord { arrivals, ..small_dedup() });
+    let arrived = |count| Some(small_dedup().with(seen(count)));
     assert_eq!(session.reader.request(&old).expect("a read"), arrived(4), "the last one counts, all else stays");
     assert_eq!(session.reader.request(&new).expect("a read"), arrived(2));
     assert_eq!(session.reader.request(&gone).expect("a read"), None);

@@ -101,6 +101,9 @@ impl Services {
             message.execute_time = Some(time::timestamp(record.execute_time));
             message.revision = i64::try_from(record.revision.0).unwrap_or(i64::MAX);
             message.arrivals = i64::try_from(record.arrivals).unwrap_or(i64::MAX);
+            let told = record.told.unwrap_or_default();
+            message.previous_attempts = told.previous_attempts;
+            message.proxy_attempts = told.proxy_attempts;
         }
         Ok(message)
     }
