@@ -102,7 +102,13 @@ type RequestRecord struct {
 	// Until when it is remembered.
 	SafeRetryUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=safe_retry_until,json=safeRetryUntil,proto3" json:"safe_retry_until,omitempty"`
 	// How often it was seen. Written with the next commit that happens anyway, so it may lag some seconds behind.
-	Arrivals      int64 `protobuf:"varint,8,opt,name=arrivals,proto3" json:"arrivals,omitempty"`
+	Arrivals int64 `protobuf:"varint,8,opt,name=arrivals,proto3" json:"arrivals,omitempty"`
+	// How many tries of gRPC's own an arrival told to have gone before it (`grpc-previous-rpc-attempts`); the highest that was
+	// told. Zero if nothing was. With `arrivals` it says how many tries never came here.
+	PreviousAttempts uint32 `protobuf:"varint,9,opt,name=previous_attempts,json=previousAttempts,proto3" json:"previous_attempts,omitempty"`
+	// Which try of a proxy an arrival told to be (`x-envoy-attempt-count`), counted from one; the highest that was told. Zero
+	// if nothing was.
+	ProxyAttempts uint32 `protobuf:"varint,10,opt,name=proxy_attempts,json=proxyAttempts,proto3" json:"proxy_attempts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +195,20 @@ func (x *RequestRecord) GetSafeRetryUntil() *timestamppb.Timestamp {
 func (x *RequestRecord) GetArrivals() int64 {
 	if x != nil {
 		return x.Arrivals
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetPreviousAttempts() uint32 {
+	if x != nil {
+		return x.PreviousAttempts
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetProxyAttempts() uint32 {
+	if x != nil {
+		return x.ProxyAttempts
 	}
 	return 0
 }
@@ -481,7 +501,7 @@ var File_semel_v1_request_service_proto protoreflect.FileDescriptor
 
 const file_semel_v1_request_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1esemel/v1/request_service.proto\x12\bsemel.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15semel/v1/header.proto\"\xcf\x02\n" +
+	"\x1esemel/v1/request_service.proto\x12\bsemel.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15semel/v1/header.proto\"\xa3\x03\n" +
 	"\rRequestRecord\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12,\n" +
@@ -491,7 +511,10 @@ const file_semel_v1_request_service_proto_rawDesc = "" +
 	"\fexecute_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vexecuteTime\x12\x1a\n" +
 	"\brevision\x18\x06 \x01(\x03R\brevision\x12D\n" +
 	"\x10safe_retry_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0esafeRetryUntil\x12\x1a\n" +
-	"\barrivals\x18\b \x01(\x03R\barrivals\"\x82\x01\n" +
+	"\barrivals\x18\b \x01(\x03R\barrivals\x12+\n" +
+	"\x11previous_attempts\x18\t \x01(\rR\x10previousAttempts\x12%\n" +
+	"\x0eproxy_attempts\x18\n" +
+	" \x01(\rR\rproxyAttempts\"\x82\x01\n" +
 	"\x11GetRequestRequest\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.semel.v1.RequestHeaderR\x06header\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\tR\x03app\x12*\n" +
