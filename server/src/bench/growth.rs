@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use super::{
-    Error, Place, Settings,
+    Error, Settings,
     procfs::{self, Memory},
     sample::{Sample, Spread, figures},
     site::{IDLE_JOB, Site, wide},
@@ -50,22 +50,22 @@ const STREAM: Flow = Flow { outstanding: 1024, per_message: 100 };
 /// # Errors
 /// The first failure.
 pub(super) async fn run(settings: &Settings, growth: &Growth, tell: &(dyn Fn(String) + Sync)) -> Result<Value, Error> {
-    let place = settings.target.place();
+    let parent = settings.target.parent();
     let pending = {
-        let mut grown = Grown::new(&place, None).await?;
+        let mut grown = Grown::new(parent, None).await?;
         grown.grow(growth.pending, "pending runs", tell).await?;
         let mut report = grown.report(growth.pending).await?;
-        report["compared_with_empty"] = compare(settings, &place, &grown.site, tell).await?;
+        report["compared_with_empty"] = compare(settings, parent, &grown.site, tell).await?;
         report
     };
-    let mut grown = Grown::new(&place, Some("held")).await?;
+    let mut grown = Grown::new(parent, Some("held")).await?;
     // A tenth of it first, so that memory can be told from its growth.
     let first = growth.records / 10;
     grown.grow(first, "remembered requests", tell).await?;
     let small = grown.report(first).await?;
     grown.grow(growth.records - first, "remembered requests", tell).await?;
     let mut large = grown.report(growth.records).await?;
-    large["compared_with_empty"] = compare(settings, &place, &grown.site, tell).await?;
+    large["compared_with_empty"] = compare(settings, parent, &grown.site, tell).await?;
     Ok(json!({ "pending_runs": pending, "records_first": small, "records": large }))
 }
 
@@ -100,8 +100,8 @@ struct Grown {
 }
 
 impl Grown {
-    async fn new(place: &Place, key: Option<&'static str>) -> Result<Self, Error> {
-        let site = Site::own(place, wide()).await?;
+    async fn new(parent: Option<&Path>, key: Option<&'static str>) -> Result<Self, Error> {
+        let site = Site::own(parent, wide()).await?;
         let empty = site.memory();
         Ok(Self { site, key, empty, buckets: Vec::new(), items: 0 })
     }
@@ -172,11 +172,11 @@ fn item(app: &str, key: Option<&str>) -> v1::RunJobRequest {
 /// The same loads on the grown store and on an empty one, in turns.
 async fn compare(
     settings: &Settings,
-    place: &Place,
+    parent: Option<&Path>,
     grown: &Site,
     tell: &(dyn Fn(String) + Sync),
 ) -> Result<Value, Error> {
-    let empty = Site::own(place, wide()).await?;
+    let empty = Site::own(parent, wide()).await?;
     let (mut alone, mut unary, mut streamed) = <([Vec<Sample>; 2], [Vec<Sample>; 2], [Vec<Sample>; 2])>::default();
     for round in 0..settings.rounds {
         tell(format!("round {}: against an empty store", round + 1));

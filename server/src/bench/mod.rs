@@ -5,7 +5,6 @@
 //! round, one after the other; each figure is a median over rounds with its ends; a call that fails ends the bench and is
 //! not passed over. It measures through the protocol alone and must never reach into a server.
 
-mod cores;
 mod crew;
 mod echo;
 mod growth;
@@ -25,10 +24,13 @@ mod unary;
 mod watch;
 mod whole;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub(crate) use self::{
-    cores::Cores,
     echo::serve as serve_echo,
     growth::Growth,
     points::names,
@@ -67,30 +69,21 @@ pub(crate) struct Settings {
 /// The server under test.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// One of the bench's own.
-    Own(Place),
+    /// One of the bench's own, in a new folder below `parent` (below the system's folder for temporary files if absent),
+    /// which is removed afterwards.
+    Own { parent: Option<PathBuf> },
     /// One that runs already. What it is sent stays with it.
     Given { url: String, app: String, secret: String },
 }
 
 impl Target {
-    /// Where processes of the bench's own stand. Beside a server that was given, the echo stands as that does: wherever the
-    /// system puts it.
-    fn place(&self) -> Place {
+    /// Below which folder the bench makes its own, if that was chosen.
+    fn parent(&self) -> Option<&Path> {
         match self {
-            Self::Own(place) => place.clone(),
-            Self::Given { .. } => Place::default(),
+            Self::Own { parent } => parent.as_deref(),
+            Self::Given { .. } => None,
         }
     }
-}
-
-/// Where processes of the bench's own stand.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Place {
-    /// Their folders are made below this, and removed afterwards; below the system's folder for temporary files if absent.
-    pub(crate) parent: Option<PathBuf>,
-    /// The cores of both sides; if absent the system chooses.
-    pub(crate) cores: Option<Cores>,
 }
 
 /// Why there are no figures.
@@ -198,13 +191,13 @@ pub(crate) struct Progress {
 /// See [`Error`]. There is no report with holes.
 pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Error> {
     site::check_files()?;
-    if let (Some(growth), Target::Own(place)) = (&settings.growth, &settings.target) {
-        growth::check_space(place.parent.as_deref(), growth)?;
+    if let (Some(growth), Target::Own { parent }) = (&settings.growth, &settings.target) {
+        growth::check_space(parent.as_deref(), growth)?;
     }
     let chosen = points::chosen(&settings.only)?;
     // Whatever is wrong with the server is to be told now, and not after some minutes.
     drop(Site::open(&settings.target).await?);
-    let echo = EchoSite::start(&settings.target.place()).await?;
+    let echo = EchoSite::start(settings.target.parent()).await?;
     let (steady, watch) = (points::is_chosen(&settings.only, STEADY), points::is_chosen(&settings.only, WATCH));
     let triggers = is_measured(settings);
     let once = [steady, watch, triggers, settings.growth.is_some()].into_iter().filter(|chosen| *chosen).count();

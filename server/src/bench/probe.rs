@@ -36,8 +36,8 @@ impl Probe {
     /// # Errors
     /// [`Error::Folder`], [`Error::File`], [`Error::Spawn`].
     pub(super) fn start(target: &Target) -> Result<Option<Self>, Error> {
-        let Target::Own(place) = target else { return Ok(None) };
-        let folder = Folder::new(place)?;
+        let Target::Own { parent } = target else { return Ok(None) };
+        let folder = Folder::new(parent.as_deref())?;
         let path = folder.path().join("probe");
         let file = File::create(&path).map_err(|source| Error::File { path, source })?;
         let (stop, stopped) = mpsc::channel();

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Error, site::Folder};
+use super::Error;
 
 /// How often the ready file is looked for: the error of a start time.
 const LOOK: Duration = Duration::from_millis(2);
@@ -44,8 +44,7 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::Child`] with the end of its log, if it does not come to serve.
-    pub(super) async fn start(kind: &Kind, place: &Folder) -> Result<Self, Error> {
-        let folder = place.path();
+    pub(super) async fn start(kind: &Kind, folder: &Path) -> Result<Self, Error> {
         let ready = folder.join("ready");
         let log = folder.join("log");
         let begun = Instant::now();
@@ -54,9 +53,6 @@ impl Process {
         loop {
             if let Some(address) = address(&ready) {
                 process.start = begun.elapsed();
-                if let Some(cores) = place.cores {
-                    cores.join_server(process.id()).map_err(|source| Error::Spawn { source })?;
-                }
                 process.url = format!("http://{address}");
                 // The next start in this folder waits for a file of its own.
                 fs::remove_file(&ready).map_err(|source| Error::File { path: ready, source })?;

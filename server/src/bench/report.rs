@@ -23,7 +23,7 @@ impl Report {
     /// Of these points, with the samples of each in the order of the rounds.
     pub(super) fn new(settings: &Settings, points: &[&Point], samples: &[Vec<Sample>]) -> Self {
         let folder = match &settings.target {
-            Target::Own(place) => Some(place.parent.clone().unwrap_or_else(std::env::temp_dir)),
+            Target::Own { parent } => Some(parent.clone().unwrap_or_else(std::env::temp_dir)),
             Target::Given { .. } => None,
         };
         let of = |name: &str| {
@@ -56,7 +56,6 @@ impl Report {
             "machine": procfs::machine(folder.as_deref()),
             "settings": {
                 "server": if folder.is_some() { "own" } else { "given" },
-                "cores": if settings.target.place().cores.is_some() { "apart" } else { "shared" },
                 "rounds": settings.rounds,
                 "seconds": settings.seconds.as_secs_f64(),
             },

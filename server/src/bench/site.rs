@@ -15,8 +15,7 @@ use tonic::{
 };
 
 use super::{
-    Error, Place, Target,
-    cores::Cores,
+    Error, Target,
     process::{Kind, Process},
     procfs::{self, Memory, Usage},
 };
@@ -63,35 +62,30 @@ impl Own {
 
     async fn start(&self) -> Result<Process, Error> {
         let kind = Kind::Semel { data: self.data(), settings: self.settings.clone() };
-        Process::start(&kind, &self.folder).await
+        Process::start(&kind, self.folder.path()).await
     }
 }
 
 /// A temporary folder with the data of a server. It may hold several starts.
 #[derive(Debug)]
-pub(super) struct Folder {
-    inner: TempDir,
-    /// The cores of what is started in it.
-    pub(super) cores: Option<Cores>,
-}
+pub(super) struct Folder(TempDir);
 
 impl Folder {
-    /// Makes one where the place says.
+    /// Makes one in `parent`, or where the system has such.
     ///
     /// # Errors
     /// [`Error::Folder`].
-    pub(super) fn new(place: &Place) -> Result<Self, Error> {
-        let parent = place.parent.clone().unwrap_or_else(std::env::temp_dir);
+    pub(super) fn new(parent: Option<&Path>) -> Result<Self, Error> {
+        let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
         // A child starts elsewhere, so its paths have to be whole.
         let made = fs::create_dir_all(&parent).and_then(|()| parent.canonicalize());
         let made = made.and_then(|parent| tempfile::Builder::new().prefix("semel-bench-").tempdir_in(parent));
-        let inner = made.map_err(|source| Error::Folder { path: parent, source })?;
-        Ok(Self { inner, cores: place.cores })
+        made.map(Self).map_err(|source| Error::Folder { path: parent, source })
     }
 
     /// Its path.
     pub(super) fn path(&self) -> &Path {
-        self.inner.path()
+        self.0.path()
     }
 }
 
@@ -100,8 +94,8 @@ impl Site {
     ///
     /// # Errors
     /// If it does not start, or the app cannot be made.
-    pub(super) async fn own(place: &Place, settings: Vec<(&'static str, String)>) -> Result<Self, Error> {
-        let own = Own { folder: Folder::new(place)?, settings };
+    pub(super) async fn own(parent: Option<&Path>, settings: Vec<(&'static str, String)>) -> Result<Self, Error> {
+        let own = Own { folder: Folder::new(parent)?, settings };
         let process = own.start().await?;
         let path = own.data().join(ADMIN_SECRET_FILE);
         let secret = fs::read_to_string(&path).map_err(|source| Error::File { path, source })?;
@@ -126,7 +120,7 @@ impl Site {
     /// As [`Site::own`].
     pub(super) async fn open(target: &Target) -> Result<Self, Error> {
         match target {
-            Target::Own(place) => Self::own(place, wide()).await,
+            Target::Own { parent } => Self::own(parent.as_deref(), wide()).await,
             Target::Given { url, app, secret } => {
                 let authorization = bearer(secret)?;
                 let site = Self { process: None, url: url.clone(), app: app.clone(), authorization, own: None };
@@ -212,13 +206,13 @@ pub(super) struct EchoSite {
 }
 
 impl EchoSite {
-    /// Starts it where the server stands: the same disk is asked, so that what others write there is seen.
+    /// Starts it, with its folder below `parent`: the same disk is asked, so that what others write there is seen.
     ///
     /// # Errors
     /// [`Error::Child`].
-    pub(super) async fn start(place: &Place) -> Result<Self, Error> {
-        let folder = Folder::new(place)?;
-        let process = Process::start(&Kind::Echo, &folder).await?;
+    pub(super) async fn start(parent: Option<&Path>) -> Result<Self, Error> {
+        let folder = Folder::new(parent)?;
+        let process = Process::start(&Kind::Echo, folder.path()).await?;
         Ok(Self { process, folder })
     }
 

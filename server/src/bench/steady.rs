@@ -39,7 +39,7 @@ const PART_OF_PEAK: f64 = 0.5;
 /// The first failure, or that the server does not keep up.
 pub(super) async fn run(settings: &Settings) -> Result<Value, Error> {
     let (site, lead) = match &settings.target {
-        Target::Own(place) => {
+        Target::Own { parent } => {
             let mut short = wide();
             // How far ahead an id may lie has to be less than the window.
             short.push(("SEMEL_WINDOW_FUTURE_MAX", "10s".to_owned()));
@@ -47,7 +47,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Value, Error> {
                 short.push((kept, format!("{}s", KEPT.as_secs())));
             }
             let lead = if settings.steady >= KEPT { KEPT + Duration::from_secs(10) } else { Duration::ZERO };
-            (Site::own(place, short).await?, lead)
+            (Site::own(parent.as_deref(), short).await?, lead)
         }
         Target::Given { .. } => (Site::open(&settings.target).await?, Duration::ZERO),
     };

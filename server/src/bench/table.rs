@@ -215,10 +215,8 @@ fn conditions(report: &Value) -> String {
     let words = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
     let quick = if report["settings"]["rounds"] == 1 { " One round: to see that it works, not to quote." } else { "" };
     let debug = if report["build"] == "debug" { " DEBUG BUILD: these figures mean nothing." } else { "" };
-    let apart = if report["settings"]["cores"] == "apart" { ", with a core each" } else { "" };
     format!(
-        "semel {} on {}: {} cores ({}), {} {}, {}; {} rounds of {} s a point, server and callers on the same \
-         machine{apart}.{quick}{debug}\n",
+        "semel {} on {}: {} cores ({}), {} {}, {}; {} rounds of {} s a point, server and callers on the same machine.{quick}{debug}\n",
         words(&report["version"]),
         words(&report["time"]),
         machine["cores"],

@@ -20,7 +20,7 @@ use super::{
     global::{Global, Output},
     out, serve, signal,
 };
-use crate::bench::{self, Cores, Growth, Place, Progress, Report, Settings, TRIGGERS_MIN, Target, Triggers, Watchers};
+use crate::bench::{self, Growth, Progress, Report, Settings, TRIGGERS_MIN, Target, Triggers, Watchers};
 
 /// Rounds and seconds a point, by default and with `--quick`.
 const ROUNDS: u32 = 3;
@@ -87,9 +87,6 @@ pub(crate) struct BenchArgs {
     /// How many runs --full leaves pending
     #[arg(long, value_name = "N", default_value_t = PENDING, value_parser = clap::value_parser!(u64).range(1000..=5_000_000))]
     pending: u64,
-    /// Lets the system choose the cores: otherwise, on a machine of two, callers and server have one each
-    #[arg(long, conflicts_with = "address")]
-    share_cores: bool,
     /// One round of a second a point: to see that it works, not to quote
     #[arg(long)]
     quick: bool,
@@ -121,14 +118,8 @@ pub(super) fn run(args: BenchArgs, global: &Global) -> Result<Done, Failure> {
         out::text(&table.map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?)?;
         return Ok(Done::OK);
     }
-    let is_own = args.address.is_none() && !args.share_cores;
-    let cores = is_own.then(Cores::apart).flatten();
-    let settings = settings(args, cores, global)?;
-    let runtime = match cores {
-        Some(cores) => super::runtime::busy_runtime_where(move || cores.join_callers()),
-        None => super::runtime::busy_runtime(),
-    };
-    let report = runtime?.block_on(measured(settings))?;
+    let settings = settings(args, global)?;
+    let report = super::runtime::busy_runtime()?.block_on(measured(settings))?;
     match global.output {
         Output::Table => out::text(&bench::text(&report.0).map_err(|why| Failure::local(why, "report this"))?)?,
         Output::Json => out::json(&report.0)?,
@@ -157,9 +148,9 @@ async fn measured(settings: Settings) -> Result<Report, Failure> {
     }
 }
 
-fn settings(args: BenchArgs, cores: Option<Cores>, global: &Global) -> Result<Settings, Failure> {
+fn settings(args: BenchArgs, global: &Global) -> Result<Settings, Failure> {
     let target = match args.address {
-        None => Target::Own(Place { parent: args.data_dir, cores }),
+        None => Target::Own { parent: args.data_dir },
         Some(url) => match global.credentials()? {
             Credentials::Bearer(secret) | Credentials::Token(secret) => {
                 Target::Given { url, app: global.app.clone(), secret }

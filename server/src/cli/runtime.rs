@@ -20,15 +20,10 @@ pub(super) fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// A runtime for what works all the time and may do so for long at a stretch. On a small machine one worker thread is
 /// faster than two, which then take turns with the engine.
 pub(super) fn busy_runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    busy_runtime_where(|| {})
-}
-
-/// The same, whose threads do `begin` first.
-pub(super) fn busy_runtime_where(begin: impl Fn() + Send + Sync + 'static) -> Result<tokio::runtime::Runtime, Failure> {
     keep_pages_small();
     let threads = if cores() <= 2 { 1 } else { cores() - 1 };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(threads).on_thread_start(begin).enable_all().build().map_err(Failure::runtime)
+    builder.worker_threads(threads).enable_all().build().map_err(Failure::runtime)
 }
 
 fn cores() -> usize {

@@ -55,11 +55,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// The first failure; and a time that was due and did not fire, or fired twice.
 pub(super) async fn run(settings: &Settings, tell: &(dyn Fn(String) + Sync)) -> Result<Value, Error> {
-    let Target::Own(place) = &settings.target else { return Err(Error::OwnOnly) };
+    let Target::Own { parent } = &settings.target else { return Err(Error::OwnOnly) };
     let Triggers { count, fires: span } = settings.triggers;
     let firing = (count / FIRING_PART).min(FIRING_MAX) / FIRES_PER_S * FIRES_PER_S;
     let quiet = count - 2 * firing;
-    let mut site = Site::own(place, wide()).await?;
+    let mut site = Site::own(parent.as_deref(), wide()).await?;
     tell(format!("{count} triggers are made"));
     let mut report = waiting(&mut site, quiet).await?;
     tell("the other load alone".to_owned());
