@@ -28,9 +28,12 @@ need_rust() {
     command -v cc >/dev/null || apt_install gcc libc6-dev
 }
 
-# The proxy through which the tests send calls. Debian puts it where only an administrator's shell looks.
-need_nginx() {
-    PATH=$PATH:/usr/sbin command -v nginx >/dev/null || apt_install nginx
+# The proxies through which the tests send calls. Debian puts them where only an administrator's shell looks.
+need_proxies() {
+    local program
+    for program in nginx haproxy; do
+        PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || apt_install "$program"
+    done
 }
 
 # The venv with the pinned packages, made anew whenever the pins change.

@@ -17,11 +17,11 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{Admin, Readiness},
-    auth::{AppSecret, Authenticator, Keyring, KeyringError, Mode},
+    auth::{AppSecret, Authenticator, Identity, Keyring, KeyringError, Mode},
     clock::Clock,
     engine::{self, Handle, Stopped},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, Gate, Stage, WebOrigin},
+    transport::{self, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
@@ -63,6 +63,10 @@ pub struct Settings {
     pub auth_mode: Mode,
     /// What callers without credentials may do under [`Mode::Permissive`].
     pub anonymous: Vec<Grant>,
+    /// TLS for callers; none for plaintext.
+    pub tls: Option<TlsFiles>,
+    /// Who callers are by their certificates.
+    pub identities: Vec<Identity>,
     /// Whether to listen without TLS on anything but loopback.
     pub allow_plaintext: bool,
     /// From where pages may call, beside the server's own origin.
@@ -89,6 +93,8 @@ impl Settings {
             engine: engine::Options::default(),
             auth_mode: Mode::default(),
             anonymous: Vec::new(),
+            tls: None,
+            identities: Vec::new(),
             allow_plaintext: false,
             web_origins: Vec::new(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
@@ -115,12 +121,15 @@ pub enum Error {
     /// Plaintext where others could read it.
     #[error(
         "{address} is not a loopback address, and there is no TLS: anybody on the way could read the credentials. \
-         Listen on 127.0.0.1, put a TLS proxy in front, or say --allow-plaintext if the network is trusted"
+         Listen on 127.0.0.1, set tls.certificate and tls.key, put a TLS proxy in front, or say --allow-plaintext if the network is trusted"
     )]
     Plaintext {
         /// Which.
         address: SocketAddr,
     },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
     /// The keys.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -180,7 +189,12 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     };
     let (stage, stage_seen) = watch::channel(Stage::Serving);
     let gate = Arc::new(Gate::new(transport::Settings {
-        authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring),
+        authenticator: Authenticator::new(
+            settings.auth_mode,
+            settings.anonymous.clone(),
+            settings.identities.clone(),
+            keyring,
+        ),
         clock: settings.clock.clone(),
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
@@ -192,7 +206,8 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         stage: stage_seen,
     }));
     let admin = open_admin(&settings).await?;
-    let door = transport::Door::open(gate.clone(), listener, &settings.web_origins).await;
+    let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
+    let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
@@ -296,7 +311,9 @@ impl Running {
 }
 
 async fn bind(settings: &Settings, address: SocketAddr) -> Result<TcpListener, Error> {
-    allow(settings, address)?;
+    if settings.tls.is_none() {
+        allow(settings, address)?;
+    }
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 

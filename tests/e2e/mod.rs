@@ -28,6 +28,7 @@ mod samples;
 mod smoke;
 mod submit_file;
 mod submit_runs;
+mod tls;
 mod triggers;
 mod upkeep;
 mod valve;

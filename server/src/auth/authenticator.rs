@@ -10,6 +10,7 @@ use semel_core::{
 
 use super::{
     Method, Status,
+    identity::{Certificate, Identities, Identity},
     keyring::Keyring,
     secret::AppSecret,
     throttle::{Subject, Throttle},
@@ -45,7 +46,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn served(
+    pub(super) fn served(
         status: Status,
         principal: impl Into<Arc<Principal>>,
         method: Method,
@@ -69,8 +70,18 @@ pub struct NarrowingError(pub Role);
 pub struct Authenticator {
     mode: Mode,
     anonymous: Vec<Grant>,
+    identities: Identities,
     keyring: Arc<Keyring>,
     throttle: Throttle,
+}
+
+/// What a call brings to prove who makes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'a> {
+    /// Its `authorization`, whatever that is.
+    pub authorization: Option<&'a [u8]>,
+    /// The certificate of its connection, which has been verified.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// What is known of the moment of a call.
@@ -85,9 +96,11 @@ pub struct Moment {
 }
 
 impl Authenticator {
-    /// With `anonymous`, the grants of callers without credentials under [`Mode::Permissive`].
-    pub fn new(mode: Mode, anonymous: Vec<Grant>, keyring: Arc<Keyring>) -> Self {
-        Self { mode, anonymous, keyring, throttle: Throttle::default() }
+    /// With `anonymous`, the grants of callers without credentials under [`Mode::Permissive`], and `identities`, who callers are
+    /// by their certificates.
+    pub fn new(mode: Mode, anonymous: Vec<Grant>, identities: Vec<Identity>, keyring: Arc<Keyring>) -> Self {
+        let identities = Identities::new(identities);
+        Self { mode, anonymous, identities, keyring, throttle: Throttle::default() }
     }
 
     /// How credentials are treated.
@@ -100,13 +113,18 @@ impl Authenticator {
         &self.keyring
     }
 
-    /// Judges the `authorization` of a call: what stands there, or nothing. Without a directory the authority cannot be
-    /// asked, and there is no verdict.
-    pub fn judge(&self, directory: Option<&Directory>, authorization: Option<&[u8]>, moment: Moment) -> Verdict {
+    /// Judges what a call brings. Without a directory the authority cannot be asked, and there is no verdict, unless a
+    /// certificate says who it is. Where there are both, the `authorization` decides: it is the caller's own word, and the
+    /// certificate may be that of a sidecar that many share.
+    pub fn judge(&self, directory: Option<&Directory>, shown: Shown<'_>, moment: Moment) -> Verdict {
+        let Shown { authorization, certificate } = shown;
         if self.mode == Mode::Off {
             return Verdict::served(Status::NotRequired, Principal::unrestricted(), Method::Anonymous, None);
         }
         let Some(authorization) = authorization.filter(|value| !value.is_empty()) else {
+            if let Some(verdict) = certificate.and_then(|shown| self.identities.judge(shown, moment.now)) {
+                return verdict;
+            }
             if self.mode == Mode::Permissive {
                 let principal = Principal::anonymous(self.anonymous.clone());
                 return Verdict::served(Status::NotRequired, principal, Method::Anonymous, None);

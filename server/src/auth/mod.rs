@@ -1,9 +1,10 @@
-//! Who calls. From what stands in the `authorization` metadata to a verdict; knows no transport and changes nothing.
+//! Who calls. From what a call brings to a verdict; knows no transport and changes nothing.
 //!
-//! Two kinds of credentials are taken, both as `Bearer`: the long-lived secret of an app (`sk_…`), and a short-lived
-//! token that this server signed. Only the verdict made here makes a [`semel_core::policy::Principal`].
+//! Three kinds of credentials are taken: as `Bearer` the long-lived secret of an app (`sk_…`), or a short-lived token that this
+//! server signed; and a client certificate, which the transport has verified. Only the verdict made here makes a [`semel_core::policy::Principal`].
 
 mod authenticator;
+mod identity;
 mod keyring;
 mod secret;
 mod throttle;
@@ -11,7 +12,8 @@ mod token;
 
 pub(crate) use self::keyring::write_owner_only;
 pub use self::{
-    authenticator::{Authenticator, Mode, Moment, NarrowingError, Verdict},
+    authenticator::{Authenticator, Mode, Moment, NarrowingError, Shown, Verdict},
+    identity::{Certificate, Identity, UriPattern},
     keyring::{Error as KeyringError, Keyring},
     secret::AppSecret,
     throttle::{Subject, Throttle},
@@ -50,6 +52,8 @@ pub enum Method {
     AppSecret,
     /// A token.
     Token,
+    /// A client certificate.
+    ClientCertificate,
     /// No proof was asked for.
     Anonymous,
 }

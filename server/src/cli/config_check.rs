@@ -11,7 +11,10 @@ use super::{
     global::{Global, Output},
     out, show,
 };
-use crate::config::{self, FILE_DEFAULT, Origin, Resolved, Sources};
+use crate::{
+    config::{self, FILE_DEFAULT, Origin, Resolved, Sources},
+    transport::check_tls,
+};
 
 /// See the module.
 #[derive(Debug, Subcommand)]
@@ -82,6 +85,9 @@ impl SettingArgs {
 pub(crate) fn run(command: &ConfigCommand, global: &Global) -> Result<Done, Failure> {
     let ConfigCommand::Check(args) = command;
     let Resolved { config, origins } = args.resolve()?;
+    if let Some(files) = config.tls_files() {
+        check_tls(&files).map_err(|error| Failure::with_causes(&error, "mend what is named above"))?;
+    }
     let origin = |path| origins.get(path).unwrap_or(&Origin::Default).to_string();
     match global.output {
         Output::Table => {

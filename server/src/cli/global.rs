@@ -55,6 +55,12 @@ pub(crate) struct Global {
     /// CA certificates (PEM) to hold an https:// server against, instead of the system's
     #[arg(long, global = true, value_name = "FILE", env = "SEMEL_CA")]
     pub(crate) ca: Option<PathBuf>,
+    /// A client certificate with its chain (PEM), for a server that asks for one
+    #[arg(long, global = true, value_name = "FILE", env = "SEMEL_CERT", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of the client certificate (PEM)
+    #[arg(long, global = true, value_name = "FILE", env = "SEMEL_KEY", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
     /// Lets credentials go over http:// to other machines: for networks that encrypt by themselves
     #[arg(long, global = true, env = "SEMEL_SERVER_PLAINTEXT")]
     pub(crate) server_plaintext: bool,
@@ -118,14 +124,8 @@ impl Global {
 
     /// Connects to the server; fails at once if nobody listens there.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        let tls = match &self.ca {
-            Some(path) => {
-                Tls::new().ca_certificates(std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?)
-            }
-            None => Tls::new(),
-        };
         let options = Options::new(&self.server)
-            .tls(tls)
+            .tls(self.tls()?)
             .allow_plaintext(self.server_plaintext)
             .app(&self.app)
             .credentials(self.credentials()?)
@@ -134,6 +134,18 @@ impl Global {
             .connect_timeout(Duration::from_secs(5).min(self.timeout))
             .client_name("semel-cli");
         Client::connect(options).await.map_err(|error| Failure::connect(error, &self.server))
+    }
+
+    fn tls(&self) -> Result<Tls, Failure> {
+        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| Failure::file("read", path, &error));
+        let mut tls = Tls::new();
+        if let Some(path) = &self.ca {
+            tls = tls.ca_certificates(read(path)?);
+        }
+        if let Some((cert, key)) = self.cert.as_ref().zip(self.key.as_ref()) {
+            tls = tls.client_certificate(read(cert)?, read(key)?);
+        }
+        Ok(tls)
     }
 
     /// Under `--verbose`, shows what the client does: each attempt that is refused, and why.

@@ -84,6 +84,8 @@ fn settings(config: &Config) -> Settings {
         engine: config.engine_options(),
         auth_mode: config.auth_mode,
         anonymous: config.anonymous.clone(),
+        tls: config.tls_files(),
+        identities: config.identities.clone(),
         allow_plaintext: config.allow_plaintext,
         web_origins: config.web_origins.clone(),
         payload_bytes_max: config.payload_bytes_max,
@@ -119,6 +121,12 @@ fn greeting(config: &Config, place: Place, admin_secret: Option<&Path>) -> Strin
     let mode = rows.iter().find(|(path, _)| *path == "auth.mode").map_or("", |(_, value)| value.as_str());
     _ = writeln!(text, "  data       {}", config.data_dir.display());
     _ = writeln!(text, "  auth mode  {mode}");
+    let scheme = if let Some(files) = config.tls_files() {
+        _ = writeln!(text, "  TLS        with {}", files.certificate.display());
+        "https"
+    } else {
+        "http"
+    };
     if let Some(admin) = place.admin {
         _ = writeln!(text, "  operators  http://{admin}/metrics, /healthz, /readyz");
     }
@@ -129,7 +137,8 @@ fn greeting(config: &Config, place: Place, admin_secret: Option<&Path>) -> Strin
     if let Some(path) = admin_secret {
         _ = writeln!(text, "  admin      its secret was made and is in {}, for its owner's eyes only", path.display());
     }
-    let server = if address.port() == 7400 { String::new() } else { format!(" SEMEL_SERVER=http://{address}") };
+    let is_usual = address.port() == 7400 && scheme == "http";
+    let server = if is_usual { String::new() } else { format!(" SEMEL_SERVER={scheme}://{address}") };
     _ = writeln!(text, "try next, in another shell:");
     _ = writeln!(text, "  export SEMEL_SECRET_FILE={}{server}", secret_file.display());
     _ = writeln!(text, "  semel app create demo && semel job create hello --app demo --processor exec");
@@ -153,6 +162,7 @@ fn failed(error: &server::Error) -> Failure {
     let next = match error {
         server::Error::Listen { .. } => "stop the other one, or take another address with --listen",
         server::Error::Plaintext { .. } => "see allow_plaintext in `semel config check`",
+        server::Error::Tls(_) => "mend what is named above; `semel config check` looks at the same files",
         server::Error::Keyring(_) | server::Error::File { .. } | server::Error::Store(_) => {
             "check the data directory: its rights, its free space, and that no other server uses it"
         }

@@ -1,7 +1,7 @@
 //! All settings, one row each: the path by which a setting is known in file, environment and flags, how it is read
 //! within its bounds, and how it is shown. Adding a setting is a field of [`Config`] and a row here.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use semel_core::app::{AppPattern, Grant};
 use serde_json::{Value, json};
@@ -12,7 +12,10 @@ use super::{
     given::{FOREVER, Given},
     millis, parse_mode, show_duration,
 };
-use crate::{auth::Mode, transport::WebOrigin};
+use crate::{
+    auth::{Identity, Mode},
+    transport::{ClientAuth, WebOrigin},
+};
 
 /// One setting.
 pub(super) struct Key {
@@ -54,6 +57,28 @@ pub(super) const KEYS: &[Key] = &[
         config.admin_listen.map(|address| address.to_string()).unwrap_or_default()
     ),
     key!("data_dir", config, given, config.data_dir = given.path()?, config.data_dir.to_string_lossy()),
+    key!(
+        "tls.certificate",
+        config,
+        given,
+        config.tls_certificate = given.path_or_none()?,
+        show_path(config.tls_certificate.as_deref())
+    ),
+    key!("tls.key", config, given, config.tls_key = given.path_or_none()?, show_path(config.tls_key.as_deref())),
+    key!(
+        "tls.client_ca",
+        config,
+        given,
+        config.tls_client_ca = given.path_or_none()?,
+        show_path(config.tls_client_ca.as_deref())
+    ),
+    key!(
+        "tls.client_auth",
+        config,
+        given,
+        config.tls_client_auth = client_auth(given.text("optional")?)?,
+        client_auth_name(config.tls_client_auth)
+    ),
     key!("allow_plaintext", config, given, config.allow_plaintext = given.flag()?, config.allow_plaintext),
     key!(
         "drain_timeout",
@@ -68,6 +93,13 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.auth_mode = parse_mode(given.text("enforce")?)?,
         mode_name(config.auth_mode)
+    ),
+    key!(
+        "auth.identities",
+        config,
+        given,
+        config.identities = given.identities()?,
+        show_identities(&config.identities)
     ),
     key!("auth.anonymous", config, given, config.anonymous = given.grants()?, show_grants(&config.anonymous)),
     key!(
@@ -165,6 +197,35 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
         Mode::Permissive => "permissive",
         Mode::Off => "off",
     }
+}
+
+fn client_auth(text: &str) -> Result<ClientAuth, String> {
+    match text {
+        "off" => Ok(ClientAuth::Off),
+        "optional" => Ok(ClientAuth::Optional),
+        "required" => Ok(ClientAuth::Required),
+        _ => Err(format!("{text:?} is none of off, optional and required")),
+    }
+}
+
+fn client_auth_name(auth: ClientAuth) -> &'static str {
+    match auth {
+        ClientAuth::Off => "off",
+        ClientAuth::Optional => "optional",
+        ClientAuth::Required => "required",
+    }
+}
+
+fn show_path(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+fn show_identities(identities: &[Identity]) -> Value {
+    let row = |identity: &Identity| {
+        let app = identity.app.as_ref().map(ToString::to_string);
+        json!({ "uri": identity.uri.show(), "app": app, "grants": show_grants(&identity.grants) })
+    };
+    identities.iter().map(row).collect()
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -17,7 +17,11 @@ use std::{
 use semel_core::{app::Grant, id::Millis, limits, window::Window};
 use serde_json::{Map, Value};
 
-use crate::{auth::Mode, engine, store, transport::WebOrigin};
+use crate::{
+    auth::{Identity, Mode},
+    engine, store,
+    transport::{ClientAuth, LOOK_EVERY, TlsFiles, WebOrigin},
+};
 
 pub use self::{
     duration::{parse_duration, show_duration},
@@ -50,6 +54,16 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// Where everything is kept. Default `semel-data`.
     pub data_dir: PathBuf,
+    /// The server's certificate with its chain, PEM; with the key it turns TLS on. Default none.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key, PEM. Default none.
+    pub tls_key: Option<PathBuf>,
+    /// The authorities of callers' certificates, PEM. Default none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether callers show certificates. Default optional; without authorities nobody is asked.
+    pub tls_client_auth: ClientAuth,
+    /// Who callers are by their certificates. Default nobody.
+    pub identities: Vec<Identity>,
     /// Whether plaintext is served on other addresses than loopback. Default false.
     pub allow_plaintext: bool,
     /// How credentials are treated. Default enforce.
@@ -90,6 +104,11 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7400)),
             admin_listen: None,
             data_dir: PathBuf::from("semel-data"),
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_auth: ClientAuth::default(),
+            identities: Vec::new(),
             allow_plaintext: false,
             auth_mode: Mode::Enforce,
             anonymous: Vec::new(),
@@ -181,6 +200,14 @@ impl Config {
         options
     }
 
+    /// The files of TLS; none if it is off.
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+        let asked = self.tls_client_ca.clone().filter(|_| self.tls_client_auth != ClientAuth::Off);
+        let clients = asked.map(|authorities| (authorities, self.tls_client_auth));
+        Some(TlsFiles { certificate, key, clients, look_every: LOOK_EVERY })
+    }
+
     /// The size of the store's map, in bytes.
     pub fn map_size(&self) -> usize {
         self.map_size_gib << 30
@@ -201,8 +228,12 @@ impl Config {
             Mode::Off => warnings
                 .push("auth.mode is off: nobody is asked for credentials and everybody may do everything".to_owned()),
         }
-        if !self.listen.ip().is_loopback() {
+        if !self.listen.ip().is_loopback() && self.tls_files().is_none() {
             warnings.push(format!("credentials cross the network in plaintext on {}", self.listen));
+        }
+        if !self.identities.is_empty() && self.tls_files().is_none_or(|files| files.clients.is_none()) {
+            warnings
+                .push("auth.identities has no effect: callers are asked for no certificate (tls.client_ca)".to_owned());
         }
         warnings
     }
@@ -292,10 +323,17 @@ impl Build {
                 self.faults.push(Fault::new(paths[0], origin, problem));
             }
         };
-        let exposed = !config.listen.ip().is_loopback() && !config.allow_plaintext;
+        let half = config.tls_certificate.is_some() != config.tls_key.is_some();
+        judge(["tls.certificate", "tls.key"], half, "and tls.key go together: set both, or none".to_owned());
+        let has_tls = config.tls_certificate.is_some() && config.tls_key.is_some();
+        let idle = config.tls_client_ca.is_some() && !has_tls && !half;
+        judge(["tls.client_ca", "tls.certificate"], idle, "needs tls.certificate and tls.key".to_owned());
+        let nobody = config.tls_client_auth == ClientAuth::Required && config.tls_client_ca.is_none();
+        judge(["tls.client_auth", "tls.client_ca"], nobody, "is required, and needs tls.client_ca".to_owned());
+        let exposed = !config.listen.ip().is_loopback() && !config.allow_plaintext && !has_tls;
         let problem = format!(
-            "{} can be reached from other machines, and credentials would cross the network in plaintext; listen on \
-             127.0.0.1 behind a proxy that ends TLS, or set allow_plaintext = true",
+            "{} can be reached from other machines, and credentials would cross the network in plaintext; set \
+             tls.certificate and tls.key, listen on 127.0.0.1 behind a proxy that ends TLS, or set allow_plaintext = true",
             config.listen
         );
         judge(["listen", "allow_plaintext"], exposed, problem);

@@ -6,25 +6,42 @@ use std::sync::Arc;
 use http::{HeaderValue, header};
 use tonic::{Request, Status, body::Body, service::Interceptor, transport::server::TcpConnectInfo};
 
-use super::gate::Gate;
-use crate::auth::Verdict;
+use super::{gate::Gate, tls::Peer};
+use crate::auth::{Certificate, Shown, Verdict};
 
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Judge(pub(super) Arc<Gate>);
 
-/// What the credentials were, for streams that judge them again.
-#[derive(Clone)]
-pub(super) struct Authorization(pub(super) Option<HeaderValue>);
+/// What a call brought, for streams that judge it again.
+#[derive(Clone, Default)]
+pub(super) struct Brought {
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) certificate: Option<Arc<Certificate>>,
+}
+
+impl Brought {
+    /// As it is judged.
+    pub(super) fn shown(&self) -> Shown<'_> {
+        let authorization = self.authorization.as_ref().map(HeaderValue::as_bytes);
+        Shown { authorization, certificate: self.certificate.as_deref() }
+    }
+}
 
 impl Judge {
     /// See the module.
     pub(super) fn look_at(&self, request: &mut http::Request<Body>) {
         let authorization = request.headers().get(header::AUTHORIZATION).cloned();
-        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let verdict = self.0.judge(authorization.as_ref().map(HeaderValue::as_bytes), peer.map(|peer| peer.ip()));
+        let mut brought = Brought { authorization, certificate: None };
+        // Over TLS a connection knows more of its peer. The address then stands where that of a plain one does.
+        if let Some(peer) = request.extensions_mut().remove::<Peer>() {
+            brought.certificate = peer.certificate;
+            request.extensions_mut().insert(peer.tcp);
+        }
+        let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let verdict = self.0.judge(brought.shown(), address.map(|address| address.ip()));
         request.extensions_mut().insert(verdict);
-        request.extensions_mut().insert(Authorization(authorization));
+        request.extensions_mut().insert(brought);
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    auth_layer::Authorization,
+    auth_layer::Brought,
     call::Call,
     convert::{
         fields::Fields,
@@ -31,7 +31,7 @@ use super::{
     status::Refusal,
 };
 use crate::{
-    auth::{Authenticator, Moment, Verdict},
+    auth::{Authenticator, Moment, Shown, Verdict},
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
 };
@@ -114,9 +114,9 @@ impl Gate {
         self.engine.load().as_ref().map(|engine| *engine.window())
     }
 
-    pub(super) fn judge(&self, authorization: Option<&[u8]>, address: Option<IpAddr>) -> Verdict {
+    pub(super) fn judge(&self, shown: Shown<'_>, address: Option<IpAddr>) -> Verdict {
         let directory = self.directory();
-        self.settings.authenticator.judge(directory.as_deref(), authorization, self.moment(address))
+        self.settings.authenticator.judge(directory.as_deref(), shown, self.moment(address))
     }
 
     /// The refusal of a verdict, for services that know no header of ours.
@@ -253,14 +253,14 @@ impl Gate {
     }
 
     /// What a stream needs to begin: the verdict on its credentials, and these.
-    pub(super) fn stream_credentials<T>(request: &Request<T>) -> (Verdict, Authorization) {
+    pub(super) fn stream_credentials<T>(request: &Request<T>) -> (Verdict, Brought) {
         let extensions = request.extensions();
         let verdict = extensions.get::<Verdict>().cloned();
-        let authorization = extensions.get::<Authorization>().cloned();
+        let brought = extensions.get::<Brought>().cloned();
         (
-            // Without the interceptor nobody was recognised: then nobody is served.
+            // Without the judge nobody was recognised: then nobody is served.
             verdict.unwrap_or_else(|| Verdict::refused(crate::auth::Status::Missing)),
-            authorization.unwrap_or(Authorization(None)),
+            brought.unwrap_or_default(),
         )
     }
 }

@@ -18,6 +18,7 @@ mod page;
 mod router;
 mod services;
 mod status;
+mod tls;
 mod told;
 mod watch;
 mod web;
@@ -26,5 +27,10 @@ pub(crate) use self::{
     convert::job::settled,
     gate::{Gate, Settings, Stage},
     router::{Door, http2},
+    tls::Reloaded,
 };
-pub use self::{router::Error, web::WebOrigin};
+pub use self::{
+    router::Error,
+    tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
+    web::WebOrigin,
+};

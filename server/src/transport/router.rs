@@ -13,6 +13,7 @@ use super::{
     auth_layer::Bar,
     gate::Gate,
     native::Native,
+    tls::{Incoming, Reloaded},
     web::{WebLayer, WebOrigin},
 };
 
@@ -44,11 +45,16 @@ pub(crate) struct Door {
 
 impl Door {
     /// Begins to accept connections. Health says NOT_SERVING until [`Door::set_serving`].
-    pub(crate) async fn open(gate: Arc<Gate>, listener: TcpListener, web_origins: &[WebOrigin]) -> Self {
+    pub(crate) async fn open(
+        gate: Arc<Gate>,
+        listener: TcpListener,
+        tls: Option<Reloaded>,
+        web_origins: &[WebOrigin],
+    ) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(gate, listener, WebLayer::new(web_origins), health_service, async {
+        let task = tokio::spawn(serve(gate, listener, tls, WebLayer::new(web_origins), health_service, async {
             let _ = stopped.await;
         }));
         Self { health, stop: Some(stop), task }
@@ -103,6 +109,7 @@ pub(crate) fn http2() -> Server {
 async fn serve(
     gate: Arc<Gate>,
     listener: TcpListener,
+    tls: Option<Reloaded>,
     web: WebLayer,
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
@@ -127,13 +134,12 @@ async fn serve(
     let others = Routes::new(health_service)
         .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
         .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
-    http2()
-        .accept_http1(true)
-        .layer(web)
-        .serve_with_incoming_shutdown(
-            Native::new(gate, others),
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stop,
-        )
-        .await
+    let (server, services) = (http2().accept_http1(true).layer(web), Native::new(gate, others));
+    match tls {
+        Some(tls) => server.serve_with_incoming_shutdown(services, Incoming::new(listener, tls), stop).await,
+        None => {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(services, incoming, stop).await
+        }
+    }
 }

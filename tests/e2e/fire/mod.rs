@@ -1,9 +1,10 @@
 //! Under fire: many calls by many callers while everything goes wrong that may, and the reckoning afterwards: each call
 //! answered, one run for each, none more. What these tests share stands here; which fire it is, in a file each.
 
+mod gateway;
 mod ground;
 mod modes;
-mod nginx;
+mod proxies;
 mod streams;
 
 use std::{

@@ -12,7 +12,7 @@ use crate::{
     auth::Verdict,
     engine::Directory,
     transport::{
-        auth_layer::Authorization,
+        auth_layer::Brought,
         convert::{header, time as times},
         gate::Gate,
         status::Refusal,
@@ -29,7 +29,7 @@ const RECONNECT_AFTER: Millis = Millis(500);
 /// See the module.
 pub(in crate::transport) struct Standing {
     verdict: Verdict,
-    authorization: Authorization,
+    brought: Brought,
     address: Option<IpAddr>,
     /// What the verdict was judged by.
     directory: Option<Arc<Directory>>,
@@ -40,9 +40,9 @@ pub(in crate::transport) struct Standing {
 impl Standing {
     /// As it was judged at its arrival.
     pub(in crate::transport) fn of<T>(request: &Request<T>) -> Self {
-        let (verdict, authorization) = Gate::stream_credentials(request);
+        let (verdict, brought) = Gate::stream_credentials(request);
         let address = request.remote_addr().map(|address| address.ip());
-        Self { verdict, authorization, address, directory: None, warned: false }
+        Self { verdict, brought, address, directory: None, warned: false }
     }
 
     pub(in crate::transport) fn verdict(&self) -> &Verdict {
@@ -58,13 +58,13 @@ impl Standing {
     pub(in crate::transport) fn renew(&mut self, fresh: &v1::Reauthenticate) {
         let authorization = HeaderValue::try_from(format!("Bearer {}", fresh.token));
         // What no header could carry is no token either, and is judged as one that cannot be read.
-        self.authorization = Authorization(Some(authorization.unwrap_or(HeaderValue::from_static("Bearer"))));
+        self.brought.authorization = Some(authorization.unwrap_or(HeaderValue::from_static("Bearer")));
     }
 
     /// Judges the credentials again: they may have ended, or been taken back, and fresh ones may have come.
     pub(in crate::transport) fn judge(&mut self, gate: &Gate) {
         self.directory = gate.directory();
-        self.verdict = gate.judge(self.authorization.0.as_ref().map(HeaderValue::as_bytes), self.address);
+        self.verdict = gate.judge(self.brought.shown(), self.address);
     }
 
     /// Whether the verdict may be another one by now. Cheap: for each message.
