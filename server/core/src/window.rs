@@ -206,6 +206,7 @@ impl DedupRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     fn id_at(time: i64) -> RequestId {
         let mut bytes = [0x70; 16];
@@ -332,5 +333,34 @@ mod tests {
         assert_eq!(a.first_difference(&print(2, &[(6, 2)])), Some(5));
         assert_eq!(a.first_difference(&print(2, &[])), Some(5));
         assert_eq!(a.first_difference(&print(2, &[(5, 1), (6, 1), (7, 1)])), Some(7));
+    }
+
+    /// A remembered request as it was written before tries elsewhere were noted.
+    #[derive(Encode)]
+    struct OldDedupRecord {
+        #[n(0)]
+        method: Method,
+        #[n(1)]
+        principal: String,
+        #[n(2)]
+        fingerprint: Fingerprint,
+        #[n(3)]
+        revision: Revision,
+        #[n(4)]
+        execute_time: Timestamp,
+        #[n(5)]
+        reply: Reply,
+        #[n(6)]
+        arrivals: u64,
+    }
+
+    #[test]
+    fn a_request_that_told_nothing_is_written_as_before() {
+        let DedupRecord { method, principal, fingerprint, revision, execute_time, reply, arrivals, .. } = record();
+        let principal = principal.to_string();
+        let old = OldDedupRecord { method, principal, fingerprint, revision, execute_time, reply, arrivals };
+        let new = DedupRecord { told: None, ..record() };
+        assert_eq!(codec::encode(&old), codec::encode(&new));
+        assert_eq!(codec::decode::<DedupRecord>(&codec::encode(&old)).expect("it can be read"), new);
     }
 }

@@ -135,7 +135,8 @@ impl Gateway {
         match self.kind {
             Kind::Nginx => self.repeated_after("200 "),
             Kind::HaProxy => {
-                let again = |line: &&str| line.split_once(' ').is_some_and(|(status, tries)| status == "200" && tries != "0");
+                let again =
+                    |line: &&str| line.split_once(' ').is_some_and(|(status, tries)| status == "200" && tries != "0");
                 self.access_log().lines().filter(again).count()
             }
         }

@@ -79,7 +79,8 @@ async fn two_ways_in_through_nginx_and_haproxy_make_one_run_a_call() {
 
     // Each gateway has a way that is faulty (resets, answers that are lost or come too late) and one that is not.
     let direct: SocketAddr = server.address.parse().expect("an address");
-    let faulty = |seed| Plan::storm(seed).with(Fault::LoseAnswer, 80).with(Fault::Delay, 20).with(Fault::StripCredentials, 0);
+    let faulty =
+        |seed| Plan::storm(seed).with(Fault::LoseAnswer, 80).with(Fault::Delay, 20).with(Fault::StripCredentials, 0);
     let (first, second) = (proxy_to(direct, faulty(11)).await, proxy_to(direct, faulty(12)).await);
     let (for_nginx, for_haproxy) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let Some(mut nginx) = Gateway::start(Kind::Nginx, for_nginx.path(), &[first.address(), direct]).await else {

@@ -66,7 +66,10 @@ async fn a_certificate_is_a_caller_with_the_rights_that_its_name_has() {
         ..run_job("settle")
     };
     let again = renewed.run_job(again).await.expect("the first answer");
-    assert_eq!((again.run_id, again.header.map(|header| header.disposition())), (run.run_id, Some(v1::Disposition::Replayed)));
+    assert_eq!(
+        (again.run_id, again.header.map(|header| header.disposition())),
+        (run.run_id, Some(v1::Disposition::Replayed))
+    );
     drop(admin);
 }
 

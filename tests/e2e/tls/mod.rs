@@ -70,7 +70,11 @@ async fn calls_go_over_tls_and_plaintext_does_not_come_in() {
     let pay = secured.pay(&authority.believed()).await;
     pay.run_job(run_job("settle")).await.expect("a run");
     let plain = Options::new(format!("http://{}", secured.address())).retry(RetryOptions::none());
-    in_time(Client::connect(plain)).await.map(|_| ()).expect_err("plaintext is not spoken here");
+    let answered = match in_time(Client::connect(plain)).await {
+        Ok(client) => in_time(client.check_auth(v1::CheckAuthRequest::default())).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    answered.expect_err("plaintext is not spoken here");
 }
 
 #[tokio::test]

@@ -315,36 +315,6 @@ fn a_record_of_before_facts_were_kept_has_none() {
     assert_eq!((read.revision, read.principal), (revision, principal));
 }
 
-/// A remembered request as it was written before tries elsewhere were noted.
-#[derive(Encode)]
-struct OldDedupRecord {
-    #[n(0)]
-    method: Method,
-    #[n(1)]
-    principal: String,
-    #[n(2)]
-    fingerprint: Fingerprint,
-    #[n(3)]
-    revision: Revision,
-    #[n(4)]
-    execute_time: Timestamp,
-    #[n(5)]
-    reply: Reply,
-    #[n(6)]
-    arrivals: u64,
-}
-
-#[test]
-fn a_request_that_told_nothing_is_written_as_before() {
-    let DedupRecord { method, principal, fingerprint, revision, execute_time, reply, arrivals, .. } =
-        dedup_record(Reply::Done);
-    let principal = principal.to_string();
-    let old = OldDedupRecord { method, principal, fingerprint, revision, execute_time, reply, arrivals };
-    let new = DedupRecord { told: None, ..dedup_record(Reply::Done) };
-    assert_eq!(encode(&old), encode(&new));
-    assert_eq!(decode::<DedupRecord>(&encode(&old)).expect("it can be read"), new);
-}
-
 #[track_caller]
 fn round_trip<T: Encode<()> + for<'b> Decode<'b, ()> + PartialEq + Debug>(value: &T) {
     assert_eq!(&decode::<T>(&encode(value)).expect("it was encoded"), value);
