@@ -15,6 +15,8 @@ ROOT = DEPLOY.parent
 # From the end of the drain to the end of the process: the store is closed. Measured in milliseconds, bounded by seconds.
 CLOSE_SECONDS = 5
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+# What does not hold, told all at once.
+faults: list[str] = []
 
 
 def settings(file: str) -> dict:
@@ -105,7 +107,6 @@ def check_image() -> None:
 
 
 if __name__ == "__main__":
-    faults: list[str] = []
     check_kubernetes()
     check_systemd()
     check_image()

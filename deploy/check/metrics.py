@@ -12,7 +12,9 @@ PAGE = DEPLOY.parent / "docs/METRICS.md"
 # What Prometheus adds to each series, and `le` of histograms.
 LABELS_OF_PROMETHEUS = {"job", "instance", "le"}
 SUFFIXES_OF_HISTOGRAMS = ("_bucket", "_sum", "_count")
-ROW = re.compile(r"^\| `(semel_\w+)` \| (\w+) \| (?:`(\w+)`(?:: ([\w, ]+))?)? ?\|")
+# Name, kind and labels; in the last, a label in backticks with the list of its values behind a colon.
+ROW = re.compile(r"^\| `(semel_\w+)` \| (\w+) \|([^|]*)\|")
+LABEL = re.compile(r"`(\w+)`(?::\s*(\w+(?:, \w+)*))?")
 SERIES = re.compile(r"\b(semel_\w+)(?:\{([^{}]*)\})?")
 MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 
@@ -21,10 +23,12 @@ def page() -> dict[str, dict[str, set[str]]]:
     """The labels of each series, and the values of each label (empty: any), with the series of histograms spread out."""
     known: dict[str, dict[str, set[str]]] = {}
     for line in PAGE.read_text().splitlines():
-        if not (row := ROW.match(line)):
+        if not line.startswith("| `semel_"):
             continue
-        name, kind, label, values = row.groups()
-        labels = {label: {value.strip() for value in (values or "").split(",") if value.strip()}} if label else {}
+        if not (row := ROW.match(line)):
+            sys.exit(f"docs/METRICS.md: mend check/metrics.py, which does not understand: {line}")
+        name, kind, cell = row.groups()
+        labels = {label: set(values.split(", ")) if values else set() for label, values in LABEL.findall(cell)}
         for suffix in SUFFIXES_OF_HISTOGRAMS if kind == "histogram" else ("",):
             known[name + suffix] = labels
     return known
