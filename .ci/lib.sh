@@ -61,3 +61,13 @@ need_java() {
 need_node() {
     command -v node >/dev/null && command -v npm >/dev/null || apt_install nodejs npm
 }
+
+# What runs the tests of the alerts, and what reads units. Where systemd runs, Debian's package of the first starts a server too,
+# which nothing here asks.
+need_promtool() {
+    command -v promtool >/dev/null || apt_install prometheus
+}
+
+need_systemd_analyze() {
+    command -v systemd-analyze >/dev/null || apt_install systemd
+}
