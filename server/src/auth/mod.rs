@@ -1,9 +1,10 @@
 //! Who calls. From what stands in the `authorization` metadata to a verdict; knows no transport and changes nothing.
 //!
-//! Two kinds of credentials are taken, both as `Bearer`: the long-lived secret of an app (`sk_…`), and a short-lived
-//! token that this server signed. Only the verdict made here makes a [`semel_core::policy::Principal`].
+//! Three kinds of credentials are taken, all as `Bearer`: the long-lived secret of an app (`sk_…`), a short-lived token that
+//! this server signed, and a token of an outside issuer whom the operator trusts (`jwt`). Only the verdict made here makes a [`semel_core::policy::Principal`].
 
 mod authenticator;
+pub mod jwt;
 mod keyring;
 mod secret;
 mod throttle;
@@ -48,8 +49,10 @@ pub enum Method {
     None,
     /// The secret of an app.
     AppSecret,
-    /// A token.
+    /// A token of this server.
     Token,
+    /// A token of an outside issuer.
+    OutsideToken,
     /// No proof was asked for.
     Anonymous,
 }

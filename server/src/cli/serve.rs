@@ -84,6 +84,7 @@ fn settings(config: &Config) -> Settings {
         engine: config.engine_options(),
         auth_mode: config.auth_mode,
         anonymous: config.anonymous.clone(),
+        issuers: config.issuers.clone(),
         allow_plaintext: config.allow_plaintext,
         web_origins: config.web_origins.clone(),
         payload_bytes_max: config.payload_bytes_max,
