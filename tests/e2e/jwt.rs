@@ -134,14 +134,14 @@ async fn a_token_says_who_its_bearer_is_and_a_renewed_one_of_the_same_subject_re
     assert_eq!(auth.principal, "jwt:mesh#batch-7");
     assert_eq!(auth.expire_time.expect("it ends").seconds, wall(&clock) / 1000 + 60);
     let id = fresh();
-    let first = settle(&batch, &id).await.expect("it may").run.expect("a run").run_id;
+    let first = settle(&batch, &id).await.expect("it may").run_id;
     clock.advance(Millis::from_secs(90));
     let refused = batch.refused(&id, run_job("settle")).await;
     refused.expect_with(Code::Unauthenticated, "CREDENTIALS_EXPIRED", AuthStatus::Expired);
     let renewed = pay.nobody.bearer(&key.token("batch-7", &clock, 60));
     let again = settle(&renewed, &id).await.expect("the same caller");
     assert_eq!(again.header.expect("a header").disposition(), Disposition::Replayed);
-    assert_eq!(again.run.expect("a run").run_id, first);
+    assert_eq!(again.run_id, first);
     let other = pay.nobody.bearer(&key.token("batch-8", &clock, 60));
     Refused::of(&settle(&other, &id).await.expect_err("another caller"))
         .expect(Code::FailedPrecondition, "REQUEST_ID_REUSED");
@@ -199,7 +199,6 @@ async fn a_new_key_is_taken_when_it_is_first_seen_and_one_that_is_gone_no_more()
     // It may be that the first token asked for a fetch too; the next may be asked for a little later.
     clock.advance(Millis::from_secs(11));
     published.set(&[&new]);
-    assert_eq!(look(&by_new).await.status(), AuthStatus::Unavailable, "its key is not there yet");
     assert_eq!(verdict(&by_new).await.status(), AuthStatus::Passed);
     clock.advance(Millis::from_secs(11));
     assert_eq!(verdict(&by_old).await.status(), AuthStatus::Invalid);
