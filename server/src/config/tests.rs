@@ -233,7 +233,7 @@ fn outside_issuers_are_read_from_a_file_and_from_text() {
     assert_eq!(shown, "pay/*");
     let text = r#"[{ issuer = "mesh", audience = "semel", jwks_file = "mesh.json" }]"#;
     let sources = with_environment(Sources::default(), &[("SEMEL_AUTH_ISSUERS", text)]);
-    assert_eq!(resolve(&sources).expect("good text").config.issuers, [second.clone()]);
+    assert_eq!(resolve(&sources).expect("good text").config.issuers, std::slice::from_ref(second));
 }
 
 #[test]
