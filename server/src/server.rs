@@ -17,7 +17,10 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{Admin, Readiness},
-    auth::{AppSecret, Authenticator, Identity, Keyring, KeyringError, Mode},
+    auth::{
+        AppSecret, Authenticator, Identity, Keyring, KeyringError, Mode,
+        jwt::{IssuerSettings, Issuers, Refreshers},
+    },
     clock::Clock,
     engine::{self, Handle, Stopped},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
@@ -67,6 +70,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Who callers are by their certificates.
     pub identities: Vec<Identity>,
+    /// Whose tokens are taken beside the server's own.
+    pub issuers: Vec<IssuerSettings>,
     /// Whether to listen without TLS on anything but loopback.
     pub allow_plaintext: bool,
     /// From where pages may call, beside the server's own origin.
@@ -95,6 +100,7 @@ impl Settings {
             anonymous: Vec::new(),
             tls: None,
             identities: Vec::new(),
+            issuers: Vec::new(),
             allow_plaintext: false,
             web_origins: Vec::new(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
@@ -163,6 +169,7 @@ pub struct Running {
     first_admin: Option<(AppSecret, Option<PathBuf>)>,
     stage: watch::Sender<Stage>,
     gate: Arc<Gate>,
+    refreshers: Refreshers,
     door: transport::Door,
     drain_timeout: Duration,
 }
@@ -189,12 +196,9 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     };
     let (stage, stage_seen) = watch::channel(Stage::Serving);
     let gate = Arc::new(Gate::new(transport::Settings {
-        authenticator: Authenticator::new(
-            settings.auth_mode,
-            settings.anonymous.clone(),
-            settings.identities.clone(),
-            keyring,
-        ),
+        authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
+            .with_identities(settings.identities.clone())
+            .with_issuers(Issuers::new(settings.issuers.clone())),
         clock: settings.clock.clone(),
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
@@ -205,6 +209,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         },
         stage: stage_seen,
     }));
+    let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     let admin = open_admin(&settings).await?;
     let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
     let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins).await;
@@ -228,7 +233,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     }
     info!(%address, "serving");
     let drain_timeout = settings.drain_timeout;
-    Ok(Running { address, admin, engine, first_admin, stage, gate, door, drain_timeout })
+    Ok(Running { address, admin, engine, first_admin, stage, gate, refreshers, door, drain_timeout })
 }
 
 impl Running {
@@ -294,6 +299,7 @@ impl Running {
             warn!("connections did not end in time, and were cut");
         }
         self.stage.send_replace(Stage::Cut);
+        self.refreshers.stop().await;
         self.gate.close();
         let stopped = self.engine.stop().await;
         // Tasks that were cut let go of the store in their next turn; whoever opens it again should find it free.

@@ -13,6 +13,7 @@ mod dynamic;
 mod faults;
 mod fire;
 mod harness;
+mod jwt;
 mod lifecycle;
 mod metrics;
 mod modes;

@@ -126,6 +126,8 @@ const (
 	AuthMethod_AUTH_METHOD_CLIENT_CERTIFICATE AuthMethod = 3
 	// No proof was asked for: the caller is served as the anonymous principal.
 	AuthMethod_AUTH_METHOD_ANONYMOUS AuthMethod = 4
+	// A token that an outside issuer signed, which the server was told to trust.
+	AuthMethod_AUTH_METHOD_OUTSIDE_TOKEN AuthMethod = 5
 )
 
 // Enum value maps for AuthMethod.
@@ -136,6 +138,7 @@ var (
 		2: "AUTH_METHOD_TOKEN",
 		3: "AUTH_METHOD_CLIENT_CERTIFICATE",
 		4: "AUTH_METHOD_ANONYMOUS",
+		5: "AUTH_METHOD_OUTSIDE_TOKEN",
 	}
 	AuthMethod_value = map[string]int32{
 		"AUTH_METHOD_UNSPECIFIED":        0,
@@ -143,6 +146,7 @@ var (
 		"AUTH_METHOD_TOKEN":              2,
 		"AUTH_METHOD_CLIENT_CERTIFICATE": 3,
 		"AUTH_METHOD_ANONYMOUS":          4,
+		"AUTH_METHOD_OUTSIDE_TOKEN":      5,
 	}
 )
 
@@ -895,14 +899,15 @@ const file_semel_v1_header_proto_rawDesc = "" +
 	"\x15AUTH_STATUS_THROTTLED\x10\t\x12\x1b\n" +
 	"\x17AUTH_STATUS_UNAVAILABLE\x10\n" +
 	"\x12\x18\n" +
-	"\x14AUTH_STATUS_EXPIRING\x10\v*\x9b\x01\n" +
+	"\x14AUTH_STATUS_EXPIRING\x10\v*\xba\x01\n" +
 	"\n" +
 	"AuthMethod\x12\x1b\n" +
 	"\x17AUTH_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16AUTH_METHOD_APP_SECRET\x10\x01\x12\x15\n" +
 	"\x11AUTH_METHOD_TOKEN\x10\x02\x12\"\n" +
 	"\x1eAUTH_METHOD_CLIENT_CERTIFICATE\x10\x03\x12\x19\n" +
-	"\x15AUTH_METHOD_ANONYMOUS\x10\x04*y\n" +
+	"\x15AUTH_METHOD_ANONYMOUS\x10\x04\x12\x1d\n" +
+	"\x19AUTH_METHOD_OUTSIDE_TOKEN\x10\x05*y\n" +
 	"\vDisposition\x12\x1b\n" +
 	"\x17DISPOSITION_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14DISPOSITION_EXECUTED\x10\x01\x12\x18\n" +

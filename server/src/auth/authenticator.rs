@@ -11,6 +11,7 @@ use semel_core::{
 use super::{
     Method, Status,
     identity::{Certificate, Identities, Identity},
+    jwt::Issuers,
     keyring::Keyring,
     secret::AppSecret,
     throttle::{Subject, Throttle},
@@ -72,6 +73,7 @@ pub struct Authenticator {
     anonymous: Vec<Grant>,
     identities: Identities,
     keyring: Arc<Keyring>,
+    issuers: Issuers,
     throttle: Throttle,
 }
 
@@ -96,11 +98,27 @@ pub struct Moment {
 }
 
 impl Authenticator {
-    /// With `anonymous`, the grants of callers without credentials under [`Mode::Permissive`], and `identities`, who callers are
-    /// by their certificates.
-    pub fn new(mode: Mode, anonymous: Vec<Grant>, identities: Vec<Identity>, keyring: Arc<Keyring>) -> Self {
-        let identities = Identities::new(identities);
-        Self { mode, anonymous, identities, keyring, throttle: Throttle::default() }
+    /// With `anonymous`, the grants of callers without credentials under [`Mode::Permissive`].
+    pub fn new(mode: Mode, anonymous: Vec<Grant>, keyring: Arc<Keyring>) -> Self {
+        let (identities, issuers) = (Identities::default(), Issuers::default());
+        Self { mode, anonymous, identities, keyring, issuers, throttle: Throttle::default() }
+    }
+
+    /// The same, but callers are known by these names of their certificates too.
+    #[must_use]
+    pub fn with_identities(self, identities: Vec<Identity>) -> Self {
+        Self { identities: Identities::new(identities), ..self }
+    }
+
+    /// The same, but tokens of these outside issuers are taken too.
+    #[must_use]
+    pub fn with_issuers(self, issuers: Issuers) -> Self {
+        Self { issuers, ..self }
+    }
+
+    /// The outside issuers.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     /// How credentials are treated.
@@ -135,7 +153,7 @@ impl Authenticator {
             return Verdict { retry_after: Some(Millis(500)), ..Verdict::refused(Status::Unavailable) };
         };
         let verdict = match bearer(authorization) {
-            Some(bearer) => self.judge_bearer(directory, bearer, moment.now),
+            Some(bearer) => self.judge_bearer(directory, bearer, moment),
             None => Verdict::refused(Status::Malformed),
         };
         self.throttled(verdict, moment.address.map(Subject::Address), moment.steady)
@@ -176,13 +194,17 @@ impl Authenticator {
         Ok((token::sign(&self.keyring, &claims), claims))
     }
 
-    fn judge_bearer(&self, directory: &Directory, bearer: &str, now: Timestamp) -> Verdict {
+    fn judge_bearer(&self, directory: &Directory, bearer: &str, moment: Moment) -> Verdict {
+        let now = moment.now;
         if AppSecret::looks_like_one(bearer) {
             let Some(secret) = AppSecret::parse(bearer) else { return Verdict::refused(Status::Malformed) };
             return match directory.app_of_secret(&secret.hash()) {
                 Some(entry) => secret_verdict(entry, &secret, now),
                 None => Verdict::refused(Status::Invalid),
             };
+        }
+        if let Some(verdict) = self.issuers.judge(bearer, moment) {
+            return verdict;
         }
         match token::verify(&self.keyring, bearer) {
             Ok(claims) => token_verdict(directory, &claims, now),

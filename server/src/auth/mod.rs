@@ -1,10 +1,12 @@
 //! Who calls. From what a call brings to a verdict; knows no transport and changes nothing.
 //!
-//! Three kinds of credentials are taken: as `Bearer` the long-lived secret of an app (`sk_…`), or a short-lived token that this
-//! server signed; and a client certificate, which the transport has verified. Only the verdict made here makes a [`semel_core::policy::Principal`].
+//! Four kinds of credentials are taken. As `Bearer`: the long-lived secret of an app (`sk_…`), a short-lived token that this
+//! server signed, and a token of an outside issuer whom the operator trusts (`jwt`). And a client certificate, which the
+//! transport has verified (`identity`). Only the verdict made here makes a [`semel_core::policy::Principal`].
 
 mod authenticator;
 mod identity;
+pub mod jwt;
 mod keyring;
 mod secret;
 mod throttle;
@@ -50,10 +52,12 @@ pub enum Method {
     None,
     /// The secret of an app.
     AppSecret,
-    /// A token.
+    /// A token of this server.
     Token,
     /// A client certificate.
     ClientCertificate,
+    /// A token of an outside issuer.
+    OutsideToken,
     /// No proof was asked for.
     Anonymous,
 }

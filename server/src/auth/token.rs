@@ -2,7 +2,7 @@
 //!
 //! The form is small and closed (one algorithm, our own claims, our own key ring), so it stands here on RustCrypto's
 //! HMAC rather than on a general JWT library, whose cryptography for foreign algorithms would be most of the build.
-//! Tokens of other issuers are another matter, and want such a library.
+//! Tokens of other issuers are another matter: `jwt`.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::Mac as _;
@@ -19,7 +19,8 @@ use super::keyring::Keyring;
 /// The longest life of a token.
 pub const MAX_LIFETIME: Millis = limits::TOKEN_LIFETIME_MAX;
 
-const ISSUER: &str = "semel";
+/// What our own tokens say of who made them.
+pub(super) const ISSUER: &str = "semel";
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! `semel config check`: the settings that `semel serve` would take, or all that is wrong with them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -12,7 +15,8 @@ use super::{
     out, show,
 };
 use crate::{
-    config::{self, FILE_DEFAULT, Origin, Resolved, Sources},
+    auth::jwt::{self, KeySource},
+    config::{self, Config, FILE_DEFAULT, Fault, Origin, Resolved, Sources},
     transport::check_tls,
 };
 
@@ -82,12 +86,28 @@ impl SettingArgs {
     }
 }
 
+/// The key sets that lie in files must be there. Those behind URLs may come and go, and are not asked for here.
+fn check_key_files(config: &Config, origins: &BTreeMap<&'static str, Origin>) -> Result<(), Failure> {
+    const PATH: &str = "auth.issuers";
+    let origin = origins.get(PATH).cloned().unwrap_or(Origin::Default);
+    let faults = config.issuers.iter().filter_map(|issuer| match &issuer.keys {
+        KeySource::File(path) => {
+            let error = jwt::check_file(path).err()?;
+            Some(Fault::new(PATH, origin.clone(), format!("the issuer {:?}: {error}", issuer.issuer)))
+        }
+        KeySource::Url(_) => None,
+    });
+    let faults: Vec<Fault> = faults.collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Faults(faults)) }
+}
+
 pub(crate) fn run(command: &ConfigCommand, global: &Global) -> Result<Done, Failure> {
     let ConfigCommand::Check(args) = command;
     let Resolved { config, origins } = args.resolve()?;
     if let Some(files) = config.tls_files() {
         check_tls(&files).map_err(|error| Failure::with_causes(&error, "mend what is named above"))?;
     }
+    check_key_files(&config, &origins)?;
     let origin = |path| origins.get(path).unwrap_or(&Origin::Default).to_string();
     match global.output {
         Output::Table => {

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Config, LogFormat,
     given::{FOREVER, Given},
-    millis, parse_mode, show_duration,
+    issuers, millis, parse_mode, show_duration,
 };
 use crate::{
     auth::{Identity, Mode},
@@ -102,6 +102,7 @@ pub(super) const KEYS: &[Key] = &[
         show_identities(&config.identities)
     ),
     key!("auth.anonymous", config, given, config.anonymous = given.grants()?, show_grants(&config.anonymous)),
+    key!("auth.issuers", config, given, config.issuers = issuers::read(given)?, issuers::show(&config.issuers)),
     key!(
         "web.origins",
         config,
@@ -250,7 +251,7 @@ fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
-fn show_millis(millis: i64) -> String {
+pub(super) fn show_millis(millis: i64) -> String {
     show_duration(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
 }
 
@@ -258,7 +259,7 @@ fn show_kept(kept: Option<Duration>) -> String {
     kept.map_or_else(|| FOREVER.to_owned(), show_duration)
 }
 
-fn show_grants(grants: &[Grant]) -> Value {
+pub(super) fn show_grants(grants: &[Grant]) -> Value {
     let apps = |apps: &AppPattern| match apps {
         AppPattern::All => "*".to_owned(),
         AppPattern::Below(app) => format!("{app}/*"),

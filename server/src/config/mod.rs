@@ -5,6 +5,7 @@
 mod duration;
 mod fault;
 mod given;
+mod issuers;
 mod keys;
 
 use std::{
@@ -18,7 +19,7 @@ use semel_core::{app::Grant, id::Millis, limits, window::Window};
 use serde_json::{Map, Value};
 
 use crate::{
-    auth::{Identity, Mode},
+    auth::{Identity, Mode, jwt},
     engine, store,
     transport::{ClientAuth, LOOK_EVERY, TlsFiles, WebOrigin},
 };
@@ -70,6 +71,8 @@ pub struct Config {
     pub auth_mode: Mode,
     /// What callers without credentials may do under `permissive`. Default nothing.
     pub anonymous: Vec<Grant>,
+    /// Whose tokens are taken beside the server's own. Default nobody's.
+    pub issuers: Vec<jwt::IssuerSettings>,
     /// From where pages may call over gRPC-Web, beside the server's own origin. Default nowhere.
     pub web_origins: Vec<WebOrigin>,
     /// How long and how much requests are remembered.
@@ -112,6 +115,7 @@ impl Default for Config {
             allow_plaintext: false,
             auth_mode: Mode::Enforce,
             anonymous: Vec::new(),
+            issuers: Vec::new(),
             web_origins: Vec::new(),
             window: Window::default(),
             keep_runs: Some(30 * DAY),

@@ -210,3 +210,49 @@ fn what_is_shown_can_be_given_again() {
     let again = resolve(&file(&again)).expect("still good").config;
     assert_eq!(config.json(), again.json());
 }
+
+#[test]
+fn outside_issuers_are_read_from_a_file_and_from_text() {
+    let table = r#"
+        [[auth.issuers]]
+        issuer = "https://id.example.com"
+        audience = "semel"
+        jwks_url = "https://id.example.com/jwks"
+        leeway = "1m"
+        identities = [{ subject = "pay-*", app = "pay", grants = [{ role = "submitter", apps = "pay/*" }] }]
+        [[auth.issuers]]
+        issuer = "mesh"
+        audience = "semel"
+        jwks_file = "mesh.json"
+    "#;
+    let config = resolve(&file(table)).expect("a good file").config;
+    let [first, second] = &config.issuers[..] else { panic!("two issuers: {:?}", config.issuers) };
+    assert_eq!((first.leeway, first.max_stale, first.identities.len()), (Millis(60_000), Millis(86_400_000), 1));
+    assert_eq!(second.keys.to_string(), "mesh.json");
+    let shown = config.json()["auth"]["issuers"][0]["identities"][0]["grants"][0]["apps"].clone();
+    assert_eq!(shown, "pay/*");
+    let text = r#"[{ issuer = "mesh", audience = "semel", jwks_file = "mesh.json" }]"#;
+    let sources = with_environment(Sources::default(), &[("SEMEL_AUTH_ISSUERS", text)]);
+    assert_eq!(resolve(&sources).expect("good text").config.issuers, std::slice::from_ref(second));
+}
+
+#[test]
+fn faults_of_an_issuer_say_which_and_what() {
+    let problem = |fields: &str| {
+        let text = format!("[[auth.issuers]]\nissuer = \"mesh\"\naudience = \"semel\"\n{fields}");
+        resolve(&file(&text)).expect_err(fields)[0].to_string()
+    };
+    for (fields, word) in [
+        ("", "jwks_file and jwks_url"),
+        ("jwks_url = \"http://id.example.com/\"", "loopback alone"),
+        ("jwks_file = \"a\"\nleeway = \"6m\"", "leeway must be from 0s to 5m"),
+        ("jwks_file = \"a\"\nmax_stale = \"5m\"", "twice refresh"),
+        ("jwks_file = \"a\"\naudiences = 7", "audiences"),
+        ("jwks_file = \"a\"\nidentities = [{ subject = \"a*b\" }]", "beginning and *"),
+        ("jwks_file = \"a\"\nidentities = [{ subject = \"a\", grants = [{ role = \"king\", apps = \"*\" }] }]", "king"),
+        ("jwks_file = \"a\"\n[[auth.issuers]]\nissuer = \"semel\"\naudience = \"x\"\njwks_file = \"a\"", "number 2"),
+    ] {
+        let problem = problem(fields);
+        assert!(problem.contains("auth.issuers: issuer number") && problem.contains(word), "{fields}: {problem}");
+    }
+}

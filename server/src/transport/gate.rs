@@ -31,7 +31,7 @@ use super::{
     status::Refusal,
 };
 use crate::{
-    auth::{Authenticator, Moment, Shown, Verdict},
+    auth::{Authenticator, Moment, Shown, Verdict, jwt::Issuers},
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
 };
@@ -112,6 +112,11 @@ impl Gate {
 
     pub(super) fn window(&self) -> Option<Window> {
         self.engine.load().as_ref().map(|engine| *engine.window())
+    }
+
+    /// The outside issuers, whose keys somebody must bring.
+    pub(crate) fn issuers(&self) -> &Issuers {
+        self.settings.authenticator.issuers()
     }
 
     pub(super) fn judge(&self, shown: Shown<'_>, address: Option<IpAddr>) -> Verdict {
