@@ -192,11 +192,11 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         stage: stage_seen,
     }));
     let admin = open_admin(&settings).await?;
-    let door = transport::Door::open(gate.clone(), listener, &settings.web_origins).await;
+    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
+    let door = transport::Door::open(gate.clone(), listener, &settings.web_origins, metrics.as_ref()).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
-    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     let loaded =
         engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash()), metrics).await;
     let (engine, _) = loaded?;

@@ -13,6 +13,7 @@ mod call;
 mod convert;
 mod deadline;
 mod gate;
+mod observe;
 mod page;
 mod router;
 mod services;

@@ -18,9 +18,11 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{
     auth_layer::{Bar, Judge},
     gate::Gate,
+    observe::ObserveLayer,
     services::{Services, WatchDoor},
     web::{WebLayer, WebOrigin},
 };
+use crate::metrics::Metrics;
 
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
 /// connection of a mesh carries many callers.
@@ -50,11 +52,17 @@ pub(crate) struct Door {
 
 impl Door {
     /// Begins to accept connections. Health says NOT_SERVING until [`Door::set_serving`].
-    pub(crate) async fn open(gate: Arc<Gate>, listener: TcpListener, web_origins: &[WebOrigin]) -> Self {
+    pub(crate) async fn open(
+        gate: Arc<Gate>,
+        listener: TcpListener,
+        web_origins: &[WebOrigin],
+        metrics: Option<&Arc<Metrics>>,
+    ) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(gate, listener, WebLayer::new(web_origins), health_service, async {
+        let layers = (WebLayer::new(web_origins), ObserveLayer::new(metrics));
+        let task = tokio::spawn(serve(gate, listener, layers, health_service, async {
             let _ = stopped.await;
         }));
         Self { health, stop: Some(stop), task }
@@ -109,7 +117,7 @@ pub(crate) fn http2() -> Server {
 async fn serve(
     gate: Arc<Gate>,
     listener: TcpListener,
-    web: WebLayer,
+    (web, observe): (WebLayer, ObserveLayer),
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -140,6 +148,7 @@ async fn serve(
     http2()
         .accept_http1(true)
         .layer(web)
+        .layer(observe)
         .layer(InterceptorLayer::new(Judge(gate.clone())))
         .add_service(sized!(AuthServiceServer))
         .add_service(sized!(AppServiceServer))
