@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use semel_core::id::{Millis, Timestamp};
@@ -17,6 +17,23 @@ pub struct Now {
     pub wall: Timestamp,
     /// Time since the process started. Only grows; leases are judged by it, so that setting the clock loses no worker.
     pub steady: Millis,
+}
+
+/// Measures how long something took, by the machine, for those who only count it. Nothing may be decided by it: tests do not
+/// move it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// It runs from now on.
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long it has been running.
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 /// A source of time.

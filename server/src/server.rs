@@ -211,12 +211,12 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     }));
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     let admin = open_admin(&settings).await?;
+    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
-    let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins).await;
+    let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins, metrics.as_ref()).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
-    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     let loaded =
         engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash()), metrics).await;
     let (engine, _) = loaded?;

@@ -1,10 +1,14 @@
 //! What operators see: metrics that agree with what callers are told, and whether the server lives and serves.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use semel_client::v1::{self, OverlapRule, trigger_spec::When};
 use semel_core::id::Millis;
-use semel_server::{server::Settings, store::Fault};
+use semel_server::{
+    admin::{Admin, Readiness},
+    server::Settings,
+    store::Fault,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -172,6 +176,16 @@ async fn runs_are_counted_by_how_they_end() {
 }
 
 #[tokio::test]
+async fn while_the_store_is_loaded_it_lives_and_is_not_ready() {
+    let admin = Admin::open(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("it listens");
+    let (status, _, text) = http(admin.address(), "GET", "/readyz").await;
+    assert_eq!((status, text.as_str()), (503, "loading the store\n"));
+    assert_eq!(http(admin.address(), "GET", "/healthz").await.0, 200);
+    admin.set(Readiness::Serving);
+    assert_eq!(http(admin.address(), "GET", "/readyz").await.0, 200);
+}
+
+#[tokio::test]
 async fn it_says_whether_it_serves_as_long_as_it_lives() {
     let mut pay = PayByClient::with(with_admin).await;
     let address = admin(&pay);
@@ -198,20 +212,56 @@ async fn it_says_whether_it_serves_as_long_as_it_lives() {
 }
 
 #[tokio::test]
-async fn the_page_of_metrics_names_what_there_is() {
+async fn the_page_of_metrics_names_what_there_is_and_nothing_else() {
     let pay = PayByClient::with(with_admin).await;
     let text = scrape(admin(&pay)).await;
-    let shown: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let page = include_str!("../../docs/METRICS.md");
-    let named: Vec<&str> = page
+    // OpenMetrics declares a family without the suffix that its series have.
+    let shown: BTreeSet<String> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|name| name.starts_with("semel_"))
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(family, kind)| match kind {
+            "counter" => format!("{family}_total"),
+            "info" => format!("{family}_info"),
+            _ => family.to_owned(),
+        })
         .collect();
-    let families = |name: &&str| shown.iter().any(|family| name.starts_with(family));
-    assert!(named.iter().all(families), "the page names {named:?}, there are {shown:?}");
-    for family in &shown {
-        let is_named = named.iter().any(|name| name.trim_end_matches("_total").trim_end_matches("_info") == *family);
-        assert!(is_named, "docs/METRICS.md does not name {family}");
-    }
+    let page = include_str!("../../docs/METRICS.md");
+    let table = page.lines().skip_while(|line| !line.starts_with("| name |"));
+    let named: BTreeSet<String> = table
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned()))
+        .collect();
+    assert_eq!(named, shown, "docs/METRICS.md on the left, what there is on the right");
+}
+
+#[tokio::test]
+async fn every_call_is_measured_by_its_method_and_how_it_ended() {
+    let pay = PayByClient::with(with_admin).await;
+    let count = |text: &str, method: &str, code: &str| {
+        let labels = format!("{{rpc_method=\"{method}\",rpc_response_status_code=\"{code}\"}}");
+        let series = format!("rpc_server_call_duration_seconds_count{labels}");
+        if text.contains(&series) { value(text, &series) } else { 0 }
+    };
+    let (create, run) = ("semel.v1.JobService/CreateJob", "semel.v1.JobService/RunJob");
+    job(&pay.client, "settle", spec("p")).await;
+    pay.submit("settle").await;
+    pay.submit("settle").await;
+    pay.client.run_job(run_job("nothing")).await.expect_err("there is no such job");
+    let stranger = pay.server.blunt_client("pay", "sk_nobody").await;
+    stranger.run_job(run_job("settle")).await.expect_err("nobody knows it");
+    // The answer may be here a moment before its call is counted.
+    let text = in_time(async {
+        loop {
+            let text = scrape(admin(&pay)).await;
+            if count(&text, run, "UNAUTHENTICATED") > 0 {
+                return text;
+            }
+        }
+    })
+    .await;
+    assert_eq!(
+        (count(&text, create, "OK"), count(&text, run, "OK"), count(&text, run, "NOT_FOUND")),
+        (1, 2, 1),
+        "{text}"
+    );
 }

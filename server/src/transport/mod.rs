@@ -14,6 +14,7 @@ mod convert;
 mod deadline;
 mod gate;
 mod native;
+mod observe;
 mod page;
 mod router;
 mod services;
