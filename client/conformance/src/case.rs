@@ -36,8 +36,6 @@ pub struct Case {
     pub name: &'static str,
     /// What it holds a client to, as a sentence.
     pub says: &'static str,
-    /// Whether a client of ours may answer that it has no such thing.
-    pub is_optional: bool,
     /// Whether a bare stub cannot even be safe in it.
     pub is_beyond_a_stub: bool,
     /// How it runs.
@@ -47,13 +45,7 @@ pub struct Case {
 impl Case {
     /// A row.
     pub const fn new(name: &'static str, says: &'static str, run: Run) -> Self {
-        Self { name, says, is_optional: false, is_beyond_a_stub: false, run }
-    }
-
-    /// A client may answer that it has no such thing.
-    #[must_use]
-    pub const fn optional(self) -> Self {
-        Self { is_optional: true, ..self }
+        Self { name, says, is_beyond_a_stub: false, run }
     }
 
     /// A bare stub cannot even be safe in it: it believes what it is told.

@@ -17,6 +17,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, Command},
     sync::{Mutex as AsyncMutex, mpsc, oneshot},
+    task::JoinHandle,
 };
 
 use crate::answer::Answer;
@@ -34,6 +35,8 @@ pub struct Driver {
     child: AsyncMutex<Child>,
     input: AsyncMutex<Option<ChildStdin>>,
     shared: Arc<Shared>,
+    /// Of its standard error.
+    reading: AsyncMutex<Option<JoinHandle<()>>>,
     next: AtomicU64,
 }
 
@@ -93,12 +96,13 @@ impl Driver {
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("cannot start {command:?}: {error}")))?;
         let shared = Arc::new(Shared::default());
+        let mut reading = None;
         if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
             tokio::spawn(read_answers(out, shared.clone()));
-            tokio::spawn(read_tail(err, shared.clone()));
+            reading = Some(tokio::spawn(read_tail(err, shared.clone())));
         }
-        let input = AsyncMutex::new(child.stdin.take());
-        Ok(Self { child: AsyncMutex::new(child), input, shared, next: AtomicU64::new(1) })
+        let (input, reading) = (AsyncMutex::new(child.stdin.take()), AsyncMutex::new(reading));
+        Ok(Self { child: AsyncMutex::new(child), input, shared, reading, next: AtomicU64::new(1) })
     }
 
     /// Sends a command, whose fields these are.
@@ -135,8 +139,13 @@ impl Driver {
         events
     }
 
-    /// The last lines of its standard error.
-    pub fn tail(&self) -> String {
+    /// Kills it, and gives the last lines of its standard error.
+    pub async fn last_words(&self) -> String {
+        self.kill().await;
+        if let Some(reading) = self.reading.lock().await.take() {
+            // What it had started may hold the other end open.
+            let _ = tokio::time::timeout(END_WITHIN, reading).await;
+        }
         let tail = self.shared.tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.iter().map(|line| format!("    {line}\n")).collect()
     }

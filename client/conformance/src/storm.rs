@@ -73,7 +73,7 @@ async fn one(column: &Column, calls: u64, seed: u64) -> Outcome {
     let ground = cx.ground().await;
     let verdict = match tokio::time::timeout(WITHIN, meets(&cx, &ground, calls, seed)).await {
         Ok(verdict) => verdict.map_err(|short| format!("{short:?}")),
-        Err(_) => Err(format!("it did not end within {WITHIN:?}\n{}", driver.tail())),
+        Err(_) => Err(format!("it did not end within {WITHIN:?}\n{}", driver.last_words().await)),
     };
     outcome.runs = ground.get().await.runs().await.len();
     outcome.gap = verdict.err();

@@ -79,8 +79,7 @@ impl Entry {
     pub fn is_gap(&self) -> bool {
         match self.cell {
             Cell::Holds => false,
-            Cell::Safe(_) | Cell::Unsafe(_) => self.client != STUB,
-            Cell::Unsupported(_) => self.client != STUB && !self.case.is_optional,
+            Cell::Safe(_) | Cell::Unsafe(_) | Cell::Unsupported(_) => self.client != STUB,
             Cell::Fails(_) => true,
         }
     }
@@ -150,8 +149,8 @@ async fn answers(column: &Column) -> Result<(), String> {
             eprintln!("{}: {hello}", column.name);
             Ok(())
         }
-        Ok(other) => Err(format!("its driver does not say hello: {other:?}\n{}", driver.tail())),
-        Err(_) => Err(format!("its driver does not say hello within {HELLO_WITHIN:?}\n{}", driver.tail())),
+        Ok(other) => Err(format!("its driver does not say hello: {other:?}\n{}", driver.last_words().await)),
+        Err(_) => Err(format!("its driver does not say hello within {HELLO_WITHIN:?}\n{}", driver.last_words().await)),
     }
 }
 
@@ -197,7 +196,7 @@ async fn one(column: &Column, driver: &mut Option<Arc<Driver>>, case: Case) -> (
         }
         Ok((Err(_), safety)) => {
             at_hand.kill().await;
-            let why = format!("it did not end within {CASE_WITHIN:?}\n{}", at_hand.tail());
+            let why = format!("it did not end within {CASE_WITHIN:?}\n{}", at_hand.last_words().await);
             let is_sound = safety.is_ok();
             return (judge(&column.name, &case, Err(Short::Wrong(why)), safety), is_sound);
         }
@@ -211,7 +210,7 @@ async fn one(column: &Column, driver: &mut Option<Arc<Driver>>, case: Case) -> (
         Cell::Holds => "the driver did not survive it".to_owned(),
         Cell::Safe(why) | Cell::Unsupported(why) | Cell::Unsafe(why) | Cell::Fails(why) => why,
     };
-    (Cell::Fails(format!("{why}\n{}", at_hand.tail())), false)
+    (Cell::Fails(format!("{why}\n{}", at_hand.last_words().await)), false)
 }
 
 /// Makes a cell of what a case found, and of what no client may do.

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import semel
+from semel._core.ids import mint
 from semel_driver import bare, protocol
 from semel_driver.protocol import Json, Lines, Unsupported, named
 from semel_driver.workers import Workers
@@ -65,7 +66,8 @@ class Driver:
         return {"request_id": self.client(command).mint_request_id()}
 
     def on_uuid(self, command: Json, cancel: semel.Cancel) -> Json:
-        raise Unsupported("uuid-utils takes the time of a UUIDv7, and no random bits")
+        # uuid-utils draws the random bits itself.
+        return {"uuid": mint(command["unix_ms"] / 1000), "own_random": True}
 
     def on_call(self, command: Json, cancel: semel.Cancel) -> Json:
         request = protocol.request_of(command["method"], command.get("request"))

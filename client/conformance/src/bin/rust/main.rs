@@ -10,8 +10,12 @@ mod watches;
 mod words;
 mod workers;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
+use semel_client::RequestId;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -65,12 +69,17 @@ fn take(driver: &Arc<Driver>, line: &str) -> Result<(), String> {
         let line = match answer {
             Ok(ok) => json!({"id": id, "ok": ok}),
             Err(Ended::Error(error)) => json!({"id": id, "error": error}),
-            Err(Ended::Unsupported(why)) => json!({"id": id, "unsupported": why}),
             Err(Ended::Fault(what)) => json!({"id": id, "fault": what}),
         };
         driver.say(line).await;
     });
     Ok(())
+}
+
+/// The library draws the random bits itself.
+fn uuid(command: &Value) -> Value {
+    let time = UNIX_EPOCH + Duration::from_millis(command["unix_ms"].as_u64().unwrap_or_default());
+    json!({"uuid": RequestId::mint(time).to_string(), "own_random": true})
 }
 
 async fn execute(driver: &Arc<Driver>, command: &Value) -> Result<Value, Ended> {
@@ -82,7 +91,7 @@ async fn execute(driver: &Arc<Driver>, command: &Value) -> Result<Value, Ended> 
         "connect" => driver.connect(command),
         "close" => driver.close(command),
         "mint" => Ok(json!({"request_id": driver.client(command)?.mint_request_id().to_string()})),
-        "uuid" => Err(Ended::Unsupported("its library takes no random bits".to_owned())),
+        "uuid" => Ok(uuid(command)),
         "call" => calls::call(driver, command).await,
         "cancel" => driver.cancel(command),
         "call_many" => submit::call_many(driver, command).await,

@@ -10,8 +10,6 @@ use serde_json::{Value, json};
 pub(crate) enum Ended {
     /// By the client's error.
     Error(Value),
-    /// This client has no such thing.
-    Unsupported(String),
     /// The command cannot be read.
     Fault(String),
 }
