@@ -6,6 +6,7 @@ pub mod admin;
 pub mod auth;
 pub mod backup;
 mod bench;
+mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -176,6 +176,14 @@ async fn runs_are_counted_by_how_they_end() {
 }
 
 #[tokio::test]
+async fn the_position_of_the_log_is_told_before_anything_is_committed() {
+    let server = crate::e2e::harness::TestServer::with(with_admin).await;
+    let position = server.running().engine().committed().0;
+    let text = scrape(server.running().admin_address().expect("it listens")).await;
+    assert!(position > 0 && value(&text, "semel_log_revision") == i64::try_from(position).expect("small"), "{text}");
+}
+
+#[tokio::test]
 async fn while_the_store_is_loaded_it_lives_and_is_not_ready() {
     let admin = Admin::open(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("it listens");
     let (status, _, text) = http(admin.address(), "GET", "/readyz").await;

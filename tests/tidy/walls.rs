@@ -114,7 +114,7 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer { folder: "server/src/clock", may: &["clock"] },
     Layer { folder: "server/src/store", may: &["store"] },
-    Layer { folder: "server/src/engine", may: &["engine", "store", "clock", "metrics"] },
+    Layer { folder: "server/src/engine", may: &["engine", "store", "clock", "metrics", "causes"] },
     Layer { folder: "server/src/metrics", may: &["metrics"] },
     Layer { folder: "server/src/admin", may: &["admin", "metrics"] },
 ];

@@ -256,3 +256,36 @@ fn faults_of_an_issuer_say_which_and_what() {
         assert!(problem.contains("auth.issuers: issuer number") && problem.contains(word), "{fields}: {problem}");
     }
 }
+
+#[test]
+fn tls_takes_a_certificate_with_its_key_and_opens_other_addresses() {
+    let both = "[tls]\ncertificate = \"a.crt\"\nkey = \"a.key\"";
+    let open = "listen = \"0.0.0.0:7400\"";
+    let config = resolve(&file(&format!("{open}\n{both}"))).expect("no plaintext is served").config;
+    assert!(config.tls_files().is_some_and(|files| files.clients.is_none()) && config.warnings().is_empty());
+    for half in ["[tls]\ncertificate = \"a.crt\"", "[tls]\nkey = \"a.key\"", "[tls]\nclient_ca = \"ca.crt\""] {
+        let faults = resolve(&file(half)).expect_err(half);
+        assert!(faults.iter().all(|fault| fault.path.starts_with("tls.")), "{faults:?}");
+    }
+    let nobody = resolve(&file(&format!("{both}\nclient_auth = \"required\""))).expect_err("by whom?");
+    assert_eq!(nobody[0].path, "tls.client_auth");
+    let asked = |auth: &str| {
+        let text = format!("{both}\nclient_ca = \"ca.crt\"\nclient_auth = \"{auth}\"");
+        resolve(&file(&text)).expect("taken").config.tls_files().expect("TLS").clients.is_some()
+    };
+    assert!(asked("optional") && asked("required") && !asked("off"));
+}
+
+#[test]
+fn identities_are_read_as_the_documentation_writes_them() {
+    let row = "{ uri = \"spiffe://prod.example/ns/pay/*\", app = \"pay\", grants = [{ role = \"submitter\", apps = \"pay\" }] }";
+    let config = resolve(&file(&format!("[auth]\nidentities = [{row}]"))).expect("they are right").config;
+    assert_eq!(config.identities.len(), 1);
+    assert_eq!(config.json()["auth"]["identities"][0]["uri"], "spiffe://prod.example/ns/pay/*");
+    assert!(config.warnings()[0].contains("tls.client_ca"), "nobody is asked for a certificate");
+    for wrong in
+        ["{ uri = \"pay\", grants = [] }", "{ uri = \"spiffe://a/b\" }", "{ uri = \"spiffe://a/b\", role = \"x\" }"]
+    {
+        resolve(&file(&format!("[auth]\nidentities = [{wrong}]"))).expect_err(wrong);
+    }
+}

@@ -36,6 +36,7 @@ use super::{
     workers::SessionId,
 };
 use crate::{
+    causes::with_causes,
     clock::Clock,
     metrics::Metrics,
     store::{Error, Store},
@@ -99,6 +100,10 @@ pub async fn start(
         if ready.send(Ok((handle, first_start))).is_err() {
             return;
         }
+        if let Some(metrics) = &metrics {
+            // Where the log stands, until the first commit says so.
+            metrics.count(0, &[], engine.revision());
+        }
         let desk = Desk::new(shared, runtime, metrics);
         let mut thread = Thread { engine, messages, next: None, desk, clock };
         let reason = thread.run();
@@ -136,7 +141,7 @@ impl Thread {
                 Ok(false) => return Stopped::Asked,
                 Err(error) => {
                     // Replies are dropped unanswered: whether their calls took effect is for the next owner to say.
-                    let text = with_sources(&error);
+                    let text = with_causes(&error);
                     error!(error = text, "the store failed; the engine stops, restart the server when it is mended");
                     return Stopped::Failed(text);
                 }
@@ -268,16 +273,6 @@ impl Thread {
         }
         Ok(())
     }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -21,25 +22,34 @@ use crate::e2e::{
     harness::{job, spec},
 };
 
+/// A server with the app `pay` and its job, and the credentials of the app.
+async fn prepared(folder: &Path) -> (ServerProcess, Credentials) {
+    let server = ServerProcess::start(folder, &[]).await;
+    let create = v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() };
+    let secret = server.admin().create_app(create).await.expect("made").secret;
+    job(&server.blunt("pay"), "settle", spec("p")).await;
+    (server, Credentials::Secret { app: "pay".to_owned(), secret })
+}
+
+/// What is wrong with the first way of each gateway: resets, and answers that are lost or come too late.
+fn faulty(seed: u64) -> Plan {
+    Plan::storm(seed).with(Fault::LoseAnswer, 80).with(Fault::Delay, 20).with(Fault::StripCredentials, 0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_sends_calls_again_and_each_makes_one_run() {
     let _machine = whole_machine().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let mut server = ServerProcess::start(folder.path(), &[]).await;
-    let create = v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() };
-    let secret = server.admin().create_app(create).await.expect("made").secret;
-    job(&server.blunt("pay"), "settle", spec("p")).await;
+    let (mut server, credentials) = prepared(folder.path()).await;
 
     let direct: SocketAddr = server.address.parse().expect("an address");
-    let plan = Plan::storm(7).with(Fault::LoseAnswer, 80).with(Fault::Delay, 20).with(Fault::StripCredentials, 0);
-    let proxy = proxy_to(direct, plan).await;
+    let proxy = proxy_to(direct, faulty(7)).await;
     let prefix = tempfile::tempdir().expect("a folder");
     let Some(mut nginx) = Gateway::start(Kind::Nginx, prefix.path(), &[proxy.address(), direct]).await else {
         return Kind::Nginx.may_be_skipped();
     };
 
     let (calls, endpoint) = (calls(), format!("http://{}", nginx.address));
-    let credentials = Credentials::Secret { app: "pay".to_owned(), secret };
     let options = || Options::new(&endpoint).app("pay").credentials(credentials.clone());
     let answers = watch::Sender::new(0);
     let restarts = async {
@@ -72,12 +82,9 @@ async fn nginx_sends_calls_again_and_each_makes_one_run() {
 async fn two_ways_in_through_nginx_and_haproxy_make_one_run_a_call() {
     let _machine = whole_machine().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let mut server = ServerProcess::start(folder.path(), &[]).await;
-    let create = v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() };
-    let secret = server.admin().create_app(create).await.expect("made").secret;
-    job(&server.blunt("pay"), "settle", spec("p")).await;
+    let (mut server, credentials) = prepared(folder.path()).await;
 
-    // Each gateway has a way that is faulty (resets, answers that are lost or come too late) and one that is not.
+    // Each gateway has a way that is faulty and one that is not.
     let direct: SocketAddr = server.address.parse().expect("an address");
     let faulty =
         |seed| Plan::storm(seed).with(Fault::LoseAnswer, 80).with(Fault::Delay, 20).with(Fault::StripCredentials, 0);
@@ -91,7 +98,6 @@ async fn two_ways_in_through_nginx_and_haproxy_make_one_run_a_call() {
     };
 
     let calls = 2 * calls();
-    let credentials = Credentials::Secret { app: "pay".to_owned(), secret };
     let ways = [nginx.address, haproxy.address];
     let turn = AtomicUsize::new(0);
     let options = || {

@@ -7,13 +7,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use semel_client::{Client, Options, RetryOptions, Tls, v1};
+use semel_server::transport::TlsFiles;
 use tokio::task::JoinSet;
 
 use super::{Secured, authority::Authority};
-use crate::e2e::harness::{in_time, run_job};
+use crate::e2e::harness::{TestServer, in_time, run_job};
 
 const CALLERS: usize = 8;
 const ROTATIONS: usize = 5;
@@ -79,6 +81,19 @@ async fn a_rotation_under_load_costs_no_call() {
         }
     }
     assert_eq!(runs, done.load(Ordering::Relaxed), "each call made one run");
+}
+
+#[tokio::test]
+async fn operators_need_not_wait_until_the_files_are_looked_at() {
+    let (authority, next) = (Authority::new(), Authority::new());
+    let pair = authority.server();
+    let files = TlsFiles { look_every: Duration::from_secs(3600), ..pair.files(None) };
+    let server = TestServer::with(|settings| settings.tls = Some(files)).await;
+    let secured = Secured { server, pair };
+    secured.pair.put(&next.issue_server());
+    let hangup = std::process::Command::new("kill").arg("-HUP").arg(std::process::id().to_string()).status();
+    assert!(hangup.expect("kill is there").success());
+    until_shown(&|tls| secured.options(tls), &next).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use super::{
     jwks::KeySet,
     settings::{JwksUrl, KeySource},
 };
+use crate::causes::with_causes;
 
 /// The largest key set, in bytes.
 const SET_BYTES_MAX: usize = 1 << 20;
@@ -112,7 +113,7 @@ async fn get(url: &JwksUrl) -> Result<Bytes, Error> {
     } else {
         builder.build(connector).request(request).await
     };
-    let response = sent.map_err(|error| Error::Unreachable(causes(&error)))?;
+    let response = sent.map_err(|error| Error::Unreachable(with_causes(&error)))?;
     if response.status() != StatusCode::OK {
         return Err(Error::Answer(response.status()));
     }
@@ -121,14 +122,4 @@ async fn get(url: &JwksUrl) -> Result<Bytes, Error> {
         Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge),
         Err(error) => Err(Error::Unreachable(error.to_string())),
     }
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -16,6 +16,7 @@ use super::{
     TlsFiles,
     load::{self, Contents, Error},
 };
+use crate::causes::with_causes;
 
 /// What is served with now. The files are looked at as long as it lives.
 pub(crate) struct Reloaded {
@@ -31,7 +32,8 @@ impl Reloaded {
     pub(crate) fn start(files: TlsFiles) -> Result<Self, Error> {
         let contents = load::read(&files)?;
         let current = Arc::new(ArcSwap::new(load::config(&files, &contents)?));
-        let task = tokio::spawn(watch(files, contents, current.clone()));
+        // Before anything else can happen: a signal that nobody listens for ends the process.
+        let task = tokio::spawn(watch(files, contents, current.clone(), Hangup::new()));
         Ok(Self { current, task })
     }
 
@@ -47,8 +49,7 @@ impl Drop for Reloaded {
     }
 }
 
-async fn watch(files: TlsFiles, mut known: Contents, current: Arc<ArcSwap<ServerConfig>>) {
-    let mut hangup = Hangup::new();
+async fn watch(files: TlsFiles, mut known: Contents, current: Arc<ArcSwap<ServerConfig>>, mut hangup: Hangup) {
     let mut unreadable = false;
     loop {
         hangup.or_after(files.look_every).await;
@@ -80,11 +81,6 @@ async fn watch(files: TlsFiles, mut known: Contents, current: Arc<ArcSwap<Server
             }
         }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The signal by which operators ask to look at once.
