@@ -23,6 +23,8 @@ use crate::{
     },
     clock::Clock,
     engine::{self, Handle, Stopped},
+    metrics::Metrics,
+    observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
     transport::{self, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
@@ -82,6 +84,8 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
+    /// Who is told of each call that has ended, beside the metrics.
+    pub observers: Vec<Arc<dyn Observer>>,
     /// What time it is.
     pub clock: Clock,
     /// The keys, instead of those in the data directory: for tests that restart a server whose data is in memory.
@@ -106,6 +110,7 @@ impl Settings {
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
             drain_timeout: Duration::from_secs(10),
+            observers: Vec::new(),
             clock: Clock::system(),
             keyring: None,
         }
@@ -213,7 +218,8 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let admin = open_admin(&settings).await?;
     let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
-    let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins, metrics.as_ref()).await;
+    let observers = observers(&settings, metrics.as_deref());
+    let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins, observers).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
@@ -328,6 +334,15 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
         return Err(Error::Plaintext { address });
     }
     Ok(())
+}
+
+/// Who is told of each call that has ended.
+fn observers(settings: &Settings, metrics: Option<&Metrics>) -> Observers {
+    let calls = metrics.map(|metrics| {
+        metrics.calls().name_methods(transport::methods());
+        Arc::new(metrics.calls().clone()) as Arc<dyn Observer>
+    });
+    Observers::new(calls.into_iter().chain(settings.observers.iter().cloned()))
 }
 
 async fn open_admin(settings: &Settings) -> Result<Option<Admin>, Error> {

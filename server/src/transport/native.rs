@@ -28,8 +28,10 @@ use tonic::{
 use super::{
     auth_layer::Judge,
     gate::Gate,
+    observe::Followed,
     services::{Services, WatchDoor},
 };
+use crate::observe::Observers;
 
 /// See the module. A clone is the same.
 #[derive(Clone)]
@@ -39,13 +41,14 @@ struct Inner {
     judge: Judge,
     services: Ours,
     others: Routes,
+    observers: Observers,
 }
 
 impl Native {
-    /// All services of Semel, and whatever else is served.
-    pub(super) fn new(gate: Arc<Gate>, others: Routes) -> Self {
+    /// All services of Semel, and whatever else is served; these are told of each call.
+    pub(super) fn new(gate: Arc<Gate>, others: Routes, observers: Observers) -> Self {
         let services = Ours::new(&Services::new(gate.clone()), gate.settings.message_bytes_max);
-        Self(Arc::new(Inner { judge: Judge(gate), services, others: others.prepare() }))
+        Self(Arc::new(Inner { judge: Judge(gate), services, others: others.prepare(), observers }))
     }
 }
 
@@ -105,8 +108,11 @@ impl Service<Request<Body>> for Native {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Served {
-        let Inner { judge, services, others } = &*self.0;
+        let Inner { judge, services, others, observers } = &*self.0;
         judge.look_at(&mut request);
-        services.call(request, others)
+        match Followed::begin(observers, &mut request) {
+            None => services.call(request, others),
+            Some(followed) => followed.answer(services.call(request, others)),
+        }
     }
 }

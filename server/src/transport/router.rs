@@ -13,11 +13,10 @@ use super::{
     auth_layer::Bar,
     gate::Gate,
     native::Native,
-    observe::ObserveLayer,
     tls::{Incoming, Reloaded},
     web::{WebLayer, WebOrigin},
 };
-use crate::metrics::Metrics;
+use crate::observe::Observers;
 
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
 /// connection of a mesh carries many callers.
@@ -52,13 +51,13 @@ impl Door {
         listener: TcpListener,
         tls: Option<Reloaded>,
         web_origins: &[WebOrigin],
-        metrics: Option<&Arc<Metrics>>,
+        observers: Observers,
     ) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let layers = (WebLayer::new(web_origins), ObserveLayer::new(metrics));
-        let task = tokio::spawn(serve(gate, listener, tls, layers, health_service, async {
+        let web = WebLayer::new(web_origins);
+        let task = tokio::spawn(serve(gate, listener, tls, (web, observers), health_service, async {
             let _ = stopped.await;
         }));
         Self { health, stop: Some(stop), task }
@@ -114,7 +113,7 @@ async fn serve(
     gate: Arc<Gate>,
     listener: TcpListener,
     tls: Option<Reloaded>,
-    (web, observe): (WebLayer, ObserveLayer),
+    (web, observers): (WebLayer, Observers),
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -138,8 +137,8 @@ async fn serve(
     let others = Routes::new(health_service)
         .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
         .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
-    let server = http2().accept_http1(true).layer(web).layer(observe);
-    let services = Native::new(gate, others);
+    let server = http2().accept_http1(true).layer(web);
+    let services = Native::new(gate, others, observers);
     match tls {
         Some(tls) => server.serve_with_incoming_shutdown(services, Incoming::new(listener, tls), stop).await,
         None => {
