@@ -12,6 +12,8 @@ pub mod clock;
 pub mod config;
 pub mod dev;
 pub mod engine;
+mod hangup;
+pub mod logs;
 pub mod metrics;
 pub mod observe;
 pub mod server;

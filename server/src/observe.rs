@@ -9,12 +9,43 @@ use std::{
 };
 
 use http::{HeaderValue, Uri, Version};
-use semel_core::id::{AppName, Revision};
+use semel_core::{
+    id::{AppName, Revision},
+    window::Told,
+};
 
 use crate::{
     auth::{self, Verdict},
     engine::{Answer, Disposition},
 };
+
+/// The codes of gRPC, by their numbers.
+pub(crate) const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+/// The code of a call whose end does not say one, or says one that does not exist.
+const UNKNOWN: usize = 2;
+
+/// The place of a code among [`CODES`].
+pub(crate) fn code_index(code: Option<usize>) -> usize {
+    code.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN)
+}
 
 /// Who is told of each call once it has ended, be it by its caller's leaving. Is called where the call was served, so it must be
 /// quick and must not wait.
@@ -66,6 +97,8 @@ pub struct Head {
     pub uri: Uri,
     /// Of HTTP. Calls of browsers may come by 1.1.
     pub version: Version,
+    /// Whether it came by gRPC-Web.
+    pub is_web: bool,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// `user-agent`
@@ -85,6 +118,8 @@ pub struct Facts {
     pub request_id: String,
     /// The name and version that the caller's library gives itself, its word.
     pub client: Option<(String, String)>,
+    /// What it says of other tries of itself, its word.
+    pub tries: Option<Told>,
     /// Which app is meant.
     pub app: Option<AppName>,
     /// Whether it took effect now or earlier; none for what has no effect.

@@ -3,6 +3,8 @@
 //! The listener opens first and the store is loaded behind it: until then calls are told that their credentials cannot
 //! be checked yet, which is a reason to come again, and no refusal.
 
+mod logs;
+
 use std::{
     fs, io,
     net::SocketAddr,
@@ -15,6 +17,7 @@ use semel_core::{app::Grant, limits};
 use tokio::{net::TcpListener, sync::watch, time};
 use tracing::{info, warn};
 
+use self::logs::Logs;
 use crate::{
     admin::{Admin, Readiness},
     auth::{
@@ -23,6 +26,7 @@ use crate::{
     },
     clock::Clock,
     engine::{self, Handle, Stopped},
+    logs::{access, audit},
     metrics::Metrics,
     observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
@@ -86,6 +90,10 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Who is told of each call that has ended, beside the metrics.
     pub observers: Vec<Arc<dyn Observer>>,
+    /// Where a line is written for each call; none for nowhere.
+    pub access_log: Option<access::Target>,
+    /// What is written of who changed what and who was refused; into the data directory, so of a server in memory nothing.
+    pub audit: audit::Settings,
     /// What time it is.
     pub clock: Clock,
     /// The keys, instead of those in the data directory: for tests that restart a server whose data is in memory.
@@ -111,6 +119,8 @@ impl Settings {
             message_bytes_max: 4 << 20,
             drain_timeout: Duration::from_secs(10),
             observers: Vec::new(),
+            access_log: None,
+            audit: audit::Settings::default(),
             clock: Clock::system(),
             keyring: None,
         }
@@ -153,6 +163,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The access log.
+    #[error(transparent)]
+    Access(#[from] access::Error),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
+    /// A line of the audit log was lost, and the operator wants to serve nobody without.
+    #[error("the audit log cannot be written, and audit.required is set: {0}; nothing that was acknowledged is lost")]
+    AuditLost(String),
     /// The store.
     #[error("cannot open the store")]
     Store(#[from] store::Error),
@@ -176,7 +195,9 @@ pub struct Running {
     gate: Arc<Gate>,
     refreshers: Refreshers,
     door: transport::Door,
+    logs: Logs,
     drain_timeout: Duration,
+    is_audit_required: bool,
 }
 
 /// Starts a server; gives it once its store is loaded and it serves.
@@ -199,6 +220,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         Some(keyring) => keyring.clone(),
         None => Arc::new(open_keyring(&settings.data)?),
     };
+    let mut logs = Logs::open(&settings)?;
     let (stage, stage_seen) = watch::channel(Stage::Serving);
     let gate = Arc::new(Gate::new(transport::Settings {
         authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
@@ -212,13 +234,14 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
             Data::Directory { .. } => "embedded",
             Data::Memory(_) => "memory",
         },
+        audit: logs.audit().cloned(),
         stage: stage_seen,
     }));
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     let admin = open_admin(&settings).await?;
     let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
-    let observers = observers(&settings, metrics.as_deref());
+    let observers = observers(&settings, metrics.as_deref(), logs.observer());
     let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins, observers).await;
 
     let secret = pending_admin_secret(&settings.data)?;
@@ -229,6 +252,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let is_admins = engine.directory().app_of_secret(&secret.hash()).is_some();
     let file = settle_admin_secret(&settings.data, is_admins)?;
     let first_admin = is_admins.then_some((secret, file));
+    logs.begin(&engine).await?;
     gate.open(engine.clone());
     door.set_serving(true).await;
     if settings.auth_mode != Mode::Enforce {
@@ -238,8 +262,20 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         admin.set(Readiness::Serving);
     }
     info!(%address, "serving");
-    let drain_timeout = settings.drain_timeout;
-    Ok(Running { address, admin, engine, first_admin, stage, gate, refreshers, door, drain_timeout })
+    let (drain_timeout, is_audit_required) = (settings.drain_timeout, settings.audit.is_required);
+    Ok(Running {
+        address,
+        admin,
+        engine,
+        first_admin,
+        stage,
+        gate,
+        refreshers,
+        door,
+        logs,
+        drain_timeout,
+        is_audit_required,
+    })
 }
 
 impl Running {
@@ -270,12 +306,24 @@ impl Running {
 
     /// Waits until the server fails by itself, and says why. Health says by then that it does not serve.
     pub async fn failed(&self) -> Error {
-        let stopped = self.engine.stopped().await;
+        let stopped = tokio::select! {
+            stopped = self.engine.stopped() => Ok(stopped),
+            why = self.audit_lost() => Err(why),
+        };
         self.says(Readiness::Failed);
         self.door.set_serving(false).await;
         match stopped {
-            Stopped::Asked => Error::Engine("it was asked to".to_owned()),
-            Stopped::Failed(why) => Error::Engine(why),
+            Ok(Stopped::Asked) => Error::Engine("it was asked to".to_owned()),
+            Ok(Stopped::Failed(why)) => Error::Engine(why),
+            Err(why) => Error::AuditLost(why),
+        }
+    }
+
+    /// Comes back when a line of the audit log was lost, if that matters.
+    async fn audit_lost(&self) -> String {
+        match self.logs.audit().filter(|_| self.is_audit_required) {
+            Some(audit) => audit.failed().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -308,6 +356,7 @@ impl Running {
         self.refreshers.stop().await;
         self.gate.close();
         let stopped = self.engine.stop().await;
+        self.logs.close(&self.engine).await;
         // Tasks that were cut let go of the store in their next turn; whoever opens it again should find it free.
         let let_go = async {
             while self.engine.is_shared() {
@@ -337,12 +386,12 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
 }
 
 /// Who is told of each call that has ended.
-fn observers(settings: &Settings, metrics: Option<&Metrics>) -> Observers {
+fn observers(settings: &Settings, metrics: Option<&Metrics>, access: Option<Arc<dyn Observer>>) -> Observers {
     let calls = metrics.map(|metrics| {
         metrics.calls().name_methods(transport::methods());
         Arc::new(metrics.calls().clone()) as Arc<dyn Observer>
     });
-    Observers::new(calls.into_iter().chain(settings.observers.iter().cloned()))
+    Observers::new(calls.into_iter().chain(access).chain(settings.observers.iter().cloned()))
 }
 
 async fn open_admin(settings: &Settings) -> Result<Option<Admin>, Error> {

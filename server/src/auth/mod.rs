@@ -45,6 +45,23 @@ pub enum Status {
     Unavailable,
 }
 
+impl Status {
+    /// Its name in the protocol, without the prefix.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "PASSED",
+            Self::NotRequired => "NOT_REQUIRED",
+            Self::Missing => "MISSING",
+            Self::Malformed => "MALFORMED",
+            Self::Invalid => "INVALID",
+            Self::Expired => "EXPIRED",
+            Self::Revoked => "REVOKED",
+            Self::Throttled => "THROTTLED",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
 /// By what a caller proved who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -60,4 +77,18 @@ pub enum Method {
     OutsideToken,
     /// No proof was asked for.
     Anonymous,
+}
+
+impl Method {
+    /// Its name in the protocol, without the prefix; none if nothing was proved.
+    pub fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::AppSecret => Some("APP_SECRET"),
+            Self::Token => Some("TOKEN"),
+            Self::ClientCertificate => Some("CLIENT_CERTIFICATE"),
+            Self::OutsideToken => Some("OUTSIDE_TOKEN"),
+            Self::Anonymous => Some("ANONYMOUS"),
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod app;
 mod apply;
+mod audit;
 mod backup;
 mod bench;
 mod completions;
@@ -109,6 +110,8 @@ enum Command {
     /// Looks at the settings of a server
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
+    /// Shows who changed what, and who was refused, from the log in a data directory
+    Audit(audit::AuditArgs),
     /// Copies a data directory, whether a server runs on it or not
     Backup(backup::BackupArgs),
     /// Makes a data directory of a backup
@@ -137,6 +140,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<Done, Failure> {
         Command::Bench(args) => bench::run(args, &global),
         Command::Worker(args) => worker::run(args, &global),
         Command::Config(command) => config_check::run(&command, &global),
+        Command::Audit(args) => audit::run(&args, &global),
         Command::Backup(args) => backup::make(&args, &global),
         Command::Restore(args) => backup::restore(&args, &global),
         Command::Keys(command) => keys::run(&command, &global),

@@ -92,6 +92,8 @@ fn settings(config: &Config) -> Settings {
         payload_bytes_max: config.payload_bytes_max,
         message_bytes_max: config.message_bytes_max,
         drain_timeout: config.drain_timeout,
+        access_log: config.access_log.clone(),
+        audit: config.audit,
         ..Settings::new(data)
     }
 }
@@ -167,6 +169,9 @@ fn failed(error: &server::Error) -> Failure {
         server::Error::Keyring(_) | server::Error::File { .. } | server::Error::Store(_) => {
             "check the data directory: its rights, its free space, and that no other server uses it"
         }
+        server::Error::Access(_) => "mend it, or leave log.access out",
+        server::Error::Audit(_) => "nobody is served without it unless audit.events says so; see `semel config check`",
+        server::Error::AuditLost(_) => "make room, then start it again: what is missing is written then",
         server::Error::Engine(_) => {
             "mend what is named above, as by making space, then start it again: all that was acknowledged is there"
         }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     auth::{Identity, Mode},
+    logs::{access::Target, audit::Events},
     transport::{ClientAuth, WebOrigin},
 };
 
@@ -30,6 +31,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Larger messages than this hold up everything else on their connection.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Eight files of some hundred lines, and what no disk holds.
+const AUDIT_BYTES_MIN: u64 = 1 << 20;
+const AUDIT_BYTES_MAX: u64 = 1 << 50;
 /// What 47 bits of address space hold, with room for the rest of the process.
 const MAP_SIZE_GIB_MAX: usize = 64 << 10;
 
@@ -188,6 +192,28 @@ pub(super) const KEYS: &[Key] = &[
         config.log_format = log_format(given.text("text")?)?,
         log_format_name(config.log_format)
     ),
+    key!(
+        "log.access",
+        config,
+        given,
+        config.access_log = access_log(given.text("/var/log/semel/access.log")?),
+        access_log_name(config.access_log.as_ref())
+    ),
+    key!(
+        "audit.events",
+        config,
+        given,
+        config.audit.events = audit_events(given.text("admin")?)?,
+        audit_events_name(config.audit.events)
+    ),
+    key!(
+        "audit.bytes_max",
+        config,
+        given,
+        config.audit.bytes_max = given.number(AUDIT_BYTES_MIN, AUDIT_BYTES_MAX)?,
+        config.audit.bytes_max
+    ),
+    key!("audit.required", config, given, config.audit.is_required = given.flag()?, config.audit.is_required),
     key!("log.filter", config, given, config.log_filter = log_filter(given.text("info")?)?, config.log_filter),
 ];
 
@@ -227,6 +253,41 @@ fn show_identities(identities: &[Identity]) -> Value {
         json!({ "uri": identity.uri.show(), "app": app, "grants": show_grants(&identity.grants) })
     };
     identities.iter().map(row).collect()
+}
+
+fn access_log(text: &str) -> Option<Target> {
+    match text {
+        "" => None,
+        "stdout" => Some(Target::Stdout),
+        "stderr" => Some(Target::Stderr),
+        path => Some(Target::File(path.into())),
+    }
+}
+
+fn access_log_name(target: Option<&Target>) -> String {
+    match target {
+        None => String::new(),
+        Some(Target::Stdout) => "stdout".to_owned(),
+        Some(Target::Stderr) => "stderr".to_owned(),
+        Some(Target::File(path)) => path.display().to_string(),
+    }
+}
+
+fn audit_events(text: &str) -> Result<Option<Events>, String> {
+    match text {
+        "off" => Ok(None),
+        "admin" => Ok(Some(Events::Admin)),
+        "all" => Ok(Some(Events::All)),
+        _ => Err(format!("{text:?} is none of off, admin and all")),
+    }
+}
+
+fn audit_events_name(events: Option<Events>) -> &'static str {
+    match events {
+        None => "off",
+        Some(Events::Admin) => "admin",
+        Some(Events::All) => "all",
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -20,7 +20,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     auth::{Identity, Mode, jwt},
-    engine, store,
+    engine,
+    logs::{access, audit},
+    store,
     transport::{ClientAuth, LOOK_EVERY, TlsFiles, WebOrigin},
 };
 
@@ -95,6 +97,10 @@ pub struct Config {
     pub map_size_gib: usize,
     /// How long a stopping server waits for calls under way. Default 10 s.
     pub drain_timeout: Duration,
+    /// Where a line is written for each call. Default nowhere.
+    pub access_log: Option<access::Target>,
+    /// What is written of who changed what and who was refused. Default what [`audit::Settings`] has.
+    pub audit: audit::Settings,
     /// How logs are written. Default text.
     pub log_format: LogFormat,
     /// Which logs are written, as `tracing` filters have it. Default `info`.
@@ -127,6 +133,8 @@ impl Default for Config {
             message_bytes_max: 4 << 20,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
             drain_timeout: Duration::from_secs(10),
+            access_log: None,
+            audit: audit::Settings::default(),
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
         }
@@ -234,6 +242,9 @@ impl Config {
         }
         if !self.listen.ip().is_loopback() && self.tls_files().is_none() {
             warnings.push(format!("credentials cross the network in plaintext on {}", self.listen));
+        }
+        if self.audit.events.is_none() {
+            warnings.push("audit.events is off: nothing is written of who changes what, and who is refused".to_owned());
         }
         if !self.identities.is_empty() && self.tls_files().is_none_or(|files| files.clients.is_none()) {
             warnings

@@ -9,7 +9,10 @@ use semel_core::{
     window::{Fingerprint, Told},
 };
 
-use crate::store::DedupKey;
+use crate::{
+    logs::audit::{Audit, Audited, Caller},
+    store::DedupKey,
+};
 
 /// A command with who wishes it and under which id. There is no other way to hand a command to the engine.
 #[derive(Clone, Debug)]
@@ -20,6 +23,7 @@ pub struct Envelope {
     pub(super) command: Command,
     pub(super) told: Option<Told>,
     pub(super) deadline: Option<Millis>,
+    pub(super) audited: Option<Box<Audited>>,
 }
 
 impl Envelope {
@@ -30,7 +34,15 @@ impl Envelope {
         fingerprint: Fingerprint,
         command: Command,
     ) -> Self {
-        Self { principal: principal.into(), request_id, fingerprint, command, told: None, deadline: None }
+        Self {
+            principal: principal.into(),
+            request_id,
+            fingerprint,
+            command,
+            told: None,
+            deadline: None,
+            audited: None,
+        }
     }
 
     /// What the arrival told of other tries.
@@ -43,6 +55,14 @@ impl Envelope {
     #[must_use]
     pub fn until(self, deadline: Option<Millis>) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// Is written into this log when it takes effect, with what is known of its caller, if there are lines of its kind there.
+    #[must_use]
+    pub fn audited(mut self, audit: Option<&Audit>, caller: Caller) -> Self {
+        let audit = audit.filter(|audit| audit.events().wants(self.command.method()));
+        self.audited = audit.map(|audit| Box::new(Audited { audit: audit.clone(), caller }));
+        self
     }
 
     /// Under what it is remembered.

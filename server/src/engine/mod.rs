@@ -12,6 +12,7 @@
 
 mod answer;
 mod commit;
+mod deeds;
 mod desk;
 mod directory;
 mod dispatch;

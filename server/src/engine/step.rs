@@ -20,6 +20,7 @@ use semel_core::{
 use super::{
     answer::{Answer, Disposition, Refused, Submitted},
     commit::Way,
+    deeds::Deeds,
     directory::Directory,
     dispatch::{self, Assignment, Order},
     envelope::Envelope,
@@ -117,6 +118,8 @@ pub struct StepOutput {
     pub directory: Option<Arc<Directory>>,
     /// What happened, as it stands in the log now.
     pub records: Vec<Record>,
+    /// What the audit log is told.
+    pub(super) deeds: Deeds,
     /// The position of the last of it.
     pub revision: Revision,
     /// The time of the batch.

@@ -25,6 +25,7 @@ use tracing::{error, info};
 
 use super::{
     commit::Way,
+    deeds,
     desk::Desk,
     directory::Directory,
     envelope::Envelope,
@@ -161,11 +162,13 @@ impl Thread {
         self.settle()?;
         let is_full = taken.envelopes.len() >= BATCH_MAX;
         if is_full && !taken.stop && taken.reads.is_empty() && self.has_more() {
-            let output = self.engine.commit(now, work, Way::Ahead)?;
+            let mut output = self.engine.commit(now, work, Way::Ahead)?;
+            output.deeds = deeds::of(&taken.envelopes, &output.answers, output.time);
             self.desk.keep(output, taken.replies);
             return Ok(true);
         }
-        let output = self.engine.commit(now, work, Way::Waiting)?;
+        let mut output = self.engine.commit(now, work, Way::Waiting)?;
+        output.deeds = deeds::of(&taken.envelopes, &output.answers, output.time);
         self.desk.hand_out(output, taken.replies);
         let view = View { engine: &self.engine, now: self.engine.time(now) };
         for read in taken.reads {

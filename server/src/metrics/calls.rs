@@ -16,30 +16,8 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use crate::observe::{Ending, Observer};
+use crate::observe::{CODES, Ending, Observer, code_index};
 
-/// The codes of gRPC, by their numbers.
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-/// The code of a call whose end does not say one, or says one that does not exist.
-const UNKNOWN: usize = 2;
 /// What is counted of calls of methods that there are not.
 const OTHER: &str = "_OTHER";
 /// Up to so many seconds: those that OpenTelemetry advises, and three below them, because calls are shorter here.
@@ -91,8 +69,7 @@ impl Calls {
     /// A call has ended with this code after so long. A stream is one call.
     pub(crate) fn ended(&self, method: MethodIndex, code: Option<usize>, took: Duration) {
         let Some((_, codes)) = self.0.get().and_then(|table| table.methods.get(method.0)) else { return };
-        let code = code.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN);
-        codes[code].observe(took);
+        codes[code_index(code)].observe(took);
     }
 }
 

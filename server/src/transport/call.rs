@@ -12,6 +12,7 @@ use tokio::time::{self, Instant};
 use tonic::{Request, Status};
 
 use super::{
+    audit::Asked,
     convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
@@ -25,6 +26,10 @@ pub(super) struct Call<'g> {
     pub(super) gate: &'g Gate,
     pub(super) verdict: Verdict,
     pub(super) address: Option<std::net::IpAddr>,
+    /// The full name of its message.
+    message: &'static str,
+    /// The app that it names, if the audit log wants to know.
+    app: String,
     request_id: String,
     parsed_id: Option<RequestId>,
     deadline: Option<Instant>,
@@ -44,12 +49,17 @@ impl<'g> Call<'g> {
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
+        let app = if gate.audit().is_some() { message.app().to_owned() } else { String::new() };
         slot.tell(|facts| {
+            facts.tries = told;
             facts.verdict = Some(verdict.clone());
             facts.request_id.clone_from(&request_id);
             facts.client = message.header().and_then(|header| header.client.clone()).map(|c| (c.name, c.version));
         });
-        (Self { gate, verdict, address, request_id, parsed_id, deadline, told, slot }, message)
+        (
+            Self { gate, verdict, address, message: R::MESSAGE, app, request_id, parsed_id, deadline, told, slot },
+            message,
+        )
     }
 
     /// Whoever calls, if it may be served at all.
@@ -101,8 +111,15 @@ impl<'g> Call<'g> {
         }
     }
 
+    /// Tells the audit log of a refusal.
+    pub(super) fn audit(&self, refusal: &Refusal) {
+        let Self { message, app, request_id, verdict, address, .. } = self;
+        self.gate.audit_refusal(refusal, &Asked { message, app, request_id, verdict, address: *address });
+    }
+
     pub(super) fn refuse(&self, refusal: Refusal) -> Status {
         refusal.tell(&self.slot);
+        self.audit(&refusal);
         refusal.into_status(self.basis().header())
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
+    audit,
     auth_layer::Brought,
     call::Call,
     convert::{
@@ -34,6 +35,7 @@ use crate::{
     auth::{Authenticator, Moment, Shown, Verdict, jwt::Issuers},
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
+    logs::audit::Audit,
     observe::Slot,
 };
 
@@ -45,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) message_bytes_max: usize,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
+    /// Where is written who changed what, and who was refused.
+    pub(crate) audit: Option<Audit>,
     /// How far the server is on its way out.
     pub(crate) stage: watch::Receiver<Stage>,
 }
@@ -167,6 +171,7 @@ impl Gate {
             let request_id = call.required_id()?;
             let envelope = self.envelope(principal, request_id, &message, parse)?;
             call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
+            let envelope = envelope.audited(self.audit(), audit::caller(&call.verdict, call.address));
             let envelope = envelope.telling(call.told).until(call.engine_deadline());
             let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
             let answer = call.in_time(pending.answer()).await?;

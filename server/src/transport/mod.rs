@@ -8,6 +8,7 @@
 //! Around all of it lies `web`, through which calls of gRPC-Web come in as calls of gRPC. The gate is the only way from a service to the engine, so each call's credentials, id, fields and deadline are looked
 //! at in one place and in one order.
 
+mod audit;
 mod auth_layer;
 mod call;
 mod convert;

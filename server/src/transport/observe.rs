@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use prost::Message as _;
 use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 
-use super::native::Served;
+use super::{native::Served, web::ThroughWeb};
 use crate::{
     clock::Stopwatch,
     observe::{Ending, Head, Observers, Slot},
@@ -63,6 +63,7 @@ impl Followed {
         let head = Head {
             uri: request.uri().clone(),
             version: request.version(),
+            is_web: request.extensions().get::<ThroughWeb>().is_some(),
             peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
             user_agent: header(&header::USER_AGENT),
             traceparent: request.headers().get("traceparent").cloned(),

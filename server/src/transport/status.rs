@@ -37,6 +37,15 @@ pub(crate) struct Refusal {
     auth_status: Option<AuthStatus>,
 }
 
+/// See [`Refusal::why`].
+pub(super) struct Why<'a> {
+    /// The number of the gRPC code.
+    pub(super) code: usize,
+    pub(super) reason: &'static str,
+    /// The app to which something was not allowed.
+    pub(super) app: Option<&'a str>,
+}
+
 impl Refusal {
     pub(crate) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -63,6 +72,12 @@ impl Refusal {
     fn verdict(mut self, status: AuthStatus) -> Self {
         self.auth_status = Some(status);
         self
+    }
+
+    /// In short, for logs.
+    pub(super) fn why(&self) -> Why<'_> {
+        let code = usize::try_from(i32::from(self.code)).unwrap_or_default();
+        Why { code, reason: self.reason, app: self.metadata.get("app").map(String::as_str) }
     }
 
     /// Tells why the call was refused.

@@ -179,17 +179,24 @@ where
         self.native.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let headers = request.headers();
         let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
         match kind_of(request.method(), request.version(), headers, authority, &self.origins) {
             Kind::Native => Answer::Native { answer: self.native.call(request) },
-            Kind::Web => Answer::Web { answer: Box::pin(Cors::clone(&self.web).oneshot(request)) },
+            Kind::Web => {
+                request.extensions_mut().insert(ThroughWeb);
+                Answer::Web { answer: Box::pin(Cors::clone(&self.web).oneshot(request)) }
+            }
             Kind::Refused(status, text) => Answer::Refused { status, text },
         }
     }
 }
+
+/// Goes with a call that came by gRPC-Web.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ThroughWeb;
 
 pin_project! {
     /// What comes back, by either way.

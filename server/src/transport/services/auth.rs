@@ -41,6 +41,10 @@ impl AuthService for Services {
         request: Request<v1::CheckAuthRequest>,
     ) -> Result<Response<v1::CheckAuthResponse>, Status> {
         let (call, _) = Call::begin(&self.gate, request);
+        if let Some(refusal) = Refusal::of_verdict(&call.verdict) {
+            // Whoever tries credentials out is told of them, and leaves a trace.
+            call.audit(&refusal);
+        }
         let grants = call.verdict.principal.iter().flat_map(|principal| &principal.grants);
         Ok(Response::new(v1::CheckAuthResponse {
             header: call.read_header(),

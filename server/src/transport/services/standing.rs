@@ -11,8 +11,10 @@ use tonic::{Request, Status};
 use crate::{
     auth::Verdict,
     engine::Directory,
+    logs::audit::Caller,
     observe::Slot,
     transport::{
+        audit::{self, Asked},
         auth_layer::Brought,
         convert::{header, time as times},
         gate::Gate,
@@ -36,18 +38,20 @@ pub(in crate::transport) struct Standing {
     directory: Option<Arc<Directory>>,
     /// Whether the caller was told that its credentials end soon.
     warned: bool,
+    /// The full name of the messages of the stream.
+    message: &'static str,
     /// Where is told what is found out about the stream.
     slot: Slot,
 }
 
 impl Standing {
     /// As it was judged at its arrival.
-    pub(in crate::transport) fn of<T>(request: &Request<T>) -> Self {
+    pub(in crate::transport) fn of<T>(request: &Request<T>, message: &'static str) -> Self {
         let (verdict, brought) = Gate::stream_credentials(request);
         let address = request.remote_addr().map(|address| address.ip());
         let slot = Gate::slot(request);
         slot.tell(|facts| facts.verdict = Some(verdict.clone()));
-        Self { verdict, brought, address, directory: None, warned: false, slot }
+        Self { verdict, brought, address, directory: None, warned: false, message, slot }
     }
 
     pub(in crate::transport) fn verdict(&self) -> &Verdict {
@@ -59,9 +63,26 @@ impl Standing {
         &self.slot
     }
 
+    /// The address that the stream comes from.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// What the audit log is told of the caller.
+    pub(super) fn caller(&self) -> Caller {
+        audit::caller(&self.verdict, self.address)
+    }
+
+    /// Tells the audit log of a refusal of the stream, or of something on it that has this id.
+    pub(super) fn audit(&self, gate: &Gate, refusal: &Refusal, message: &'static str, request_id: &str) {
+        let Self { verdict, address, .. } = self;
+        gate.audit_refusal(refusal, &Asked { message, app: "", request_id, verdict, address: *address });
+    }
+
     /// The end of the stream by a refusal.
     pub(in crate::transport) fn refuse(&self, gate: &Gate, refusal: Refusal) -> Status {
         refusal.tell(&self.slot);
+        self.audit(gate, &refusal, self.message, "");
         refusal.into_status(gate.basis("", None, &self.verdict).header())
     }
 

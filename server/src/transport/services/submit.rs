@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use semel_proto::v1;
+use semel_proto::{fingerprint::Content as _, v1};
 use tokio::{sync::mpsc, time};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Request, Status, Streaming};
@@ -73,7 +73,7 @@ enum End {
 impl Services {
     /// Opens the stream at once: who may not be served is told so, and everybody else that somebody listens.
     pub(super) fn open_submit(&self, request: Request<Streaming<v1::SubmitRunsRequest>>) -> Result<Answers, Status> {
-        let standing = Standing::of(&request);
+        let standing = Standing::of(&request, v1::SubmitRunsRequest::MESSAGE);
         let refuse = |refusal| standing.refuse(&self.gate, refusal);
         if let Some(refusal) = standing.refusal() {
             return Err(refuse(refusal));
@@ -85,8 +85,8 @@ impl Services {
         let submit = Submit {
             gate: self.gate.clone(),
             taken_by: standing.verdict().clone(),
+            queue: Queue::new(self.gate.clone(), self.shared.clone(), standing.address()),
             standing,
-            queue: Queue::new(self.gate.clone(), self.shared.clone()),
             later: None,
             ready: VecDeque::new(),
             notice: None,

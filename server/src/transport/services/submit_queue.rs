@@ -9,6 +9,7 @@
 
 use std::{
     collections::VecDeque,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -30,6 +31,7 @@ use crate::{
     auth::{self, Verdict},
     engine::{Envelope, PendingAll, Refused, Submitted},
     transport::{
+        audit::{self, Asked},
         convert::{fields, reply},
         gate::{self, Gate},
         status::Refusal,
@@ -72,6 +74,8 @@ pub(super) enum Held {
 pub(super) struct Queue {
     gate: Arc<Gate>,
     shared: Shared,
+    /// Where the stream comes from.
+    address: Option<IpAddr>,
     window: Option<Window>,
     backlog: VecDeque<v1::RunJobRequest>,
     line: VecDeque<Entry>,
@@ -100,11 +104,12 @@ struct Item {
 }
 
 impl Queue {
-    pub(super) fn new(gate: Arc<Gate>, shared: Shared) -> Self {
+    pub(super) fn new(gate: Arc<Gate>, shared: Shared, address: Option<IpAddr>) -> Self {
         let window = gate.window();
         Self {
             gate,
             shared,
+            address,
             window,
             backlog: VecDeque::new(),
             line: VecDeque::new(),
@@ -165,7 +170,9 @@ impl Queue {
         let mut refusal = None;
         for item in self.backlog.iter().take(places.num_permits()) {
             match envelope(&self.gate, verdict, item, now) {
-                Ok(envelope) => envelopes.push(envelope),
+                Ok(envelope) => {
+                    envelopes.push(envelope.audited(self.gate.audit(), audit::caller(verdict, self.address)));
+                }
                 Err(away) => {
                     refusal = Some(away);
                     break;
@@ -223,7 +230,9 @@ impl Queue {
     /// Refuses the first items of the backlog.
     fn refuse(&mut self, count: usize, refusal: &Refusal, verdict: &Verdict) {
         for _ in 0..count {
+            let app = self.backlog.front().map(|item| item.app.clone()).unwrap_or_default();
             let item = self.pop();
+            self.audit(refusal, &item.request_id, &app, verdict);
             let header = self.gate.basis(&item.request_id, item.parsed_id, verdict).header();
             self.line.push_back(Entry::Refused(item, refusal.clone().into_rpc(header)));
         }
@@ -293,6 +302,12 @@ impl Queue {
         if ready.len() > before { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Tells the audit log that an item was refused.
+    fn audit(&self, refusal: &Refusal, request_id: &str, app: &str, verdict: &Verdict) {
+        let (message, address) = (v1::RunJobRequest::MESSAGE, self.address);
+        self.gate.audit_refusal(refusal, &Asked { message, app, request_id, verdict, address });
+    }
+
     fn deliver(&mut self, item: Item, outcome: v1::submit_result::Outcome, ready: &mut VecDeque<v1::SubmitResult>) {
         self.in_line -= 1;
         self.bytes -= item.bytes;
@@ -307,6 +322,7 @@ impl Queue {
             }
             Err(refused) => {
                 let refusal = Refusal::of_refused(refused, v1::RunJobRequest::leaf_name);
+                self.audit(&refusal, &item.request_id, "", verdict);
                 let header = self.gate.basis(&item.request_id, item.parsed_id, verdict).header();
                 v1::submit_result::Outcome::Refused(refusal.into_rpc(header))
             }

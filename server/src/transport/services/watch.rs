@@ -12,7 +12,7 @@ use semel_core::{
     policy::Principal,
     rejection::Rejection,
 };
-use semel_proto::v1;
+use semel_proto::{fingerprint::Content as _, v1};
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -39,7 +39,7 @@ const PATH: &str = "/semel.v1.WatchService/Watch";
 
 impl Services {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Watch>, Status> {
-        let standing = Standing::of(&request);
+        let standing = Standing::of(&request, v1::WatchRequest::MESSAGE);
         let (call, message) = Call::begin(&self.gate, request);
         match call.in_time(self.open_watch(&call, standing, &message)).await {
             Ok(Ok(watch)) => Ok(Response::new(watch)),

@@ -48,6 +48,7 @@ struct Awaited {
     request_id: String,
     parsed_id: Option<RequestId>,
     submitted: Submitted,
+    message: &'static str,
     leaf_name: fn(u16) -> &'static str,
 }
 
@@ -194,11 +195,17 @@ impl Work {
             Ok(pending) => {
                 let parsed_id = fields::parse_request_id(&request_id);
                 awaited.spawn(async move {
-                    Awaited { request_id, parsed_id, submitted: pending.answer().await, leaf_name: M::leaf_name }
+                    Awaited {
+                        request_id,
+                        parsed_id,
+                        submitted: pending.answer().await,
+                        message: M::MESSAGE,
+                        leaf_name: M::leaf_name,
+                    }
                 });
                 Ok(())
             }
-            Err(refusal) => self.refuse(outbox, &request_id, refusal).await,
+            Err(refusal) => self.refuse(outbox, M::MESSAGE, &request_id, refusal).await,
         }
     }
 
@@ -217,6 +224,7 @@ impl Work {
         let principal = self.verdict().principal.clone();
         let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
         let envelope = Envelope::new(principal, id, gate::stored(message.fingerprint()), command);
+        let envelope = envelope.audited(self.gate.audit(), self.standing.caller());
         self.gate.engine()?.enqueue(envelope).map_err(gate::refused)
     }
 
@@ -232,12 +240,19 @@ impl Work {
             }
             Err(refused) => {
                 let refusal = Refusal::of_refused(refused, awaited.leaf_name);
-                self.refuse(outbox, &awaited.request_id, refusal).await
+                self.refuse(outbox, awaited.message, &awaited.request_id, refusal).await
             }
         }
     }
 
-    async fn refuse(&self, outbox: &Outbox, request_id: &str, refusal: Refusal) -> Result<(), End> {
+    async fn refuse(
+        &self,
+        outbox: &Outbox,
+        message: &'static str,
+        request_id: &str,
+        refusal: Refusal,
+    ) -> Result<(), End> {
+        self.standing.audit(&self.gate, &refusal, message, request_id);
         let parsed_id = fields::parse_request_id(request_id);
         let header = self.gate.basis(request_id, parsed_id, self.verdict()).header();
         let refused = refusal.into_rpc(header.clone());

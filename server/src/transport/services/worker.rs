@@ -3,13 +3,17 @@
 use std::{pin::Pin, time::Duration};
 
 use semel_core::{app::Role, id::Millis};
-use semel_proto::v1::{self, work_request, worker_service_server::WorkerService};
+use semel_proto::{
+    fingerprint::Content as _,
+    v1::{self, work_request, worker_service_server::WorkerService},
+};
 use tokio::{sync::mpsc, time};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Services, standing::Standing, work::Work};
 use crate::transport::{
+    audit::Asked,
     convert::{time as times, worker as convert},
     gate,
     status::Refusal,
@@ -28,8 +32,8 @@ impl WorkerService for Services {
     type WorkStream = Outbox;
 
     async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Outbox>, Status> {
-        let standing = Standing::of(&request);
-        let (verdict, slot) = (standing.verdict().clone(), standing.slot().clone());
+        let standing = Standing::of(&request, v1::WorkRequest::MESSAGE);
+        let (verdict, slot, address) = (standing.verdict().clone(), standing.slot().clone(), standing.address());
         let mut inbox = request.into_inner();
         let first = time::timeout(HELLO_TIMEOUT, inbox.message()).await;
         let first = first.ok().transpose()?.flatten();
@@ -38,7 +42,9 @@ impl WorkerService for Services {
         let (work, opened) = opened.await.map_err(|refusal| {
             let request_id = request_id.unwrap_or_default();
             refusal.tell(&slot);
-            refusal.into_status(self.gate.basis(&request_id, None, &verdict).header())
+            let (message, request_id) = (v1::WorkRequest::MESSAGE, request_id.as_str());
+            self.gate.audit_refusal(&refusal, &Asked { message, app: "", request_id, verdict: &verdict, address });
+            refusal.into_status(self.gate.basis(request_id, None, &verdict).header())
         })?;
         let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
         tokio::spawn(work.live(opened, inbox, outbox));

@@ -5,10 +5,10 @@
 //! have been set back. Tools that write certificate and key one after the other leave a moment in which they do not belong
 //! together: then the former pair stays until the files change again.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::{task::JoinHandle, time};
+use tokio::task::JoinHandle;
 use tokio_rustls::rustls::ServerConfig;
 use tracing::{info, warn};
 
@@ -16,7 +16,7 @@ use super::{
     TlsFiles,
     load::{self, Contents, Error},
 };
-use crate::causes::with_causes;
+use crate::{causes::with_causes, hangup::Hangup};
 
 /// What is served with now. The files are looked at as long as it lives.
 pub(crate) struct Reloaded {
@@ -80,30 +80,5 @@ async fn watch(files: TlsFiles, mut known: Contents, current: Arc<ArcSwap<Server
                 }
             }
         }
-    }
-}
-
-/// The signal by which operators ask to look at once.
-struct Hangup {
-    #[cfg(unix)]
-    signal: Option<tokio::signal::unix::Signal>,
-}
-
-impl Hangup {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
-        }
-    }
-
-    /// Waits for it, at most so long.
-    async fn or_after(&mut self, at_most: Duration) {
-        #[cfg(unix)]
-        if let Some(signal) = &mut self.signal {
-            _ = time::timeout(at_most, signal.recv()).await;
-            return;
-        }
-        time::sleep(at_most).await;
     }
 }
