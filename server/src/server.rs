@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{Admin, Readiness},
     auth::{
-        AppSecret, Authenticator, Identity, Keyring, KeyringError, Mode,
+        AppSecret, Authenticator, Forwarder, Identity, Keyring, KeyringError, Mode,
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
@@ -72,6 +72,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Who callers are by their certificates.
     pub identities: Vec<Identity>,
+    /// Which peers are believed when they say who their callers are.
+    pub forwarders: Vec<Forwarder>,
     /// Whose tokens are taken beside the server's own.
     pub issuers: Vec<IssuerSettings>,
     /// Whether to listen without TLS on anything but loopback.
@@ -104,6 +106,7 @@ impl Settings {
             anonymous: Vec::new(),
             tls: None,
             identities: Vec::new(),
+            forwarders: Vec::new(),
             issuers: Vec::new(),
             allow_plaintext: false,
             web_origins: Vec::new(),
@@ -203,6 +206,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let gate = Arc::new(Gate::new(transport::Settings {
         authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
             .with_identities(settings.identities.clone())
+            .with_forwarders(settings.forwarders.clone())
             .with_issuers(Issuers::new(settings.issuers.clone())),
         clock: settings.clock.clone(),
         payload_bytes_max: settings.payload_bytes_max,

@@ -86,6 +86,7 @@ fn settings(config: &Config) -> Settings {
         anonymous: config.anonymous.clone(),
         tls: config.tls_files(),
         identities: config.identities.clone(),
+        forwarders: config.forwarders.clone(),
         issuers: config.issuers.clone(),
         allow_plaintext: config.allow_plaintext,
         web_origins: config.web_origins.clone(),

@@ -10,10 +10,10 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Config, LogFormat,
     given::{FOREVER, Given},
-    issuers, millis, parse_mode, show_duration,
+    identities, issuers, millis, parse_mode, show_duration,
 };
 use crate::{
-    auth::{Identity, Mode},
+    auth::{Forwarder, Mode},
     transport::{ClientAuth, WebOrigin},
 };
 
@@ -98,8 +98,15 @@ pub(super) const KEYS: &[Key] = &[
         "auth.identities",
         config,
         given,
-        config.identities = given.identities()?,
-        show_identities(&config.identities)
+        config.identities = identities::read(given)?,
+        identities::show(&config.identities)
+    ),
+    key!(
+        "auth.forwarders",
+        config,
+        given,
+        config.forwarders = given.words("10.1.0.0/16", Forwarder::parse)?,
+        config.forwarders.iter().map(Forwarder::show).collect::<Vec<_>>()
     ),
     key!("auth.anonymous", config, given, config.anonymous = given.grants()?, show_grants(&config.anonymous)),
     key!("auth.issuers", config, given, config.issuers = issuers::read(given)?, issuers::show(&config.issuers)),
@@ -107,7 +114,7 @@ pub(super) const KEYS: &[Key] = &[
         "web.origins",
         config,
         given,
-        config.web_origins = given.origins()?,
+        config.web_origins = given.words("https://ops.example.com", WebOrigin::parse)?,
         config.web_origins.iter().map(WebOrigin::as_str).collect::<Vec<_>>()
     ),
     key!(
@@ -219,14 +226,6 @@ fn client_auth_name(auth: ClientAuth) -> &'static str {
 
 fn show_path(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
-}
-
-fn show_identities(identities: &[Identity]) -> Value {
-    let row = |identity: &Identity| {
-        let app = identity.app.as_ref().map(ToString::to_string);
-        json!({ "uri": identity.uri.show(), "app": app, "grants": show_grants(&identity.grants) })
-    };
-    identities.iter().map(row).collect()
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -5,6 +5,7 @@
 mod duration;
 mod fault;
 mod given;
+mod identities;
 mod issuers;
 mod keys;
 
@@ -19,7 +20,7 @@ use semel_core::{app::Grant, id::Millis, limits, window::Window};
 use serde_json::{Map, Value};
 
 use crate::{
-    auth::{Identity, Mode, jwt},
+    auth::{Forwarder, Identity, Mode, jwt},
     engine, store,
     transport::{ClientAuth, LOOK_EVERY, TlsFiles, WebOrigin},
 };
@@ -65,6 +66,8 @@ pub struct Config {
     pub tls_client_auth: ClientAuth,
     /// Who callers are by their certificates. Default nobody.
     pub identities: Vec<Identity>,
+    /// Which peers are believed when they say who their callers are. Default none.
+    pub forwarders: Vec<Forwarder>,
     /// Whether plaintext is served on other addresses than loopback. Default false.
     pub allow_plaintext: bool,
     /// How credentials are treated. Default enforce.
@@ -112,6 +115,7 @@ impl Default for Config {
             tls_client_ca: None,
             tls_client_auth: ClientAuth::default(),
             identities: Vec::new(),
+            forwarders: Vec::new(),
             allow_plaintext: false,
             auth_mode: Mode::Enforce,
             anonymous: Vec::new(),
@@ -235,9 +239,20 @@ impl Config {
         if !self.listen.ip().is_loopback() && self.tls_files().is_none() {
             warnings.push(format!("credentials cross the network in plaintext on {}", self.listen));
         }
-        if !self.identities.is_empty() && self.tls_files().is_none_or(|files| files.clients.is_none()) {
+        let asks_nobody = self.tls_files().is_none_or(|files| files.clients.is_none());
+        if !self.identities.is_empty() && self.forwarders.is_empty() && asks_nobody {
             warnings
                 .push("auth.identities has no effect: callers are asked for no certificate (tls.client_ca)".to_owned());
+        }
+        if !self.forwarders.is_empty() && self.identities.is_empty() {
+            warnings
+                .push("auth.forwarders has no effect: nobody is known by a certificate (auth.identities)".to_owned());
+        }
+        let by_certificate = |peer: &Forwarder| matches!(peer, Forwarder::Certificate(_));
+        if asks_nobody && self.forwarders.iter().any(by_certificate) {
+            warnings.push(
+                "auth.forwarders names peers by certificates, and peers are asked for none (tls.client_ca)".to_owned(),
+            );
         }
         warnings
     }
