@@ -15,6 +15,7 @@ use super::{
     convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
+    intake::Held,
     status::Refusal,
     told,
 };
@@ -30,6 +31,8 @@ pub(super) struct Call<'g> {
     deadline: Option<Instant>,
     /// What it says of other tries.
     pub(super) told: Option<Told>,
+    /// What is kept of its request, until its answer.
+    _held: Option<Arc<Held>>,
 }
 
 impl<'g> Call<'g> {
@@ -38,10 +41,11 @@ impl<'g> Call<'g> {
         let told = told::of(request.metadata());
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
+        let held = request.extensions().get::<Arc<Held>>().cloned();
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
-        (Self { gate, verdict, address, request_id, parsed_id, deadline, told }, message)
+        (Self { gate, verdict, address, request_id, parsed_id, deadline, told, _held: held }, message)
     }
 
     /// Whoever calls, if it may be served at all.

@@ -13,6 +13,8 @@ mod call;
 mod convert;
 mod deadline;
 mod gate;
+mod intake;
+mod listen;
 mod native;
 mod observe;
 mod page;
@@ -31,6 +33,7 @@ pub(crate) use self::{
     tls::Reloaded,
 };
 pub use self::{
+    listen::{ConnectionLimits, Connections},
     router::Error,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,

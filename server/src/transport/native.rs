@@ -28,6 +28,7 @@ use tonic::{
 use super::{
     auth_layer::Judge,
     gate::Gate,
+    intake::Intake,
     services::{Services, WatchDoor},
 };
 
@@ -37,6 +38,7 @@ pub(super) struct Native(Arc<Inner>);
 
 struct Inner {
     judge: Judge,
+    intake: Intake,
     services: Ours,
     others: Routes,
 }
@@ -45,7 +47,8 @@ impl Native {
     /// All services of Semel, and whatever else is served.
     pub(super) fn new(gate: Arc<Gate>, others: Routes) -> Self {
         let services = Ours::new(&Services::new(gate.clone()), gate.settings.message_bytes_max);
-        Self(Arc::new(Inner { judge: Judge(gate), services, others: others.prepare() }))
+        let intake = Intake::new(gate.clone());
+        Self(Arc::new(Inner { judge: Judge(gate), intake, services, others: others.prepare() }))
     }
 }
 
@@ -105,8 +108,8 @@ impl Service<Request<Body>> for Native {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Served {
-        let Inner { judge, services, others } = &*self.0;
+        let Inner { judge, intake, services, others } = &*self.0;
         judge.look_at(&mut request);
-        services.call(request, others)
+        services.call(intake.bound(request), others)
     }
 }

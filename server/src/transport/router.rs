@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 use tonic::{
     service::{Routes, interceptor::InterceptedService},
-    transport::{self, Server, server::TcpIncoming},
+    transport::{self, Server},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     auth_layer::Bar,
     gate::Gate,
+    listen::{Cap, ConnectionLimits, Connections, Incoming},
     native::Native,
     observe::ObserveLayer,
-    tls::{Incoming, Reloaded},
+    tls::Reloaded,
     web::{WebLayer, WebOrigin},
 };
 use crate::metrics::Metrics;
@@ -41,6 +42,7 @@ pub struct Error(#[from] transport::Error);
 /// The open door: accepts connections from its making on.
 pub(crate) struct Door {
     health: HealthReporter,
+    cap: Arc<Cap>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), transport::Error>>,
 }
@@ -50,6 +52,7 @@ impl Door {
     pub(crate) async fn open(
         gate: Arc<Gate>,
         listener: TcpListener,
+        limits: ConnectionLimits,
         tls: Option<Reloaded>,
         web_origins: &[WebOrigin],
         metrics: Option<&Arc<Metrics>>,
@@ -58,10 +61,17 @@ impl Door {
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let layers = (WebLayer::new(web_origins), ObserveLayer::new(metrics));
-        let task = tokio::spawn(serve(gate, listener, tls, layers, health_service, async {
+        let cap = Arc::new(Cap::new(limits));
+        let incoming = Incoming::new(listener, tls, cap.clone());
+        let task = tokio::spawn(serve(gate, incoming, layers, health_service, async {
             let _ = stopped.await;
         }));
-        Self { health, stop: Some(stop), task }
+        Self { health, cap, stop: Some(stop), task }
+    }
+
+    /// What became of connections so far.
+    pub(crate) fn connections(&self) -> Connections {
+        self.cap.connections()
     }
 
     /// What health says.
@@ -112,8 +122,7 @@ pub(crate) fn http2() -> Server {
 /// Serves until told to stop, then until all connections have ended.
 async fn serve(
     gate: Arc<Gate>,
-    listener: TcpListener,
-    tls: Option<Reloaded>,
+    incoming: Incoming,
     (web, observe): (WebLayer, ObserveLayer),
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
@@ -140,11 +149,5 @@ async fn serve(
         .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
     let server = http2().accept_http1(true).layer(web).layer(observe);
     let services = Native::new(gate, others);
-    match tls {
-        Some(tls) => server.serve_with_incoming_shutdown(services, Incoming::new(listener, tls), stop).await,
-        None => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(services, incoming, stop).await
-        }
-    }
+    server.serve_with_incoming_shutdown(services, incoming, stop).await
 }
