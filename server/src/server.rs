@@ -82,6 +82,8 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// What requests without an answer may hold together, in bytes.
     pub intake_bytes_max: usize,
+    /// What answers that their callers have not read yet may hold together, in bytes.
+    pub answer_bytes_max: usize,
     /// How many connections are taken.
     pub connections: ConnectionLimits,
     /// How long calls that are under way get to end when the server stops.
@@ -110,6 +112,7 @@ impl Settings {
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
             intake_bytes_max: 256 << 20,
+            answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default(),
             drain_timeout: Duration::from_secs(10),
             clock: Clock::system(),
@@ -209,6 +212,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
         intake_bytes_max: settings.intake_bytes_max,
+        answer_bytes_max: settings.answer_bytes_max,
         server_id: uuid::Uuid::new_v4().to_string(),
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",

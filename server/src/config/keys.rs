@@ -31,7 +31,7 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Larger messages than this hold up everything else on their connection.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// What the machines have at most that this runs on.
-const INTAKE_BYTES_MAX: usize = 1 << 40;
+const MEMORY_BYTES_MAX: usize = 1 << 40;
 /// More connections than this no machine has memory for.
 const CONNECTIONS_MAX: usize = 1_000_000;
 /// What 47 bits of address space hold, with room for the rest of the process.
@@ -182,16 +182,17 @@ pub(super) const KEYS: &[Key] = &[
         "limits.intake_bytes_max",
         config,
         given,
-        config.intake_bytes_max = given.size(1 << 20, INTAKE_BYTES_MAX)?,
+        config.intake_bytes_max = given.size(1 << 20, MEMORY_BYTES_MAX)?,
         config.intake_bytes_max
     ),
     key!(
-        "limits.connections",
+        "limits.answer_bytes_max",
         config,
         given,
-        config.connections = given.size(1, CONNECTIONS_MAX)?,
-        config.connections
+        config.answer_bytes_max = given.size(1 << 20, MEMORY_BYTES_MAX)?,
+        config.answer_bytes_max
     ),
+    key!("limits.connections", config, given, config.connections = given.size(1, CONNECTIONS_MAX)?, config.connections),
     key!(
         "limits.connections_per_address",
         config,

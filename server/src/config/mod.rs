@@ -93,6 +93,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// What requests without an answer may hold together. Default 256 MiB.
     pub intake_bytes_max: usize,
+    /// What answers that their callers have not read yet may hold together. Default 256 MiB.
+    pub answer_bytes_max: usize,
     /// How many connections are taken in all. Default 4096.
     pub connections: usize,
     /// How many of one address, which a proxy or a gateway gives to all who come through it. Default 1024.
@@ -132,6 +134,7 @@ impl Default for Config {
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
             intake_bytes_max: 256 << 20,
+            answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default().total,
             connections_per_address: ConnectionLimits::default().per_address,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
@@ -364,7 +367,9 @@ impl Build {
         judge(["limits.message_bytes_max", "limits.payload_bytes_max"], config.message_bytes_max < room, problem);
         let problem = "must be at least limits.message_bytes_max, or the largest message finds no room".to_owned();
         let narrow = config.intake_bytes_max < config.message_bytes_max;
-        judge(["limits.intake_bytes_max", "limits.message_bytes_max"], narrow, problem);
+        judge(["limits.intake_bytes_max", "limits.message_bytes_max"], narrow, problem.clone());
+        let narrow = config.answer_bytes_max < config.message_bytes_max;
+        judge(["limits.answer_bytes_max", "limits.message_bytes_max"], narrow, problem);
         let swallowed = config.window.future_max >= config.window.length;
         let problem = "must be shorter than window.length".to_owned();
         judge(["window.future_max", "window.length"], swallowed, problem);

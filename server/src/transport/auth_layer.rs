@@ -29,8 +29,8 @@ impl Brought {
 }
 
 impl Judge {
-    /// See the module.
-    pub(super) fn look_at(&self, request: &mut http::Request<Body>) {
+    /// See the module. Gives the verdict as well.
+    pub(super) fn look_at(&self, request: &mut http::Request<Body>) -> Verdict {
         let authorization = request.headers().get(header::AUTHORIZATION).cloned();
         let mut brought = Brought { authorization, certificate: None };
         let peer = request.extensions_mut().remove::<Peer>();
@@ -44,8 +44,9 @@ impl Judge {
         if let Some(peer) = &peer {
             peer.called(verdict.principal.is_some());
         }
-        request.extensions_mut().insert(verdict);
+        request.extensions_mut().insert(verdict.clone());
         request.extensions_mut().insert(brought);
+        verdict
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
-    intake::Held,
+    held::Held,
     status::Refusal,
     told,
 };

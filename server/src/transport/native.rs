@@ -26,6 +26,7 @@ use tonic::{
 };
 
 use super::{
+    answers::{Answer, Answers},
     auth_layer::Judge,
     gate::Gate,
     intake::Intake,
@@ -39,6 +40,7 @@ pub(super) struct Native(Arc<Inner>);
 struct Inner {
     judge: Judge,
     intake: Intake,
+    answers: Arc<Answers>,
     services: Ours,
     others: Routes,
 }
@@ -47,8 +49,8 @@ impl Native {
     /// All services of Semel, and whatever else is served.
     pub(super) fn new(gate: Arc<Gate>, others: Routes) -> Self {
         let services = Ours::new(&Services::new(gate.clone()), gate.settings.message_bytes_max);
-        let intake = Intake::new(gate.clone());
-        Self(Arc::new(Inner { judge: Judge(gate), intake, services, others: others.prepare() }))
+        let (intake, answers) = (Intake::new(gate.clone()), Answers::new(gate.clone()));
+        Self(Arc::new(Inner { judge: Judge(gate), intake, answers, services, others: others.prepare() }))
     }
 }
 
@@ -101,15 +103,16 @@ services! {
 impl Service<Request<Body>> for Native {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Served;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Served {
-        let Inner { judge, intake, services, others } = &*self.0;
-        judge.look_at(&mut request);
-        services.call(intake.bound(request), others)
+    fn call(&mut self, mut request: Request<Body>) -> Answer {
+        let Inner { judge, intake, answers, services, others } = &*self.0;
+        let verdict = judge.look_at(&mut request);
+        let request = intake.bound(request, verdict.clone());
+        Answer::new(services.call(request, others), answers.clone(), verdict)
     }
 }

@@ -12,10 +12,10 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
-use super::{crowded, held::Held, message::Messages, strangers::Stranger};
+use super::{crowded, message::Messages, strangers::Stranger};
 use crate::{
     auth::Verdict,
-    transport::{gate::Gate, status::Refusal},
+    transport::{gate::Gate, held::Held, status::Refusal},
 };
 
 /// How long a message may take from its first byte to its last.

@@ -6,7 +6,6 @@
 //! Those who were recognised share so many bytes of unfinished calls, and a message of theirs must not take for ever.
 
 mod body;
-mod held;
 mod message;
 mod strangers;
 
@@ -16,17 +15,19 @@ use http::Request;
 use semel_core::id::Millis;
 use tonic::{Code, Status, body::Body};
 
-pub(super) use self::held::Held;
 use self::{
     body::{Bounded, Sender},
-    held::Budget,
     strangers::{Stranger, Strangers},
 };
-use super::{gate::Gate, status::Refusal};
-use crate::auth::{self, Verdict};
+use super::{
+    gate::Gate,
+    held::{Budget, Held},
+    status::Refusal,
+};
+use crate::auth::Verdict;
 
 /// Methods whose callers go on sending: what they sent is handed on message by message, and not kept until the answer.
-const STREAMS: [&str; 2] = ["/semel.v1.RunService/SubmitRuns", "/semel.v1.WorkerService/Work"];
+const STREAMS: [&str; 2] = ["/semel.v1.JobService/SubmitRuns", "/semel.v1.WorkerService/Work"];
 /// When to come again where there was no room.
 const CROWDED_WAIT: Millis = Millis(1000);
 
@@ -43,10 +44,8 @@ impl Intake {
         Self { gate, budget, strangers: Strangers::default() }
     }
 
-    /// The same request, with a body that keeps to the rules. Its caller must have been judged.
-    pub(super) fn bound(&self, mut request: Request<Body>) -> Request<Body> {
-        let verdict = request.extensions().get::<Verdict>().cloned();
-        let verdict = verdict.unwrap_or_else(|| Verdict::refused(auth::Status::Missing));
+    /// The same request of a caller who was judged so, with a body that keeps to the rules.
+    pub(super) fn bound(&self, mut request: Request<Body>, verdict: Verdict) -> Request<Body> {
         let sender = if verdict.principal.is_none() {
             Sender::Stranger(Box::new(Stranger::new(self.strangers.enter())))
         } else {

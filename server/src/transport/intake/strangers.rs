@@ -72,12 +72,7 @@ impl Stranger {
     }
 
     /// How the call ends, if it must.
-    pub(super) fn must_end(
-        &mut self,
-        gate: &Gate,
-        verdict: &Verdict,
-        context: &mut Context<'_>,
-    ) -> Option<Status> {
+    pub(super) fn must_end(&mut self, gate: &Gate, verdict: &Verdict, context: &mut Context<'_>) -> Option<Status> {
         let why = if let Poll::Ready(Ok(())) = Pin::new(&mut self.eviction).poll(context) {
             "there are too many calls without good credentials"
         } else if self.alarm.as_mut().poll(context).is_ready() {

@@ -242,10 +242,7 @@ mod tests {
         assert!(fourth_evicted.try_recv().is_ok());
         fifth.standing.recognise();
         assert!(cap.enter(b).is_none(), "all are known");
-        assert_eq!(
-            cap.connections(),
-            Connections { open: 3, refused_total: 1, refused_address: 1, evicted: 2 }
-        );
+        assert_eq!(cap.connections(), Connections { open: 3, refused_total: 1, refused_address: 1, evicted: 2 });
         drop(second);
         assert_eq!(cap.connections().open, 3, "its place was handed on");
         drop((first, third, fifth));

@@ -14,5 +14,5 @@ mod connection;
 mod files;
 mod opening;
 
+pub use self::cap::{ConnectionLimits, Connections};
 pub(crate) use self::{accept::Incoming, cap::Cap, connection::Peer};
-pub use self::cap::{Connections, ConnectionLimits};

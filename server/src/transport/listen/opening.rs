@@ -13,7 +13,7 @@ use super::{cap::Eviction, connection::Peer};
 
 /// How long the preface of HTTP/2 may take with the head of its first frame; what begins otherwise is HTTP/1.1, where the
 /// head of a request has a bound of its own (hyper's, 30 s).
-pub(super) const PREFACE_MAX: Duration = Duration::from_secs(10);
+const PREFACE_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may be open without any call. Channels of gRPC may connect ahead, so it is long.
 const FIRST_CALL_MAX: Duration = Duration::from_secs(300);
 
@@ -26,12 +26,17 @@ pub(super) struct Opening {
     /// So many bytes came that a preface may have; none once it is over.
     preface: Option<usize>,
     alarm: Pin<Box<Sleep>>,
+    first_call_max: Duration,
     eviction: Eviction,
 }
 
 impl Opening {
     pub(super) fn new(eviction: Eviction) -> Self {
-        Self { preface: Some(0), alarm: Box::pin(sleep(PREFACE_MAX)), eviction }
+        Self::within(PREFACE_MAX, FIRST_CALL_MAX, eviction)
+    }
+
+    fn within(preface_max: Duration, first_call_max: Duration, eviction: Eviction) -> Self {
+        Self { preface: Some(0), alarm: Box::pin(sleep(preface_max)), first_call_max, eviction }
     }
 
     /// Whether the connection must end now, and why.
@@ -54,7 +59,7 @@ impl Opening {
             self.preface = Some(seen);
         } else {
             self.preface = None;
-            self.alarm.set(sleep(FIRST_CALL_MAX));
+            self.alarm.set(sleep(self.first_call_max));
         }
     }
 }
@@ -65,15 +70,21 @@ mod tests {
 
     use super::*;
 
-    fn opening() -> Opening {
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn opening(preface_max: Duration, first_call_max: Duration) -> (Opening, oneshot::Sender<()>) {
         let (evict, eviction) = oneshot::channel();
-        std::mem::forget(evict);
-        Opening::new(eviction)
+        (Opening::within(preface_max, first_call_max, eviction), evict)
+    }
+
+    /// How it ends, if it does.
+    async fn ended(opening: &mut Opening, peer: &Peer) -> &'static str {
+        std::future::poll_fn(|context| opening.must_end(peer, context).map_or(Poll::Pending, Poll::Ready)).await
     }
 
     #[tokio::test]
     async fn the_preface_is_over_with_the_head_of_the_first_frame_or_with_anything_else() {
-        let mut slow = opening();
+        let (mut slow, _evict) = opening(LONG, LONG);
         for byte in PREFACE {
             slow.saw(&[*byte]);
             assert!(slow.preface.is_some());
@@ -82,29 +93,26 @@ mod tests {
         assert!(slow.preface.is_some());
         slow.saw(&[0]);
         assert!(slow.preface.is_none());
-        let mut other = opening();
+        let (mut other, _evict) = opening(LONG, LONG);
         other.saw(b"PRI * H");
         assert!(other.preface.is_some());
         other.saw(b"x");
         assert!(other.preface.is_none());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_connection_that_says_nothing_ends_and_one_that_called_does_not() {
         let peer = Peer::stranger();
-        let mut silent = opening();
-        let ended = std::future::poll_fn(|context| match silent.must_end(&peer, context) {
-            Some(why) => Poll::Ready(why),
-            None => Poll::Pending,
-        });
-        assert!(ended.await.contains("too long"));
-        let mut begun = opening();
-        begun.saw(b"GET / HTTP/1.1\r\n");
-        tokio::time::advance(PREFACE_MAX * 2).await;
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        assert!(begun.must_end(&peer, &mut context).is_none(), "now it has longer");
+        let (mut silent, _evict) = opening(Duration::ZERO, LONG);
+        assert!(ended(&mut silent, &peer).await.contains("too long"));
+        let (mut idle, _evict) = opening(LONG, Duration::ZERO);
+        idle.saw(b"GET / HTTP/1.1");
+        assert!(ended(&mut idle, &peer).await.contains("too long"));
         peer.called(false);
-        tokio::time::advance(FIRST_CALL_MAX * 2).await;
-        assert!(begun.must_end(&peer, &mut context).is_none());
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(idle.must_end(&peer, &mut context).is_none());
+        let (mut evicted, evict) = opening(LONG, LONG);
+        evict.send(()).expect("it is there");
+        assert!(ended(&mut evicted, &peer).await.contains("gave way"));
     }
 }

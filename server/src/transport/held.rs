@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// What all unfinished calls may hold.
+/// What all may hold together.
 #[derive(Debug)]
 pub(super) struct Budget {
     max: usize,
@@ -18,9 +18,9 @@ impl Budget {
     }
 }
 
-/// What one call holds; given back when it is dropped.
+/// What one of them holds; given back when it is dropped.
 #[derive(Debug)]
-pub(in crate::transport) struct Held {
+pub(super) struct Held {
     budget: Arc<Budget>,
     bytes: AtomicUsize,
 }
