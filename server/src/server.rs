@@ -23,6 +23,8 @@ use crate::{
     },
     clock::Clock,
     engine::{self, Handle, Stopped},
+    metrics::Metrics,
+    observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
     transport::{self, ConnectionLimits, Connections, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
@@ -88,6 +90,8 @@ pub struct Settings {
     pub connections: ConnectionLimits,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
+    /// Who is told of each call that has ended, beside the metrics.
+    pub observers: Vec<Arc<dyn Observer>>,
     /// What time it is.
     pub clock: Clock,
     /// The keys, instead of those in the data directory: for tests that restart a server whose data is in memory.
@@ -115,6 +119,7 @@ impl Settings {
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default(),
             drain_timeout: Duration::from_secs(10),
+            observers: Vec::new(),
             clock: Clock::system(),
             keyring: None,
         }
@@ -225,7 +230,8 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
     let (limits, origins) = (settings.connections, &settings.web_origins);
-    let door = transport::Door::open(gate.clone(), listener, limits, tls, origins, metrics.as_ref()).await;
+    let observers = observers(&settings, metrics.as_deref());
+    let door = transport::Door::open(gate.clone(), listener, limits, tls, origins, observers).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
@@ -345,6 +351,15 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
         return Err(Error::Plaintext { address });
     }
     Ok(())
+}
+
+/// Who is told of each call that has ended.
+fn observers(settings: &Settings, metrics: Option<&Metrics>) -> Observers {
+    let calls = metrics.map(|metrics| {
+        metrics.calls().name_methods(transport::methods());
+        Arc::new(metrics.calls().clone()) as Arc<dyn Observer>
+    });
+    Observers::new(calls.into_iter().chain(settings.observers.iter().cloned()))
 }
 
 async fn open_admin(settings: &Settings) -> Result<Option<Admin>, Error> {

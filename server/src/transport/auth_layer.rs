@@ -57,6 +57,7 @@ pub(super) struct Bar(pub(super) Arc<Gate>);
 impl Interceptor for Bar {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         let verdict = request.extensions().get::<Verdict>();
+        Gate::slot(&request).tell(|facts| facts.verdict = verdict.cloned());
         match verdict.and_then(|verdict| self.0.bar(verdict)) {
             Some(status) => Err(status),
             None => Ok(request),

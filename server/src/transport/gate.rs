@@ -34,6 +34,7 @@ use crate::{
     auth::{Authenticator, Moment, Shown, Verdict, jwt::Issuers},
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
+    observe::Slot,
 };
 
 /// What the gate must know of the server.
@@ -169,6 +170,7 @@ impl Gate {
             let principal = call.principal()?;
             let request_id = call.required_id()?;
             let envelope = self.envelope(principal, request_id, &message, parse)?;
+            call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
             let envelope = envelope.telling(call.told).until(call.engine_deadline());
             let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
             let answer = call.in_time(pending.answer()).await?;
@@ -177,6 +179,7 @@ impl Gate {
         };
         match result.await {
             Ok((request_id, answer)) => {
+                call.slot.tell_answer(&answer);
                 let header = call.basis().answered(&answer);
                 let keyring = self.settings.authenticator.keyring();
                 Ok(Response::new(P::from_answer(Body { header, answer: &answer, request_id, keyring })))
@@ -226,6 +229,7 @@ impl Gate {
             let Some(app) = meant_app(principal, message.app(), &mut fields) else {
                 return Err(Refusal::invalid(fields.violations()));
             };
+            call.slot.tell(|facts| facts.app = Some(app.clone()));
             principal.require(Role::Viewer, &app).map_err(rejected)?;
             call.in_time(look(&call, &message, app, fields)).await?
         };
@@ -259,6 +263,11 @@ impl Gate {
                 tracing::info!(calls, "callers without credentials are being served; see auth.mode");
             }
         }
+    }
+
+    /// Where is told what is found out about a call.
+    pub(super) fn slot<T>(request: &Request<T>) -> Slot {
+        request.extensions().get::<Slot>().cloned().unwrap_or_default()
     }
 
     /// What a stream needs to begin: the verdict on its credentials, and these.

@@ -31,6 +31,7 @@ mod web;
 pub(crate) use self::{
     convert::job::settled,
     gate::{Gate, Settings, Stage},
+    observe::methods,
     router::{Door, http2},
     tls::Reloaded,
 };

@@ -30,8 +30,10 @@ use super::{
     auth_layer::Judge,
     gate::Gate,
     intake::Intake,
+    observe::Followed,
     services::{Services, WatchDoor},
 };
+use crate::observe::Observers;
 
 /// See the module. A clone is the same.
 #[derive(Clone)]
@@ -43,14 +45,16 @@ struct Inner {
     answers: Arc<Answers>,
     services: Ours,
     others: Routes,
+    observers: Observers,
 }
 
 impl Native {
-    /// All services of Semel, and whatever else is served.
-    pub(super) fn new(gate: Arc<Gate>, others: Routes) -> Self {
+    /// All services of Semel, and whatever else is served; these are told of each call.
+    pub(super) fn new(gate: Arc<Gate>, others: Routes, observers: Observers) -> Self {
         let services = Ours::new(&Services::new(gate.clone()), gate.settings.message_bytes_max);
         let (intake, answers) = (Intake::new(gate.clone()), Answers::new(gate.clone()));
-        Self(Arc::new(Inner { judge: Judge(gate), intake, answers, services, others: others.prepare() }))
+        let judge = Judge(gate);
+        Self(Arc::new(Inner { judge, intake, answers, services, others: others.prepare(), observers }))
     }
 }
 
@@ -103,16 +107,21 @@ services! {
 impl Service<Request<Body>> for Native {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Served;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Answer {
-        let Inner { judge, intake, answers, services, others } = &*self.0;
+    fn call(&mut self, mut request: Request<Body>) -> Served {
+        let Inner { judge, intake, answers, services, others, observers } = &*self.0;
         let verdict = judge.look_at(&mut request);
+        let followed = Followed::begin(observers, &mut request);
         let request = intake.bound(request, verdict.clone());
-        Answer::new(services.call(request, others), answers.clone(), verdict)
+        let answer = Answer::new(services.call(request, others), answers.clone(), verdict);
+        match followed {
+            None => Box::pin(answer),
+            Some(followed) => followed.answer(answer),
+        }
     }
 }

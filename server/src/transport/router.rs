@@ -14,11 +14,10 @@ use super::{
     gate::Gate,
     listen::{Cap, ConnectionLimits, Connections, Incoming},
     native::Native,
-    observe::ObserveLayer,
     tls::Reloaded,
     web::{WebLayer, WebOrigin},
 };
-use crate::metrics::Metrics;
+use crate::observe::Observers;
 
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
 /// connection of a mesh carries many callers.
@@ -55,15 +54,15 @@ impl Door {
         limits: ConnectionLimits,
         tls: Option<Reloaded>,
         web_origins: &[WebOrigin],
-        metrics: Option<&Arc<Metrics>>,
+        observers: Observers,
     ) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let layers = (WebLayer::new(web_origins), ObserveLayer::new(metrics));
         let cap = Arc::new(Cap::new(limits));
         let incoming = Incoming::new(listener, tls, cap.clone());
-        let task = tokio::spawn(serve(gate, incoming, layers, health_service, async {
+        let web = WebLayer::new(web_origins);
+        let task = tokio::spawn(serve(gate, incoming, (web, observers), health_service, async {
             let _ = stopped.await;
         }));
         Self { health, cap, stop: Some(stop), task }
@@ -123,7 +122,7 @@ pub(crate) fn http2() -> Server {
 async fn serve(
     gate: Arc<Gate>,
     incoming: Incoming,
-    (web, observe): (WebLayer, ObserveLayer),
+    (web, observers): (WebLayer, Observers),
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -147,7 +146,7 @@ async fn serve(
     let others = Routes::new(health_service)
         .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
         .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
-    let server = http2().accept_http1(true).layer(web).layer(observe);
-    let services = Native::new(gate, others);
+    let server = http2().accept_http1(true).layer(web);
+    let services = Native::new(gate, others, observers);
     server.serve_with_incoming_shutdown(services, incoming, stop).await
 }

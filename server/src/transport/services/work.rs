@@ -80,7 +80,7 @@ impl Work {
         match end {
             End::Gone => {}
             End::Refused(refusal) => {
-                let status = refusal.into_status(self.gate.basis("", None, self.verdict()).header());
+                let status = self.standing.refuse(&self.gate, *refusal);
                 let _ = self.deliver(&outbox, Err(status)).await;
             }
             End::GoingAway => {
