@@ -92,6 +92,9 @@ fn settings(config: &Config) -> Settings {
         web_origins: config.web_origins.clone(),
         payload_bytes_max: config.payload_bytes_max,
         message_bytes_max: config.message_bytes_max,
+        intake_bytes_max: config.intake_bytes_max,
+        answer_bytes_max: config.answer_bytes_max,
+        connections: config.connection_limits(),
         drain_timeout: config.drain_timeout,
         ..Settings::new(data)
     }

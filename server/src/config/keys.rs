@@ -30,6 +30,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Larger messages than this hold up everything else on their connection.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// What the machines have at most that this runs on.
+const MEMORY_BYTES_MAX: usize = 1 << 40;
+/// More connections than this no machine has memory for.
+const CONNECTIONS_MAX: usize = 1_000_000;
 /// What 47 bits of address space hold, with room for the rest of the process.
 const MAP_SIZE_GIB_MAX: usize = 64 << 10;
 
@@ -180,6 +184,28 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.message_bytes_max = given.size(64 << 10, MESSAGE_BYTES_MAX)?,
         config.message_bytes_max
+    ),
+    key!(
+        "limits.intake_bytes_max",
+        config,
+        given,
+        config.intake_bytes_max = given.size(1 << 20, MEMORY_BYTES_MAX)?,
+        config.intake_bytes_max
+    ),
+    key!(
+        "limits.answer_bytes_max",
+        config,
+        given,
+        config.answer_bytes_max = given.size(1 << 20, MEMORY_BYTES_MAX)?,
+        config.answer_bytes_max
+    ),
+    key!("limits.connections", config, given, config.connections = given.size(1, CONNECTIONS_MAX)?, config.connections),
+    key!(
+        "limits.connections_per_address",
+        config,
+        given,
+        config.connections_per_address = given.size(1, CONNECTIONS_MAX)?,
+        config.connections_per_address
     ),
     key!(
         "store.map_size_gib",

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use crate::{
     auth::{Forwarder, Identity, Mode, jwt},
     engine, store,
-    transport::{ClientAuth, LOOK_EVERY, TlsFiles, WebOrigin},
+    transport::{ClientAuth, ConnectionLimits, LOOK_EVERY, TlsFiles, WebOrigin},
 };
 
 pub use self::{
@@ -94,6 +94,14 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// The largest message. Default 4 MiB.
     pub message_bytes_max: usize,
+    /// What requests without an answer may hold together. Default 256 MiB.
+    pub intake_bytes_max: usize,
+    /// What answers that their callers have not read yet may hold together. Default 256 MiB.
+    pub answer_bytes_max: usize,
+    /// How many connections are taken in all. Default 4096.
+    pub connections: usize,
+    /// How many of one address, which a proxy or a gateway gives to all who come through it. Default 1024.
+    pub connections_per_address: usize,
     /// How large the store may grow, in GiB. Default 64.
     pub map_size_gib: usize,
     /// How long a stopping server waits for calls under way. Default 10 s.
@@ -129,6 +137,10 @@ impl Default for Config {
             live_runs_per_app_max: limits::LIVE_RUNS_PER_APP_MAX,
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
+            intake_bytes_max: 256 << 20,
+            answer_bytes_max: 256 << 20,
+            connections: ConnectionLimits::default().total,
+            connections_per_address: ConnectionLimits::default().per_address,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
             drain_timeout: Duration::from_secs(10),
             log_format: LogFormat::Text,
@@ -214,6 +226,11 @@ impl Config {
         let asked = self.tls_client_ca.clone().filter(|_| self.tls_client_auth != ClientAuth::Off);
         let clients = asked.map(|authorities| (authorities, self.tls_client_auth));
         Some(TlsFiles { certificate, key, clients, look_every: LOOK_EVERY })
+    }
+
+    /// How many connections are taken.
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits { total: self.connections, per_address: self.connections_per_address }
     }
 
     /// The size of the store's map, in bytes.
@@ -363,6 +380,11 @@ impl Build {
         let problem =
             format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");
         judge(["limits.message_bytes_max", "limits.payload_bytes_max"], config.message_bytes_max < room, problem);
+        let problem = "must be at least limits.message_bytes_max, or the largest message finds no room".to_owned();
+        let narrow = config.intake_bytes_max < config.message_bytes_max;
+        judge(["limits.intake_bytes_max", "limits.message_bytes_max"], narrow, problem.clone());
+        let narrow = config.answer_bytes_max < config.message_bytes_max;
+        judge(["limits.answer_bytes_max", "limits.message_bytes_max"], narrow, problem);
         let swallowed = config.window.future_max >= config.window.length;
         let problem = "must be shorter than window.length".to_owned();
         judge(["window.future_max", "window.length"], swallowed, problem);

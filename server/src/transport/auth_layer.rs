@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use tonic::{Request, Status, body::Body, service::Interceptor, transport::server::TcpConnectInfo};
 
-use super::{gate::Gate, tls::Peer};
+use super::{gate::Gate, listen::Peer};
 use crate::auth::{Certificate, FORWARDED_HEADER, Shown, Verdict};
 
 /// See the module.
@@ -32,21 +32,26 @@ impl Brought {
 }
 
 impl Judge {
-    /// See the module.
-    pub(super) fn look_at(&self, request: &mut http::Request<Body>) {
+    /// See the module. Gives the verdict as well.
+    pub(super) fn look_at(&self, request: &mut http::Request<Body>) -> Verdict {
         let authorization = request.headers().get(header::AUTHORIZATION).cloned();
         let takes_forwarded = self.0.settings.authenticator.takes_forwarded();
         let forwarded = takes_forwarded.then(|| joined(request.headers(), FORWARDED_HEADER)).flatten();
         let mut brought = Brought { authorization, certificate: None, forwarded };
-        // Over TLS a connection knows more of its peer. The address then stands where that of a plain one does.
-        if let Some(peer) = request.extensions_mut().remove::<Peer>() {
-            brought.certificate = peer.certificate;
-            request.extensions_mut().insert(peer.tcp);
+        let peer = request.extensions_mut().remove::<Peer>();
+        if let Some(peer) = &peer {
+            brought.certificate = peer.certificate.clone();
+            // Where tonic looks for the address.
+            request.extensions_mut().insert(peer.tcp.clone());
         }
         let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let verdict = self.0.judge(brought.shown(), address.map(|address| address.ip()));
-        request.extensions_mut().insert(verdict);
+        if let Some(peer) = &peer {
+            peer.called(verdict.principal.is_some());
+        }
+        request.extensions_mut().insert(verdict.clone());
         request.extensions_mut().insert(brought);
+        verdict
     }
 }
 

@@ -43,6 +43,10 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) payload_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
+    /// What requests without an answer may hold together.
+    pub(crate) intake_bytes_max: usize,
+    /// What answers that have not left may hold together.
+    pub(crate) answer_bytes_max: usize,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
     /// How far the server is on its way out.
