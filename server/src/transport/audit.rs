@@ -1,6 +1,6 @@
 //! What the audit log is told of refusals. What takes effect it learns from the engine.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::OnceLock};
 
 use super::{gate::Gate, observe::methods, status::Refusal};
 use crate::{
@@ -68,8 +68,9 @@ fn method_of(message: &str) -> String {
         "Log" => return "semel.v1.WorkerService/Work.log".to_owned(),
         _ => name.strip_suffix("Request").unwrap_or(name),
     };
-    let is_meant = |method: &String| method.starts_with("semel.") && method.rsplit('/').next() == Some(name);
-    methods().into_iter().find(is_meant).unwrap_or_default()
+    static METHODS: OnceLock<Vec<String>> = OnceLock::new();
+    let is_meant = |method: &&String| method.starts_with("semel.") && method.rsplit('/').next() == Some(name);
+    METHODS.get_or_init(methods).iter().find(is_meant).cloned().unwrap_or_default()
 }
 
 #[cfg(test)]

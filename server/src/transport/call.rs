@@ -16,6 +16,7 @@ use super::{
     convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
+    held::Held,
     status::Refusal,
     told,
 };
@@ -27,7 +28,7 @@ pub(super) struct Call<'g> {
     pub(super) verdict: Verdict,
     pub(super) address: Option<std::net::IpAddr>,
     /// The full name of its message.
-    message: &'static str,
+    message_name: &'static str,
     /// The app that it names, if the audit log wants to know.
     app: String,
     request_id: String,
@@ -37,6 +38,8 @@ pub(super) struct Call<'g> {
     pub(super) told: Option<Told>,
     /// Where it is told what is found out about it.
     pub(super) slot: Slot,
+    /// What is kept of its request, until its answer.
+    _held: Option<Arc<Held>>,
 }
 
 impl<'g> Call<'g> {
@@ -46,6 +49,7 @@ impl<'g> Call<'g> {
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
         let slot = Gate::slot(&request);
+        let held = request.extensions().get::<Arc<Held>>().cloned();
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
@@ -56,10 +60,10 @@ impl<'g> Call<'g> {
             facts.request_id.clone_from(&request_id);
             facts.client = message.header().and_then(|header| header.client.clone()).map(|c| (c.name, c.version));
         });
-        (
-            Self { gate, verdict, address, message: R::MESSAGE, app, request_id, parsed_id, deadline, told, slot },
-            message,
-        )
+        let (message_name, _held) = (R::MESSAGE, held);
+        let call =
+            Self { gate, verdict, address, message_name, app, request_id, parsed_id, deadline, told, slot, _held };
+        (call, message)
     }
 
     /// Whoever calls, if it may be served at all.
@@ -113,7 +117,7 @@ impl<'g> Call<'g> {
 
     /// Tells the audit log of a refusal.
     pub(super) fn audit(&self, refusal: &Refusal) {
-        let Self { message, app, request_id, verdict, address, .. } = self;
+        let Self { message_name: message, app, request_id, verdict, address, .. } = self;
         self.gate.audit_refusal(refusal, &Asked { message, app, request_id, verdict, address: *address });
     }
 

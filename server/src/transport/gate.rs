@@ -45,6 +45,10 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) payload_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
+    /// What requests without an answer may hold together.
+    pub(crate) intake_bytes_max: usize,
+    /// What answers that have not left may hold together.
+    pub(crate) answer_bytes_max: usize,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
     /// Where is written who changed what, and who was refused.

@@ -8,12 +8,16 @@
 //! Around all of it lies `web`, through which calls of gRPC-Web come in as calls of gRPC. The gate is the only way from a service to the engine, so each call's credentials, id, fields and deadline are looked
 //! at in one place and in one order.
 
+mod answers;
 mod audit;
 mod auth_layer;
 mod call;
 mod convert;
 mod deadline;
 mod gate;
+mod held;
+mod intake;
+mod listen;
 mod native;
 mod observe;
 mod page;
@@ -33,6 +37,7 @@ pub(crate) use self::{
     tls::Reloaded,
 };
 pub use self::{
+    listen::{ConnectionLimits, Connections},
     router::Error,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,

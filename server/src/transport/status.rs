@@ -64,7 +64,7 @@ impl Refusal {
         self
     }
 
-    fn after(mut self, wait: Millis) -> Self {
+    pub(crate) fn after(mut self, wait: Millis) -> Self {
         self.retry_after = Some(wait);
         self
     }

@@ -7,7 +7,7 @@ use semel_core::id::{Millis, Timestamp};
 use tokio::sync::watch;
 
 use super::{
-    Deed, Error, Refusal,
+    Deed, Error, Refusal, Settings,
     chain::{self, Link},
     files::{Files, Tail},
     flood::Flood,
@@ -69,10 +69,11 @@ impl Pages {
     /// Opens the log, and writes down that it did. Gives where the log had ended.
     pub(super) fn open(
         folder: PathBuf,
-        bytes_max: u64,
+        settings: &Settings,
         clock: Clock,
         failed: watch::Sender<Option<String>>,
     ) -> Result<(Self, Tail), Error> {
+        let bytes_max = settings.bytes_max;
         let (files, tail) = Files::open(&folder, bytes_max)?;
         let mut pages = Self {
             folder: folder.clone(),
@@ -90,7 +91,12 @@ impl Pages {
             tried_at: Millis(0),
             failed,
         };
-        pages.begin(&tail).map_err(|source| Error::File { path: folder, source })?;
+        match pages.begin(&tail) {
+            Ok(()) => {}
+            Err(source) if settings.is_required => return Err(Error::File { path: folder, source }),
+            // As if it had happened a moment later.
+            Err(error) => pages.fail(&error),
+        }
         Ok((pages, tail))
     }
 

@@ -204,7 +204,7 @@ impl Audit {
     pub fn open(folder: &Path, settings: &Settings, clock: Clock) -> Result<Option<(Self, Before)>, Error> {
         let Some(events) = settings.events else { return Ok(None) };
         let (fails, failed) = watch::channel(None);
-        let (pages, tail) = Pages::open(folder.to_owned(), settings.bytes_max, clock, fails)?;
+        let (pages, tail) = Pages::open(folder.to_owned(), settings, clock, fails)?;
         let writer = Writer::start("semel-audit", ROOM, pages);
         Ok(Some((Self(Arc::new(Inner { events, writer, failed })), Before(tail))))
     }

@@ -35,7 +35,8 @@ impl Log {
         let clock = ManualClock::at(NOON);
         let (fails, failed) = watch::channel(None);
         let path = folder.path().join("audit");
-        let (pages, _) = Pages::open(path, bytes_max, Clock::Manual(clock.clone()), fails).expect("it opens");
+        let settings = Settings { bytes_max, ..Settings::default() };
+        let (pages, _) = Pages::open(path, &settings, Clock::Manual(clock.clone()), fails).expect("it opens");
         Self { folder, pages, clock, failed }
     }
 

@@ -42,6 +42,7 @@ fn auth_method(method: auth::Method) -> v1::AuthMethod {
         auth::Method::AppSecret => v1::AuthMethod::AppSecret,
         auth::Method::Token => v1::AuthMethod::Token,
         auth::Method::ClientCertificate => v1::AuthMethod::ClientCertificate,
+        auth::Method::ForwardedCertificate => v1::AuthMethod::ForwardedCertificate,
         auth::Method::OutsideToken => v1::AuthMethod::OutsideToken,
         auth::Method::Anonymous => v1::AuthMethod::Anonymous,
     }
@@ -114,4 +115,39 @@ pub(super) fn disposition(disposition: Disposition) -> v1::Disposition {
 /// A count for the wire.
 pub(crate) fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_logs_call_a_verdict_is_what_the_protocol_calls_it() {
+        use auth::{Method, Status};
+        for status in [
+            Status::Passed,
+            Status::NotRequired,
+            Status::Missing,
+            Status::Malformed,
+            Status::Invalid,
+            Status::Expired,
+            Status::Revoked,
+            Status::Throttled,
+            Status::Unavailable,
+        ] {
+            assert_eq!(auth_status(status).as_str_name(), format!("AUTH_STATUS_{}", status.as_str()));
+        }
+        for method in [
+            Method::AppSecret,
+            Method::Token,
+            Method::ClientCertificate,
+            Method::ForwardedCertificate,
+            Method::OutsideToken,
+            Method::Anonymous,
+        ] {
+            let name = method.as_str().expect("something was proved");
+            assert_eq!(auth_method(method).as_str_name(), format!("AUTH_METHOD_{name}"));
+        }
+        assert_eq!(Method::None.as_str(), None);
+    }
 }
