@@ -159,6 +159,11 @@ impl ServerProcess {
         child.kill().await.expect("it is killed");
     }
 
+    /// Sends it a signal.
+    pub(crate) async fn signal(&self, name: &str) {
+        signal(self.child.as_ref().expect("it runs"), name).await;
+    }
+
     /// Asks it to stop; gives its status.
     pub(crate) async fn terminate(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().expect("it runs");

@@ -16,6 +16,7 @@ mod forwarded;
 mod harness;
 mod jwt;
 mod lifecycle;
+mod logs;
 mod metrics;
 mod modes;
 mod observe;

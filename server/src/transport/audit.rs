@@ -49,6 +49,7 @@ impl Gate {
             auth_method: verdict.method.as_str(),
             principal: principal.map(|principal| principal.name.clone()),
             app: named.map(str::to_owned).or(own),
+            target: why.target.map(str::to_owned),
             request_id: Some(request_id).filter(|id| !id.is_empty()).map(str::to_owned),
             address,
         });

@@ -44,6 +44,8 @@ pub(super) struct Why<'a> {
     pub(super) reason: &'static str,
     /// The app to which something was not allowed.
     pub(super) app: Option<&'a str>,
+    /// What is not there, or is there already, or has changed.
+    pub(super) target: Option<&'a str>,
 }
 
 impl Refusal {
@@ -77,7 +79,8 @@ impl Refusal {
     /// In short, for logs.
     pub(super) fn why(&self) -> Why<'_> {
         let code = usize::try_from(i32::from(self.code)).unwrap_or_default();
-        Why { code, reason: self.reason, app: self.metadata.get("app").map(String::as_str) }
+        let said = |key| self.metadata.get(key).map(String::as_str);
+        Why { code, reason: self.reason, app: said("app"), target: said("name") }
     }
 
     /// Tells why the call was refused.

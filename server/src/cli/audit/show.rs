@@ -18,6 +18,10 @@ pub(super) fn row(line: &Line) -> Vec<String> {
     let cell = |text: Option<&str>| out::cell(text.unwrap_or_default());
     let short = |method: &str| out::cell(method.strip_prefix("semel.v1.").unwrap_or(method));
     let what = line.rpc_method.as_deref().map_or_else(|| kind(line.kind).to_owned(), short);
+    let what = match &line.target {
+        Some(target) => format!("{what} {}", out::cell(target)),
+        None => what,
+    };
     vec![
         out::cell(&line.time),
         cell(line.principal.as_deref()),

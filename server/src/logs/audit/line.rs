@@ -66,6 +66,9 @@ pub struct Line {
     /// The app that it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
+    /// What of the app, by its name or id: a job, a trigger as `job/trigger`, a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// The id of the request: with it `semel request get` tells more, as long as the request is remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

@@ -142,6 +142,8 @@ pub struct Deed {
     pub method: Method,
     /// To which app.
     pub app: AppName,
+    /// To what of it: a job, a trigger, a run.
+    pub target: Option<String>,
     /// Under which id.
     pub request_id: RequestId,
     /// Whether it had taken effect before.
@@ -175,6 +177,8 @@ pub struct Refusal {
     pub principal: Option<Arc<str>>,
     /// The app that it was about.
     pub app: Option<String>,
+    /// To what of it, if the refusal says so.
+    pub target: Option<String>,
     /// The id of the request, as it was sent.
     pub request_id: Option<String>,
     /// Where the connection came from.

@@ -2,6 +2,7 @@
 //! missing, and written by the next start. What had changed nothing is not found, and neither are replays and refusals.
 
 use semel_core::{
+    command::Method,
     event::{Event, Record},
     facts::{self, Facts},
     id::{AppName, Revision},
@@ -63,6 +64,7 @@ fn deed(reader: &dyn Reader, record: &Record, events: Events) -> Result<Option<D
             address: None,
             method: request.method,
             app: app.clone(),
+            target: target(record, request.method),
             request_id,
             is_replayed: false,
             revision: record.revision.0,
@@ -72,6 +74,21 @@ fn deed(reader: &dyn Reader, record: &Record, events: Events) -> Result<Option<D
         }));
     }
     Ok(None)
+}
+
+/// What of the app a record is about: the same that is told of the wish that caused it.
+fn target(record: &Record, method: Method) -> Option<String> {
+    record.events.iter().find_map(|event| match event {
+        Event::JobCreated { job } => Some(job.key.job.to_string()),
+        Event::RunCreated { run, .. } if method == Method::RunJob => Some(run.job.job.to_string()),
+        Event::RunCreated { run, .. } if method == Method::RetryRun => run.retry_of.map(|id| id.to_string()),
+        Event::AttemptEnded { run_id, .. } | Event::LogAppended { run_id, .. } => Some(run_id.to_string()),
+        event => {
+            let of_a_trigger = facts::trigger(event).map(|key| format!("{}/{}", key.job.job, key.name));
+            let of_a_job = || facts::changed_job(event).map(|key| key.job.to_string());
+            of_a_trigger.or_else(of_a_job).or_else(|| facts::stepped(event).map(|id| id.to_string()))
+        }
+    })
 }
 
 /// Whether all of it is about single runs: most records are, and need not be looked up.

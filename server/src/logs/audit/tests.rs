@@ -81,6 +81,7 @@ fn deed(revision: u64) -> Deed {
         address: Some(IpAddr::from([127, 0, 0, 1])),
         method: Method::CreateJob,
         app: AppName::parse("pay").expect("a name"),
+        target: Some("settle".to_owned()),
         request_id: RequestId([7; 16]),
         is_replayed: false,
         revision,
@@ -100,6 +101,7 @@ fn refusal(reason: &'static str) -> Entry {
         auth_method: None,
         principal: None,
         app: Some("pay".to_owned()),
+        target: None,
         request_id: Some("x".repeat(100_000)),
         address: Some(IpAddr::from([127, 0, 0, 1])),
     }))
