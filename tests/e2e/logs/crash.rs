@@ -107,6 +107,6 @@ async fn a_server_that_must_not_lose_a_line_stops_when_it_does_and_loses_nothing
     let lines = audit_lines(&logged.audit());
     let written = mutations(&lines).iter().filter(|(method, _)| *method == "semel.v1.JobService/RunJob").count();
     assert!(runs >= 300, "{runs} runs");
-    assert_eq!(written, runs.max(written), "what took effect is written");
+    assert!(written >= runs, "{runs} runs, and {written} lines of them");
     assert_eq!(verify(&logged.audit(), None).expect("it can be read").fault_count, 0);
 }
