@@ -202,6 +202,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         clock: settings.clock.clone(),
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
+        queue_max: settings.engine.bounds.queue_max,
         server_id: uuid::Uuid::new_v4().to_string(),
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",

@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) payload_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
+    /// Wishes that may wait for the engine.
+    pub(crate) queue_max: usize,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
     /// How far the server is on its way out.

@@ -36,8 +36,6 @@ use crate::{
     },
 };
 
-/// Items of all streams that are in the engine at a time: half of what may wait there.
-const SHARED_MAX: usize = 4096;
 /// Items of one stream without an answer, beyond which it is not read.
 const ITEMS_MAX: usize = 4096;
 /// Bytes of their inputs, beyond which it is not read either.
@@ -54,8 +52,9 @@ const ID_CHARS_MAX: usize = 64;
 pub(super) struct Shared(Arc<Semaphore>);
 
 impl Shared {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(SHARED_MAX)))
+    /// Of all that may wait in the engine, half.
+    pub(super) fn new(queue_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(queue_max.div_ceil(2))))
     }
 }
 
