@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     engine::{self, Handle, Stopped},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
+    transport::{self, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
@@ -80,6 +80,8 @@ pub struct Settings {
     pub payload_bytes_max: usize,
     /// The largest message.
     pub message_bytes_max: usize,
+    /// What each app may ask for. Default no bound.
+    pub quota: Quota,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
     /// What time it is.
@@ -105,6 +107,7 @@ impl Settings {
             web_origins: Vec::new(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
+            quota: Quota::default(),
             drain_timeout: Duration::from_secs(10),
             clock: Clock::system(),
             keyring: None,
@@ -203,6 +206,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
         queue_max: settings.engine.bounds.queue_max,
+        quota: settings.quota,
         server_id: uuid::Uuid::new_v4().to_string(),
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",

@@ -91,6 +91,7 @@ fn settings(config: &Config) -> Settings {
         web_origins: config.web_origins.clone(),
         payload_bytes_max: config.payload_bytes_max,
         message_bytes_max: config.message_bytes_max,
+        quota: config.quota,
         drain_timeout: config.drain_timeout,
         ..Settings::new(data)
     }

@@ -51,6 +51,13 @@ fn a_whole_file_is_read() {
         lease = "5s"
         cancel_grace = "1s"
         live_runs_per_app_max = 9
+        queue_max = 100
+        queue_bytes_max = 2000000
+        queue_wait_max = "250ms"
+        [quota]
+        mutations_per_second = 50
+        mutations_burst = 200
+        calls_max = 30
         [limits]
         payload_bytes_max = 1000
         message_bytes_max = 100000
@@ -70,6 +77,10 @@ fn a_whole_file_is_read() {
     assert_eq!((engine.lease, engine.limits.cancel_grace), (Millis(5_000), Millis(1_000)));
     assert_eq!((engine.window.length, engine.window.records_per_app_max), (Millis(172_800_000), 7));
     assert_eq!(engine.limits.live_runs_per_app_max, 9);
+    let bounds = engine.bounds;
+    let wait_max = Duration::from_millis(250);
+    assert_eq!((bounds.queue_max, bounds.queue_bytes_max, bounds.wait_max), (100, 2_000_000, wait_max));
+    assert_eq!(config.quota, Quota { mutations_per_second: 50, mutations_burst: 200, calls_max: 30 });
     assert_eq!((engine.retention.runs, engine.retention.events), (Some(Millis(90 * 24 * 3_600_000)), None));
 }
 
@@ -288,4 +299,11 @@ fn identities_are_read_as_the_documentation_writes_them() {
     {
         resolve(&file(&format!("[auth]\nidentities = [{wrong}]"))).expect_err(wrong);
     }
+}
+
+#[test]
+fn a_burst_of_nothing_is_seen() {
+    let config = resolve(&file("[quota]\nmutations_burst = 5")).expect("legal").config;
+    assert_eq!(config.warnings(), ["quota.mutations_burst has no effect without quota.mutations_per_second"]);
+    assert_eq!(faults(&file("[quota]\ncalls_max = 1000001")), pairs(&[("quota.calls_max", "semel.toml")]));
 }

@@ -17,16 +17,16 @@ use semel_core::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    admission::{self, Admission, Amount, Load},
+    admission::{self, Admission, Amount, Class, Load},
     answer::{Refused, Submitted},
     desk,
     directory::Directory,
     envelope::Envelope,
     feed::{self, Feed},
     in_flight::InFlight,
-    lane::Inlet,
+    lane::{Inlet, Unsent},
     liveness::{Progress, Pulse},
-    message::{Handed, Message, WorkerMessage},
+    message::{Handed, Look, Message, WorkerMessage},
     step::{Engine, History},
     waiters::Waiters,
     worker_stream::WorkerStream,
@@ -60,6 +60,18 @@ pub struct Parts {
     /// The position of the last commit.
     pub(super) committed: AtomicU64,
     pub(super) history: History,
+}
+
+impl Parts {
+    /// The refusal of what could not be handed in, and no longer counts.
+    fn unsent(&self, unsent: Unsent, amount: Amount) -> Refused {
+        self.admission.taken(amount);
+        self.admission.done(amount);
+        match unsent {
+            Unsent::Full => self.admission.refuse(Class::Wish),
+            Unsent::Gone => Refused::NoOwner,
+        }
+    }
 }
 
 /// Why the engine does not run any more.
@@ -128,10 +140,12 @@ impl Handle {
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(Refused::Draining);
         }
-        self.0.admission.wish(Amount::of(std::slice::from_ref(&envelope)))?;
+        let amount = Amount::of(std::slice::from_ref(&envelope));
+        self.0.admission.wish(amount)?;
         let guard = InFlight::enter(&self.0.in_flight, envelope.key());
         let (reply, answer) = oneshot::channel();
-        self.0.queue.call(Message::Call(Handed::One { envelope: Box::new(envelope), reply, guard }))?;
+        let handed = Handed::One { envelope: Box::new(envelope), reply, guard };
+        self.0.queue.call(Message::Call(handed)).map_err(|unsent| self.0.unsent(unsent, amount))?;
         Ok(Pending(answer))
     }
 
@@ -144,10 +158,12 @@ impl Handle {
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(Refused::Draining);
         }
-        self.0.admission.wish(Amount::of(&envelopes))?;
+        let amount = Amount::of(&envelopes);
+        self.0.admission.wish(amount)?;
         let guard = InFlight::enter_all(&self.0.in_flight, envelopes.iter().map(Envelope::key));
         let (reply, answers) = oneshot::channel();
-        self.0.queue.call(Message::Call(Handed::Many { envelopes, reply, guard }))?;
+        let handed = Handed::Many { envelopes, reply, guard };
+        self.0.queue.call(Message::Call(handed)).map_err(|unsent| self.0.unsent(unsent, amount))?;
         Ok(PendingAll(answers))
     }
 
@@ -174,9 +190,13 @@ impl Handle {
     ) -> Result<T, Refused> {
         self.0.admission.look()?;
         let (reply, answer) = oneshot::channel();
-        self.0.queue.call(Message::Read(Box::new(move |view| {
+        let look: Look = Box::new(move |view| {
             let _ = reply.send(look(view));
-        })))?;
+        });
+        self.0.queue.call(Message::Read(look)).map_err(|unsent| {
+            self.0.admission.looked(1);
+            self.0.unsent(unsent, Amount::default())
+        })?;
         answer.await.map_err(|_| Refused::NoOwner)
     }
 
@@ -207,7 +227,7 @@ impl Handle {
 
     /// The refusal of a list that would have to wait too long for others. Counted with those of [`Handle::admit_list`].
     pub fn shed_list(&self) -> Refused {
-        self.0.admission.refuse(admission::Class::Look)
+        self.0.admission.refuse(Class::Look)
     }
 
     /// How much waits, and how much was refused.
@@ -255,7 +275,8 @@ impl Handle {
     pub async fn feed(&self) -> Result<(Feed, Revision), Refused> {
         let (sender, feed) = feed::channel();
         let (reply, begin) = oneshot::channel();
-        self.0.queue.call(Message::Feed(sender, reply))?;
+        let message = Message::Feed(sender, reply);
+        self.0.queue.call(message).map_err(|unsent| self.0.unsent(unsent, Amount::default()))?;
         let begin = begin.await.map_err(|_| Refused::NoOwner)?;
         Ok((feed, begin))
     }
@@ -329,7 +350,7 @@ impl Handle {
     /// Ends the engine once what is in the queue is done, and waits for it.
     pub async fn stop(&self) -> Stopped {
         self.drain();
-        while let Err(Refused::Overloaded { .. }) = self.0.queue.call(Message::Stop) {
+        while self.0.queue.call(Message::Stop) == Err(Unsent::Full) {
             tokio::task::yield_now().await;
         }
         self.stopped().await

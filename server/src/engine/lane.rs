@@ -39,6 +39,15 @@ pub(super) fn queue(callers_max: usize) -> (Inlet, Outlet) {
 /// A place in the workers' lane. None for what every stream has one of at most.
 type Place = Option<OwnedSemaphorePermit>;
 
+/// Why something is not in the callers' lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    /// Bells have used up what is spare.
+    Full,
+    /// The engine has gone.
+    Gone,
+}
+
 /// The end that is shared by all who say something.
 pub(super) struct Inlet {
     callers: SyncSender<Message>,
@@ -51,11 +60,11 @@ impl Inlet {
     /// Hands in what a caller wants, which must have been let in.
     ///
     /// # Errors
-    /// [`Refused::NoOwner`] when the engine has gone, and [`Refused::Overloaded`] for what is neither wish nor look.
-    pub(super) fn call(&self, message: Message) -> Result<(), Refused> {
+    /// See [`Unsent`].
+    pub(super) fn call(&self, message: Message) -> Result<(), Unsent> {
         self.callers.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Overloaded { retry_after: super::admission::spread(Duration::ZERO, 0) },
-            TrySendError::Disconnected(_) => Refused::NoOwner,
+            TrySendError::Full(_) => Unsent::Full,
+            TrySendError::Disconnected(_) => Unsent::Gone,
         })
     }
 
@@ -191,6 +200,6 @@ mod tests {
         drop(outlet);
         assert_eq!(waiting.await.err(), Some(Refused::NoOwner));
         assert_eq!(inlet.tell(Message::Stop, Some(held)), Err(Refused::NoOwner));
-        assert_eq!(inlet.call(Message::Stop), Err(Refused::NoOwner));
+        assert_eq!(inlet.call(Message::Stop), Err(Unsent::Gone));
     }
 }

@@ -33,6 +33,7 @@ mod window;
 mod worker_stream;
 mod workers;
 
+pub(crate) use self::admission::spread;
 pub use self::{
     admission::{Bounds, Load, QUEUE_LIMIT},
     answer::{Answer, Disposition, Refused, Submitted},

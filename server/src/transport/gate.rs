@@ -28,6 +28,8 @@ use super::{
         header::Basis,
         reply::{Body, FromAnswer},
     },
+    lists::Lists,
+    quota::{Quota, Quotas},
     status::Refusal,
 };
 use crate::{
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) message_bytes_max: usize,
     /// Wishes that may wait for the engine.
     pub(crate) queue_max: usize,
+    /// What each app may ask for.
+    pub(crate) quota: Quota,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
     /// How far the server is on its way out.
@@ -71,13 +75,17 @@ pub(crate) struct Gate {
     pub(super) settings: Settings,
     pub(super) start_time: Timestamp,
     engine: ArcSwapOption<Handle>,
+    pub(super) lists: Lists,
+    pub(super) quotas: Quotas,
     anonymous_calls: AtomicU64,
 }
 
 impl Gate {
     pub(crate) fn new(settings: Settings) -> Self {
         let start_time = settings.clock.wall();
-        Self { settings, start_time, engine: ArcSwapOption::empty(), anonymous_calls: AtomicU64::new(0) }
+        let quotas = Quotas::new(settings.quota);
+        let (engine, lists) = (ArcSwapOption::empty(), Lists::default());
+        Self { settings, start_time, engine, lists, quotas, anonymous_calls: AtomicU64::new(0) }
     }
 
     /// The store is loaded: from now on calls are served.
@@ -168,7 +176,15 @@ impl Gate {
             let request_id = call.required_id()?;
             let envelope = self.envelope(principal, request_id, &message, parse)?;
             let envelope = envelope.telling(call.told).until(call.engine_deadline());
-            let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
+            let _under_way = self.enter_to_change(principal, envelope.command())?;
+            let charge = self.charge(principal, envelope.command())?;
+            let pending = match self.engine()?.enqueue(envelope) {
+                Ok(pending) => pending,
+                Err(error) => {
+                    charge.give_back();
+                    return Err(refused(error));
+                }
+            };
             let answer = call.in_time(pending.answer()).await?;
             let answer = answer.map_err(|error| Refusal::of_refused(error, R::leaf_name))?;
             Ok((request_id, answer))
@@ -225,6 +241,7 @@ impl Gate {
                 return Err(Refusal::invalid(fields.violations()));
             };
             principal.require(Role::Viewer, &app).map_err(rejected)?;
+            let _under_way = self.enter(&app)?;
             call.in_time(look(&call, &message, app, fields)).await?
         };
         result.await.map(Response::new).map_err(|refusal| call.refuse(refusal))

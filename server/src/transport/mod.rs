@@ -13,9 +13,11 @@ mod call;
 mod convert;
 mod deadline;
 mod gate;
+mod lists;
 mod native;
 mod observe;
 mod page;
+mod quota;
 mod router;
 mod services;
 mod status;
@@ -31,6 +33,7 @@ pub(crate) use self::{
     tls::Reloaded,
 };
 pub use self::{
+    quota::Quota,
     router::Error,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,
