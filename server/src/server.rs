@@ -30,7 +30,7 @@ use crate::{
     metrics::Metrics,
     observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, ConnectionLimits, Connections, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
+    transport::{self, ConnectionLimits, Connections, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
@@ -94,6 +94,8 @@ pub struct Settings {
     pub answer_bytes_max: usize,
     /// How many connections are taken.
     pub connections: ConnectionLimits,
+    /// What each app may ask for. Default no bound.
+    pub quota: Quota,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
     /// Who is told of each call that has ended, beside the metrics.
@@ -129,6 +131,7 @@ impl Settings {
             intake_bytes_max: 256 << 20,
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default(),
+            quota: Quota::default(),
             drain_timeout: Duration::from_secs(10),
             observers: Vec::new(),
             access_log: None,
@@ -244,6 +247,8 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         message_bytes_max: settings.message_bytes_max,
         intake_bytes_max: settings.intake_bytes_max,
         answer_bytes_max: settings.answer_bytes_max,
+        queue_max: settings.engine.bounds.queue_max,
+        quota: settings.quota,
         server_id: uuid::Uuid::new_v4().to_string(),
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",

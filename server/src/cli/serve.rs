@@ -95,6 +95,7 @@ fn settings(config: &Config) -> Settings {
         intake_bytes_max: config.intake_bytes_max,
         answer_bytes_max: config.answer_bytes_max,
         connections: config.connection_limits(),
+        quota: config.quota,
         drain_timeout: config.drain_timeout,
         access_log: config.access_log.clone(),
         audit: config.audit,

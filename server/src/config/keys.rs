@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     auth::{Forwarder, Mode},
+    engine::QUEUE_LIMIT,
     logs::{access::Target, audit::Events},
     transport::{ClientAuth, WebOrigin},
 };
@@ -25,6 +26,7 @@ pub(super) struct Key {
     pub(super) show: fn(&Config) -> Value,
 }
 
+const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -40,6 +42,9 @@ const MEMORY_BYTES_MAX: usize = 1 << 40;
 const CONNECTIONS_MAX: usize = 1_000_000;
 /// What 47 bits of address space hold, with room for the rest of the process.
 const MAP_SIZE_GIB_MAX: usize = 64 << 10;
+
+/// The largest quota.
+const QUOTA_MAX: u64 = 1_000_000;
 
 /// A row for a field: how it is read, and how it is shown.
 macro_rules! key {
@@ -174,6 +179,48 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.live_runs_per_app_max = given.number(1, 1_000_000_000)?,
         config.live_runs_per_app_max
+    ),
+    key!(
+        "engine.queue_max",
+        config,
+        given,
+        config.bounds.queue_max = given.size(1, QUEUE_LIMIT)?,
+        config.bounds.queue_max
+    ),
+    key!(
+        "engine.queue_bytes_max",
+        config,
+        given,
+        config.bounds.queue_bytes_max = given.number(1 << 20, 1 << 36)?,
+        config.bounds.queue_bytes_max
+    ),
+    key!(
+        "engine.queue_wait_max",
+        config,
+        given,
+        config.bounds.wait_max = given.duration(10 * MILLISECOND, MINUTE)?,
+        show_duration(config.bounds.wait_max)
+    ),
+    key!(
+        "quota.mutations_per_second",
+        config,
+        given,
+        config.quota.mutations_per_second = given.number(0, QUOTA_MAX)?,
+        config.quota.mutations_per_second
+    ),
+    key!(
+        "quota.mutations_burst",
+        config,
+        given,
+        config.quota.mutations_burst = given.number(0, QUOTA_MAX)?,
+        config.quota.mutations_burst
+    ),
+    key!(
+        "quota.calls_max",
+        config,
+        given,
+        config.quota.calls_max = given.number(0, QUOTA_MAX)?,
+        config.quota.calls_max
     ),
     key!(
         "limits.payload_bytes_max",

@@ -24,7 +24,7 @@ use crate::{
     engine,
     logs::{access, audit},
     store,
-    transport::{ClientAuth, ConnectionLimits, LOOK_EVERY, TlsFiles, WebOrigin},
+    transport::{ClientAuth, ConnectionLimits, LOOK_EVERY, Quota, TlsFiles, WebOrigin},
 };
 
 pub use self::{
@@ -92,6 +92,10 @@ pub struct Config {
     pub cancel_grace: Duration,
     /// How many runs of one app may be unfinished.
     pub live_runs_per_app_max: u64,
+    /// How much may wait for the engine, and how long.
+    pub bounds: engine::Bounds,
+    /// What each app may ask for. Default no bound.
+    pub quota: Quota,
     /// The largest payload or result. Default 1 MiB.
     pub payload_bytes_max: usize,
     /// The largest message. Default 4 MiB.
@@ -141,6 +145,8 @@ impl Default for Config {
             lease: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(30),
             live_runs_per_app_max: limits::LIVE_RUNS_PER_APP_MAX,
+            bounds: engine::Bounds::default(),
+            quota: Quota::default(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
             intake_bytes_max: 256 << 20,
@@ -225,6 +231,7 @@ impl Config {
         options.retention.events = self.keep_events.map(millis);
         options.limits.cancel_grace = millis(self.cancel_grace);
         options.limits.live_runs_per_app_max = self.live_runs_per_app_max;
+        options.bounds = self.bounds;
         options
     }
 
@@ -266,6 +273,9 @@ impl Config {
         }
         if self.audit.events.is_none() {
             warnings.push("audit.events is off: nothing is written of who changes what, and who is refused".to_owned());
+        }
+        if self.quota.mutations_burst > 0 && self.quota.mutations_per_second == 0 {
+            warnings.push("quota.mutations_burst has no effect without quota.mutations_per_second".to_owned());
         }
         let asks_nobody = self.tls_files().is_none_or(|files| files.clients.is_none());
         if !self.identities.is_empty() && self.forwarders.is_empty() && asks_nobody {
