@@ -12,11 +12,9 @@ use super::{
 };
 use crate::logs::audit::{Audit, Deed};
 
-/// What is told, and to which log, in the order in which it took effect.
-pub(super) type Deeds = Vec<(Audit, Deed)>;
-
-/// That of a batch of this time; `answers` has what became of each envelope.
-pub(super) fn of(envelopes: &[Envelope], answers: &[Submitted], time: Timestamp) -> Deeds {
+/// What is told of a batch of this time, and to which log, in the order in which it took effect; `answers` has what became of each
+/// envelope.
+pub(super) fn of(envelopes: &[Envelope], answers: &[Submitted], time: Timestamp) -> Vec<(Audit, Deed)> {
     envelopes.iter().zip(answers).filter_map(|(envelope, answer)| deed(envelope, answer.as_ref().ok()?, time)).collect()
 }
 

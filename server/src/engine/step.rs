@@ -21,7 +21,6 @@ use super::{
     admission::Bounds,
     answer::{Answer, Disposition, Refused, Submitted},
     commit::Way,
-    deeds::Deeds,
     directory::Directory,
     dispatch::{self, Assignment, Order},
     envelope::Envelope,
@@ -32,6 +31,7 @@ use super::{
 };
 use crate::{
     clock::Now,
+    logs::audit::{Audit, Deed},
     store::{Epoch, Error, Store, Wanted},
 };
 
@@ -123,7 +123,7 @@ pub struct StepOutput {
     /// What happened, as it stands in the log now.
     pub records: Vec<Record>,
     /// What the audit log is told.
-    pub(super) deeds: Deeds,
+    pub deeds: Vec<(Audit, Deed)>,
     /// The position of the last of it.
     pub revision: Revision,
     /// The time of the batch.

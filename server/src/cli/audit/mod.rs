@@ -5,9 +5,10 @@ mod filter;
 mod show;
 mod verify;
 
-use std::{collections::VecDeque, path::Path, thread, time::Duration};
+use std::{collections::VecDeque, path::Path, time::Duration};
 
 use clap::Args;
+use tokio::time;
 
 use super::{
     config_check::SettingArgs,
@@ -62,11 +63,18 @@ pub(crate) fn run(args: &AuditArgs, global: &Global) -> Result<Done, Failure> {
     let filter = Filter::new(&args.filter, &global.app)?;
     let mut reading = Reading { lines: Lines::new(&folder), folder: &folder, filter, output: global.output, bad: 0 };
     reading.past(args.limit)?;
-    while args.follow {
-        thread::sleep(LOOK);
-        reading.news()?;
-    }
-    Ok(Done::OK)
+    if args.follow { follow(&mut reading) } else { Ok(Done::OK) }
+}
+
+/// Shows what comes, until nobody reads it any more.
+fn follow(reading: &mut Reading<'_>) -> Result<Done, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::runtime)?;
+    runtime.block_on(async {
+        loop {
+            time::sleep(LOOK).await;
+            reading.news()?;
+        }
+    })
 }
 
 /// Goes through the lines that are meant.

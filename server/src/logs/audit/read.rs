@@ -180,7 +180,7 @@ mod tests {
         fs::write(path(1), "a\nb\n").expect("written");
         fs::write(path(3), "c\nhal").expect("written");
         let mut lines = Lines::new(folder.path());
-        let mut next = |lines: &mut Lines| text(lines.next_whole().expect("it can be read"));
+        let next = |lines: &mut Lines| text(lines.next_whole().expect("it can be read"));
         assert_eq!(next(&mut lines), Some((1, "a".to_owned(), true)));
         assert_eq!(next(&mut lines), Some((2, "b".to_owned(), true)));
         assert_eq!(next(&mut lines), Some((1, "c".to_owned(), true)));
