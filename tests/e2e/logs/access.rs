@@ -29,8 +29,9 @@ async fn a_call_is_a_line_with_all_that_is_known_of_it() {
     let logged = Logged::start().await;
     let (pay, id) = (&logged.pay.pay, fresh());
     let client = v1::ClientInfo { name: "till".to_owned(), version: "1.2".to_owned(), language: "none".to_owned() };
-    let header = Some(v1::RequestHeader { request_id: id.clone(), client: Some(client), ..Default::default() });
-    let mut request = pay.request(v1::RunJobRequest { header, ..run_job("settle") });
+    let mut header = v1::RequestHeader { request_id: id.clone(), ..Default::default() };
+    header.client = Some(client);
+    let mut request = pay.request(v1::RunJobRequest { header: Some(header), ..run_job("settle") });
     request.set_timeout(PATIENCE);
     let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
     for (name, value) in
