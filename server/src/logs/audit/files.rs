@@ -75,7 +75,8 @@ impl Files {
 
     /// Whether the next line belongs into a file of its own.
     pub(super) fn is_full(&self) -> bool {
-        self.size >= self.file_max()
+        // What is added at a time is smaller than this margin, so no file is larger than it may be.
+        self.size >= self.file_max() - self.bytes_max / 64
     }
 
     /// Whether the file has no line yet.
