@@ -81,6 +81,14 @@ pub fn timer_now() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
+/// Between 90 and 110 parts of a hundred of a time, by chance: what began together does not go on together for ever.
+pub(crate) fn around(time: Duration) -> Duration {
+    let mut random = [0; 1];
+    // Without random bits all of them stay together, which harms little.
+    let part = getrandom::fill(&mut random).map_or(0.5, |()| f64::from(random[0]) / 255.0);
+    time.mul_f64(0.9 + 0.2 * part)
+}
+
 fn millis(value: u128) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -23,6 +23,7 @@ mod observe;
 mod page;
 mod quota;
 mod router;
+mod serve;
 mod services;
 mod status;
 mod tls;
@@ -34,13 +35,12 @@ pub(crate) use self::{
     convert::job::settled,
     gate::{Gate, Settings, Stage},
     observe::methods,
-    router::{Door, http2},
+    router::{Door, DoorSettings, http2},
     tls::Reloaded,
 };
 pub use self::{
     listen::{ConnectionLimits, Connections},
     quota::Quota,
-    router::Error,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,
 };

@@ -15,6 +15,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::watch,
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
@@ -24,7 +25,7 @@ use super::{
     cap::{Eviction, Permit, Standing},
     opening::Opening,
 };
-use crate::auth::Certificate;
+use crate::{auth::Certificate, transport::gate::Stage};
 
 /// How long a peer may take nothing to speak of. One that is there answers a ping in less, but the one that
 /// ends the connection for want of an answer would itself wait to be written.
@@ -41,6 +42,8 @@ pub(crate) struct Peer {
     pub(crate) certificate: Option<Arc<Certificate>>,
     has_called: Arc<AtomicBool>,
     standing: Arc<Standing>,
+    /// How far the connection is on its way out.
+    leaving: Arc<watch::Sender<Stage>>,
 }
 
 impl Peer {
@@ -54,6 +57,11 @@ impl Peer {
         }
     }
 
+    /// How far the connection is on its way out: as far as the server, or further.
+    pub(crate) fn leaving(&self) -> &Arc<watch::Sender<Stage>> {
+        &self.leaving
+    }
+
     pub(super) fn has_called(&self) -> bool {
         self.has_called.load(Ordering::Relaxed)
     }
@@ -62,7 +70,8 @@ impl Peer {
     #[cfg(test)]
     pub(super) fn stranger() -> Self {
         let tcp = TcpConnectInfo { local_addr: None, remote_addr: None };
-        Self { tcp, certificate: None, has_called: Arc::default(), standing: Arc::default() }
+        let leaving = Arc::new(watch::Sender::new(Stage::Serving));
+        Self { tcp, certificate: None, has_called: Arc::default(), standing: Arc::default(), leaving }
     }
 }
 
@@ -105,7 +114,8 @@ impl Connection {
         (permit, eviction): (Permit, Eviction),
     ) -> Self {
         let tcp = TcpConnectInfo { local_addr: None, remote_addr: Some(address) };
-        let peer = Peer { tcp, certificate, has_called: Arc::default(), standing: permit.standing.clone() };
+        let leaving = Arc::new(watch::Sender::new(Stage::Serving));
+        let peer = Peer { tcp, certificate, has_called: Arc::default(), standing: permit.standing.clone(), leaving };
         Self { stream, peer, opening: Some(Opening::new(eviction)), stalled: None, _permit: permit }
     }
 

@@ -96,7 +96,7 @@ impl Work {
         outbox: &Outbox,
         awaited: &mut JoinSet<Awaited>,
     ) -> End {
-        let stage = self.gate.settings.stage.clone();
+        let stage = self.standing.stage().clone();
         let mut recheck = time::interval(RECHECK);
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -316,7 +316,7 @@ impl Work {
     async fn deliver(&self, outbox: &Outbox, message: Result<v1::WorkResponse, Status>) -> Result<(), End> {
         tokio::select! {
             sent = outbox.send(message) => sent.map_err(|_| End::Gone),
-            () = gate::reached(&self.gate.settings.stage, Stage::Cut) => Err(End::Gone),
+            () = gate::reached(self.standing.stage(), Stage::Cut) => Err(End::Gone),
         }
     }
 }

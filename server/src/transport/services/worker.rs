@@ -28,7 +28,7 @@ impl WorkerService for Services {
     type WorkStream = Outbox;
 
     async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Outbox>, Status> {
-        let standing = Standing::of(&request);
+        let standing = Standing::of(&self.gate, &request);
         let (verdict, slot) = (standing.verdict().clone(), standing.slot().clone());
         let mut inbox = request.into_inner();
         let first = time::timeout(HELLO_TIMEOUT, inbox.message()).await;
