@@ -17,6 +17,7 @@ mod jwt;
 mod lifecycle;
 mod metrics;
 mod modes;
+mod overload;
 mod pages;
 mod powerjob;
 mod process;
