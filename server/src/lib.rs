@@ -13,6 +13,7 @@ pub mod config;
 pub mod dev;
 pub mod engine;
 pub mod metrics;
+pub mod observe;
 pub mod server;
 pub mod store;
 pub mod transport;

@@ -115,7 +115,8 @@ const LAYERS: &[Layer] = &[
     Layer { folder: "server/src/clock", may: &["clock"] },
     Layer { folder: "server/src/store", may: &["store"] },
     Layer { folder: "server/src/engine", may: &["engine", "store", "clock", "metrics", "causes"] },
-    Layer { folder: "server/src/metrics", may: &["metrics"] },
+    Layer { folder: "server/src/metrics", may: &["metrics", "observe"] },
+    Layer { folder: "server/src/observe", may: &["observe", "auth", "engine"] },
     Layer { folder: "server/src/admin", may: &["admin", "metrics"] },
 ];
 

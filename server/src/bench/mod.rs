@@ -5,6 +5,7 @@
 //! round, one after the other; each figure is a median over rounds with its ends; a call that fails ends the bench and is
 //! not passed over. It measures through the protocol alone and must never reach into a server.
 
+mod cores;
 mod crew;
 mod echo;
 mod growth;

@@ -175,6 +175,11 @@ impl Site {
         Ok(start)
     }
 
+    /// The process of the server, where it is known.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// The memory of the server, where it is known.
     pub(super) fn memory(&self) -> Option<Memory> {
         self.process.as_ref().and_then(|process| Memory::of(process.id()))
@@ -222,6 +227,11 @@ impl EchoSite {
     /// [`Error::Connect`].
     pub(super) async fn connect(&self, count: usize) -> Result<Vec<Channel>, Error> {
         connect(&self.process.url, count).await
+    }
+
+    /// Its process.
+    pub(super) fn process(&self) -> Option<u32> {
+        Some(self.process.id())
     }
 
     pub(super) fn usage(&self) -> Usage {

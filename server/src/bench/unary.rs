@@ -16,6 +16,7 @@ use tonic::{
 
 use super::{
     Error,
+    cores::Apart,
     echo::EchoClient,
     procfs::Usage,
     sample::{Recorder, Sample},
@@ -102,7 +103,7 @@ pub(super) fn fresh_id() -> String {
 pub(super) async fn echo(site: &EchoSite, shape: Shape, seconds: Duration) -> Result<Sample, Error> {
     let channels = site.connect(shape.connections).await?;
     let callers = channels.into_iter().map(|channel| Caller::Echo(EchoClient::new(channel))).collect();
-    measure(callers, shape, seconds, || site.usage()).await
+    measure(callers, shape, seconds, site.process(), || site.usage()).await
 }
 
 /// Measures `RunJob`.
@@ -112,22 +113,28 @@ pub(super) async fn echo(site: &EchoSite, shape: Shape, seconds: Duration) -> Re
 pub(super) async fn runs(site: &Site, shape: Shape, seconds: Duration) -> Result<Sample, Error> {
     let channels = site.connect(shape.connections).await?;
     let callers = channels.into_iter().map(|channel| Caller::RunJob(RunJobCaller::new(site, channel, IDLE_JOB)));
-    measure(callers.collect(), shape, seconds, || site.usage()).await
+    measure(callers.collect(), shape, seconds, site.process(), || site.usage()).await
 }
 
 async fn measure(
     callers: Vec<Caller>,
     shape: Shape,
     seconds: Duration,
+    server: Option<u32>,
     usage: impl Fn() -> Usage,
 ) -> Result<Sample, Error> {
+    let apart = if shape.in_flight > 1 { Apart::begin(server).await } else { None };
     let recorder = Arc::new(Recorder::new());
     let mut tasks = JoinSet::new();
     for number in 0..shape.in_flight {
         let caller = callers[number % callers.len()].clone();
         tasks.spawn(call_on(caller, recorder.clone()));
     }
-    window(&recorder, seconds, usage, async { while tasks.join_next().await.is_some() {} }).await
+    let sample = window(&recorder, seconds, usage, async { while tasks.join_next().await.is_some() {} }).await;
+    if let Some(apart) = apart {
+        apart.end().await;
+    }
+    sample
 }
 
 async fn call_on(mut caller: Caller, recorder: Arc<Recorder>) {

@@ -294,11 +294,22 @@ fn identities_are_read_as_the_documentation_writes_them() {
     assert_eq!(config.identities.len(), 1);
     assert_eq!(config.json()["auth"]["identities"][0]["uri"], "spiffe://prod.example/ns/pay/*");
     assert!(config.warnings()[0].contains("tls.client_ca"), "nobody is asked for a certificate");
-    for wrong in
-        ["{ uri = \"pay\", grants = [] }", "{ uri = \"spiffe://a/b\" }", "{ uri = \"spiffe://a/b\", role = \"x\" }"]
-    {
+    for wrong in ["{ uri = \"pay\", grants = [] }", "{ app = \"pay\" }", "{ uri = \"spiffe://a/b\", role = \"x\" }"] {
         resolve(&file(&format!("[auth]\nidentities = [{wrong}]"))).expect_err(wrong);
     }
+    let twice = resolve(&file(&format!("[auth]\nidentities = [{row}, {row}]"))).expect_err("one name, one row");
+    assert!(twice[0].problem.contains("identity number 2") && twice[0].problem.contains("there already"), "{twice:?}");
+}
+
+#[test]
+fn peers_that_speak_for_others_are_read_from_a_file_and_from_text() {
+    let both = ["10.1.0.0/16", "spiffe://prod.example/ns/ingress/*"];
+    let config = resolve(&file(&format!("[auth]\nforwarders = {both:?}"))).expect("they are right").config;
+    assert_eq!(config.json()["auth"]["forwarders"], serde_json::json!(both));
+    let warnings = config.warnings().join("\n");
+    assert!(warnings.contains("auth.identities") && warnings.contains("tls.client_ca"), "{warnings}");
+    let wrong = resolve(&file("[auth]\nforwarders = [\"ingress\"]")).expect_err("that is no peer");
+    assert!(wrong[0].problem.contains("10.1.0.0/16"), "{wrong:?}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
+use crate::observe::{Ending, Observer};
+
 /// The codes of gRPC, by their numbers.
 const CODES: [&str; 17] = [
     "OK",
@@ -91,6 +93,12 @@ impl Calls {
         let Some((_, codes)) = self.0.get().and_then(|table| table.methods.get(method.0)) else { return };
         let code = code.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN);
         codes[code].observe(took);
+    }
+}
+
+impl Observer for Calls {
+    fn ended(&self, ending: &Ending<'_>) {
+        self.ended(self.method(ending.head.uri.path()), ending.code, ending.took);
     }
 }
 

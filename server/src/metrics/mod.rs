@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 use semel_core::{event::Record, id::Revision};
 
-pub(crate) use self::calls::{Calls, MethodIndex};
+pub(crate) use self::calls::Calls;
 use self::engine::EngineMetrics;
 
 /// See the module.

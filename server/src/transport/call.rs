@@ -15,10 +15,11 @@ use super::{
     convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
+    held::Held,
     status::Refusal,
     told,
 };
-use crate::{auth::Verdict, clock};
+use crate::{auth::Verdict, clock, observe::Slot};
 
 /// See the module.
 pub(super) struct Call<'g> {
@@ -30,6 +31,10 @@ pub(super) struct Call<'g> {
     deadline: Option<Instant>,
     /// What it says of other tries.
     pub(super) told: Option<Told>,
+    /// Where it is told what is found out about it.
+    pub(super) slot: Slot,
+    /// What is kept of its request, until its answer.
+    _held: Option<Arc<Held>>,
 }
 
 impl<'g> Call<'g> {
@@ -38,10 +43,17 @@ impl<'g> Call<'g> {
         let told = told::of(request.metadata());
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
+        let slot = Gate::slot(&request);
+        let held = request.extensions().get::<Arc<Held>>().cloned();
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
-        (Self { gate, verdict, address, request_id, parsed_id, deadline, told }, message)
+        slot.tell(|facts| {
+            facts.verdict = Some(verdict.clone());
+            facts.request_id.clone_from(&request_id);
+            facts.client = message.header().and_then(|header| header.client.clone()).map(|c| (c.name, c.version));
+        });
+        (Self { gate, verdict, address, request_id, parsed_id, deadline, told, slot, _held: held }, message)
     }
 
     /// Whoever calls, if it may be served at all.
@@ -94,6 +106,7 @@ impl<'g> Call<'g> {
     }
 
     pub(super) fn refuse(&self, refusal: Refusal) -> Status {
+        refusal.tell(&self.slot);
         refusal.into_status(self.basis().header())
     }
 }

@@ -36,6 +36,7 @@ use crate::{
     auth::{Authenticator, Moment, Shown, Verdict, jwt::Issuers},
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
+    observe::Slot,
 };
 
 /// What the gate must know of the server.
@@ -44,6 +45,10 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) payload_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
+    /// What requests without an answer may hold together.
+    pub(crate) intake_bytes_max: usize,
+    /// What answers that have not left may hold together.
+    pub(crate) answer_bytes_max: usize,
     /// Wishes that may wait for the engine.
     pub(crate) queue_max: usize,
     /// What each app may ask for.
@@ -175,6 +180,7 @@ impl Gate {
             let principal = call.principal()?;
             let request_id = call.required_id()?;
             let envelope = self.envelope(principal, request_id, &message, parse)?;
+            call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
             let envelope = envelope.telling(call.told).until(call.engine_deadline());
             let _under_way = self.enter_to_change(principal, envelope.command())?;
             let charge = self.charge(principal, envelope.command())?;
@@ -191,6 +197,7 @@ impl Gate {
         };
         match result.await {
             Ok((request_id, answer)) => {
+                call.slot.tell_answer(&answer);
                 let header = call.basis().answered(&answer);
                 let keyring = self.settings.authenticator.keyring();
                 Ok(Response::new(P::from_answer(Body { header, answer: &answer, request_id, keyring })))
@@ -240,6 +247,7 @@ impl Gate {
             let Some(app) = meant_app(principal, message.app(), &mut fields) else {
                 return Err(Refusal::invalid(fields.violations()));
             };
+            call.slot.tell(|facts| facts.app = Some(app.clone()));
             principal.require(Role::Viewer, &app).map_err(rejected)?;
             let _under_way = self.enter(&app)?;
             call.in_time(look(&call, &message, app, fields)).await?
@@ -274,6 +282,11 @@ impl Gate {
                 tracing::info!(calls, "callers without credentials are being served; see auth.mode");
             }
         }
+    }
+
+    /// Where is told what is found out about a call.
+    pub(super) fn slot<T>(request: &Request<T>) -> Slot {
+        request.extensions().get::<Slot>().cloned().unwrap_or_default()
     }
 
     /// What a stream needs to begin: the verdict on its credentials, and these.

@@ -1,45 +1,30 @@
-//! Measures every call, whatever its service: from its head to the end of its answer, which is where its status stands. Lies
-//! inside gRPC-Web, so a call of a browser is measured as any other. Does nothing if nobody wants to know; refuses nothing.
+//! Follows every call that is served, from its head to the end of its answer, which is where its status stands, and tells
+//! the observers of it. Lies inside gRPC-Web, so a call of a browser is followed as any other. Refuses nothing.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, header};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use prost::Message as _;
-use tonic::{Status, body::Body};
-use tower::{Layer, Service};
+use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 
+use super::native::Served;
 use crate::{
     clock::Stopwatch,
-    metrics::{Calls, MethodIndex, Metrics},
+    observe::{Ending, Head, Observers, Slot},
 };
 
 /// The code of a call that its caller left before its end.
 const CANCELLED: usize = 1;
 
-/// See the module.
-#[derive(Clone, Debug)]
-pub(super) struct ObserveLayer(Option<Calls>);
-
-impl ObserveLayer {
-    /// Measures for these; without any it measures nothing.
-    pub(super) fn new(metrics: Option<&Arc<Metrics>>) -> Self {
-        let calls = metrics.map(|metrics| metrics.calls().clone());
-        if let Some(calls) = &calls {
-            calls.name_methods(methods());
-        }
-        Self(calls)
-    }
-}
-
-/// All that are served here: ours, and those of health and reflection.
-fn methods() -> Vec<String> {
+/// The names of all methods that are served here, ours and those of health and reflection, as `package.Service/Method`.
+pub(crate) fn methods() -> Vec<String> {
     let sets = [
         semel_proto::FILE_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -59,54 +44,44 @@ fn methods() -> Vec<String> {
     names
 }
 
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, calls: self.0.clone() }
-    }
-}
-
-/// A service that is measured.
-#[derive(Clone, Debug)]
-pub(super) struct Observe<S> {
-    inner: S,
-    calls: Option<Calls>,
-}
-
-impl<S, A> Service<Request<A>> for Observe<S>
-where
-    S: Service<Request<A>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Answer<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let call = self.calls.as_ref().map(|calls| Call {
-            calls: calls.clone(),
-            method: calls.method(request.uri().path()),
-            begun: Stopwatch::start(),
-            code: Some(CANCELLED),
-        });
-        Answer { answer: self.inner.call(request), call }
-    }
-}
-
-/// A call under way; counted when it is dropped, which happens at its end and when its caller leaves.
+/// A call under way; told of when it is dropped, which happens at its end and when its caller leaves.
 #[derive(Debug)]
-struct Call {
-    calls: Calls,
-    method: MethodIndex,
+pub(super) struct Followed {
+    observers: Observers,
+    head: Head,
+    slot: Slot,
     begun: Stopwatch,
     code: Option<usize>,
 }
 
-impl Call {
+impl Followed {
+    /// Begins to follow a call if anybody wants to know of it, and leaves with it where facts of it are told.
+    pub(super) fn begin(observers: &Observers, request: &mut Request<Body>) -> Option<Self> {
+        if observers.is_empty() {
+            return None;
+        }
+        let header = |name: &header::HeaderName| request.headers().get(name).cloned();
+        let head = Head {
+            uri: request.uri().clone(),
+            version: request.version(),
+            peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            user_agent: header(&header::USER_AGENT),
+            traceparent: request.headers().get("traceparent").cloned(),
+            tracestate: request.headers().get("tracestate").cloned(),
+        };
+        let slot = Slot::new();
+        request.extensions_mut().insert(slot.clone());
+        Some(Self { observers: observers.clone(), head, slot, begun: Stopwatch::start(), code: Some(CANCELLED) })
+    }
+
+    /// Follows its answer to its end.
+    pub(super) fn answer(
+        self,
+        answer: impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    ) -> Served {
+        Box::pin(Answer { answer, call: Some(self) })
+    }
+
     /// The status has come, in the head or behind the body.
     fn take_status(&mut self, headers: &HeaderMap) -> bool {
         let Some(status) = headers.get("grpc-status") else { return false };
@@ -115,18 +90,20 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for Followed {
     fn drop(&mut self) {
-        self.calls.ended(self.method, self.code, self.begun.elapsed());
+        let facts = self.slot.facts();
+        let ending = Ending { head: &self.head, facts: &facts, code: self.code, took: self.begun.elapsed() };
+        self.observers.ended(&ending);
     }
 }
 
 pin_project! {
     /// What comes back, before its head is there.
-    pub(super) struct Answer<F> {
+    struct Answer<F> {
         #[pin]
         answer: F,
-        call: Option<Call>,
+        call: Option<Followed>,
     }
 }
 
@@ -154,7 +131,7 @@ where
 /// A body, and the call that ends with it.
 struct Measured {
     body: Body,
-    call: Option<Call>,
+    call: Option<Followed>,
 }
 
 impl http_body::Body for Measured {

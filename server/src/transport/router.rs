@@ -5,19 +5,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 use tonic::{
     service::{Routes, interceptor::InterceptedService},
-    transport::{self, Server, server::TcpIncoming},
+    transport::{self, Server},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     auth_layer::Bar,
     gate::Gate,
+    listen::{Cap, ConnectionLimits, Connections, Incoming},
     native::Native,
-    observe::ObserveLayer,
-    tls::{Incoming, Reloaded},
+    tls::Reloaded,
     web::{WebLayer, WebOrigin},
 };
-use crate::metrics::Metrics;
+use crate::observe::Observers;
 
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
 /// connection of a mesh carries many callers.
@@ -41,6 +41,7 @@ pub struct Error(#[from] transport::Error);
 /// The open door: accepts connections from its making on.
 pub(crate) struct Door {
     health: HealthReporter,
+    cap: Arc<Cap>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), transport::Error>>,
 }
@@ -50,18 +51,26 @@ impl Door {
     pub(crate) async fn open(
         gate: Arc<Gate>,
         listener: TcpListener,
+        limits: ConnectionLimits,
         tls: Option<Reloaded>,
         web_origins: &[WebOrigin],
-        metrics: Option<&Arc<Metrics>>,
+        observers: Observers,
     ) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let layers = (WebLayer::new(web_origins), ObserveLayer::new(metrics));
-        let task = tokio::spawn(serve(gate, listener, tls, layers, health_service, async {
+        let cap = Arc::new(Cap::new(limits));
+        let incoming = Incoming::new(listener, tls, cap.clone());
+        let web = WebLayer::new(web_origins);
+        let task = tokio::spawn(serve(gate, incoming, (web, observers), health_service, async {
             let _ = stopped.await;
         }));
-        Self { health, stop: Some(stop), task }
+        Self { health, cap, stop: Some(stop), task }
+    }
+
+    /// What became of connections so far.
+    pub(crate) fn connections(&self) -> Connections {
+        self.cap.connections()
     }
 
     /// What health says.
@@ -112,9 +121,8 @@ pub(crate) fn http2() -> Server {
 /// Serves until told to stop, then until all connections have ended.
 async fn serve(
     gate: Arc<Gate>,
-    listener: TcpListener,
-    tls: Option<Reloaded>,
-    (web, observe): (WebLayer, ObserveLayer),
+    incoming: Incoming,
+    (web, observers): (WebLayer, Observers),
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -138,13 +146,7 @@ async fn serve(
     let others = Routes::new(health_service)
         .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
         .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
-    let server = http2().accept_http1(true).layer(web).layer(observe);
-    let services = Native::new(gate, others);
-    match tls {
-        Some(tls) => server.serve_with_incoming_shutdown(services, Incoming::new(listener, tls), stop).await,
-        None => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(services, incoming, stop).await
-        }
-    }
+    let server = http2().accept_http1(true).layer(web);
+    let services = Native::new(gate, others, observers);
+    server.serve_with_incoming_shutdown(services, incoming, stop).await
 }

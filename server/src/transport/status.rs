@@ -16,6 +16,7 @@ use super::convert::time;
 use crate::{
     auth::{self, Verdict},
     engine::Refused,
+    observe::Slot,
 };
 
 /// Proxies drop larger details.
@@ -63,6 +64,11 @@ impl Refusal {
     fn verdict(mut self, status: AuthStatus) -> Self {
         self.auth_status = Some(status);
         self
+    }
+
+    /// Tells why the call was refused.
+    pub(crate) fn tell(&self, slot: &Slot) {
+        slot.tell(|facts| facts.reason = Some(self.reason));
     }
 
     /// The refusal that a verdict is; none if the caller may be served.

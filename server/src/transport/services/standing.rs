@@ -6,11 +6,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use http::HeaderValue;
 use semel_core::id::Millis;
 use semel_proto::v1;
-use tonic::Request;
+use tonic::{Request, Status};
 
 use crate::{
     auth::Verdict,
     engine::Directory,
+    observe::Slot,
     transport::{
         auth_layer::Brought,
         convert::{header, time as times},
@@ -35,6 +36,8 @@ pub(in crate::transport) struct Standing {
     directory: Option<Arc<Directory>>,
     /// Whether the caller was told that its credentials end soon.
     warned: bool,
+    /// Where is told what is found out about the stream.
+    slot: Slot,
 }
 
 impl Standing {
@@ -42,11 +45,24 @@ impl Standing {
     pub(in crate::transport) fn of<T>(request: &Request<T>) -> Self {
         let (verdict, brought) = Gate::stream_credentials(request);
         let address = request.remote_addr().map(|address| address.ip());
-        Self { verdict, brought, address, directory: None, warned: false }
+        let slot = Gate::slot(request);
+        slot.tell(|facts| facts.verdict = Some(verdict.clone()));
+        Self { verdict, brought, address, directory: None, warned: false, slot }
     }
 
     pub(in crate::transport) fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// Where is told what is found out about the stream.
+    pub(in crate::transport) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// The end of the stream by a refusal.
+    pub(in crate::transport) fn refuse(&self, gate: &Gate, refusal: Refusal) -> Status {
+        refusal.tell(&self.slot);
+        refusal.into_status(gate.basis("", None, &self.verdict).header())
     }
 
     /// The refusal that the verdict is, if it is one.
@@ -65,6 +81,7 @@ impl Standing {
     pub(in crate::transport) fn judge(&mut self, gate: &Gate) {
         self.directory = gate.directory();
         self.verdict = gate.judge(self.brought.shown(), self.address);
+        self.slot.tell(|facts| facts.verdict = Some(self.verdict.clone()));
     }
 
     /// Whether the verdict may be another one by now. Cheap: for each message.

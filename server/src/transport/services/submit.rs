@@ -74,13 +74,13 @@ impl Services {
     /// Opens the stream at once: who may not be served is told so, and everybody else that somebody listens.
     pub(super) fn open_submit(&self, request: Request<Streaming<v1::SubmitRunsRequest>>) -> Result<Answers, Status> {
         let standing = Standing::of(&request);
-        let refuse = |refusal: Refusal, verdict| refusal.into_status(self.gate.basis("", None, verdict).header());
+        let refuse = |refusal| standing.refuse(&self.gate, refusal);
         if let Some(refusal) = standing.refusal() {
-            return Err(refuse(refusal, standing.verdict()));
+            return Err(refuse(refusal));
         }
-        self.gate.engine().map_err(|refusal| refuse(refusal, standing.verdict()))?;
+        self.gate.engine().map_err(refuse)?;
         if *self.gate.settings.stage.borrow() >= Stage::Going {
-            return Err(refuse(gate::refused(Refused::Draining), standing.verdict()));
+            return Err(refuse(gate::refused(Refused::Draining)));
         }
         let submit = Submit {
             gate: self.gate.clone(),
@@ -218,18 +218,19 @@ impl Submit {
     /// Says why the stream ends, once all that was taken is answered.
     async fn say_goodbye(&mut self, outbox: &Outbox) -> Option<()> {
         let header = self.gate.basis("", None, self.standing.verdict()).header();
-        let last = v1::SubmitRunsResponse { header: Some(header.clone()), ..Default::default() };
+        let last = v1::SubmitRunsResponse { header: Some(header), ..Default::default() };
         match self.end.take()? {
             End::Said => Some(()),
             End::GoingAway => {
                 let last = v1::SubmitRunsResponse { going_away: Some(standing::going_away()), ..last };
                 outbox.send(Ok(last)).await.ok()
             }
-            End::Refused(refusal) => outbox.send(Err(refusal.into_status(header))).await.ok(),
+            End::Refused(refusal) => outbox.send(Err(self.standing.refuse(&self.gate, *refusal))).await.ok(),
             End::Barred => {
                 let notice = Some(self.standing.notice(None));
                 outbox.send(Ok(v1::SubmitRunsResponse { auth_notice: notice, ..last })).await.ok()?;
-                outbox.send(Err(self.standing.refusal()?.into_status(header))).await.ok()
+                let refusal = self.standing.refusal()?;
+                outbox.send(Err(self.standing.refuse(&self.gate, refusal))).await.ok()
             }
         }
     }

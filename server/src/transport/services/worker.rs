@@ -29,7 +29,7 @@ impl WorkerService for Services {
 
     async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Outbox>, Status> {
         let standing = Standing::of(&request);
-        let verdict = standing.verdict().clone();
+        let (verdict, slot) = (standing.verdict().clone(), standing.slot().clone());
         let mut inbox = request.into_inner();
         let first = time::timeout(HELLO_TIMEOUT, inbox.message()).await;
         let first = first.ok().transpose()?.flatten();
@@ -37,6 +37,7 @@ impl WorkerService for Services {
         let opened = self.open(standing, first);
         let (work, opened) = opened.await.map_err(|refusal| {
             let request_id = request_id.unwrap_or_default();
+            refusal.tell(&slot);
             refusal.into_status(self.gate.basis(&request_id, None, &verdict).header())
         })?;
         let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);

@@ -153,8 +153,7 @@ impl Watch {
     }
 
     fn end(&mut self, refusal: Refusal) {
-        let header = self.gate.basis("", None, self.standing.verdict()).header();
-        self.outbox.push_back(Err(refusal.into_status(header)));
+        self.outbox.push_back(Err(self.standing.refuse(&self.gate, refusal)));
         self.ended = true;
     }
 
