@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     clock::Now,
     engine::{CancelReason, Engine, Envelope, Hello, Options, Order, SessionId},
-    store::{Memory, Store as _},
+    store::Memory,
 };
 
 const WORKER: SessionId = SessionId(1);
