@@ -19,6 +19,7 @@ mod lifecycle;
 mod metrics;
 mod modes;
 mod observe;
+mod overload;
 mod pages;
 mod powerjob;
 mod process;

@@ -169,7 +169,8 @@ fn an_unknown_setting_names_the_known_ones() {
     let faults = resolve(&file("[engine]\nleese = \"30s\"")).expect_err("unknown");
     assert_eq!(
         faults[0].to_string(),
-        "semel.toml: engine.leese: there is no such setting; [engine] has lease, cancel_grace, live_runs_per_app_max"
+        "semel.toml: engine.leese: there is no such setting; [engine] has lease, cancel_grace, live_runs_per_app_max, \
+         queue_max, queue_bytes_max, queue_wait_max"
     );
 }
 

@@ -116,7 +116,7 @@ impl Desk {
         if let Some(metrics) = &self.metrics {
             metrics.count(output.answers.len(), &output.records, output.revision);
         }
-        if let Some(feed) = &self.feed {
+        if let Some(feed) = &mut self.feed {
             feed.send(output.records);
         }
         for (session_id, order) in output.orders {
