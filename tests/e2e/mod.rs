@@ -1,6 +1,7 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
 mod apply;
+mod attack;
 mod bench;
 mod binary;
 mod crash;
