@@ -24,16 +24,18 @@ use crate::e2e::{
 const CALLERS: usize = 4;
 /// What a caller does between two calls.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Calls of which the quantiles are taken where nobody attacks, and of which there must be some while somebody does.
+
+/// How large the attacks are.
 pub(crate) struct Size {
     pub(crate) is_full: bool,
+    /// Calls of which the quantiles are taken before each.
     pub(crate) quiet_calls: u64,
 }
 
 impl Size {
     pub(crate) fn of_environment() -> Self {
         let is_full = std::env::var("SEMEL_ATTACKS").is_ok_and(|size| size == "full");
-        Self { is_full, quiet_calls: if is_full { 1500 } else { 100 } }
+        Self { is_full, quiet_calls: if is_full { 1500 } else { 40 } }
     }
 
     /// How much of something there is.

@@ -25,7 +25,7 @@ async fn each(server: SocketAddr, lasting: Duration, cases: &[(&str, Vec<u8>)]) 
             // The server may have hung up before all was written.
             let _ = raw.send(bytes).await;
             tally.connections += 1;
-            tally.seen = std::mem::take(&mut tally.seen).and(raw.end(PATIENCE).await);
+            tally.seen = std::mem::take(&mut tally.seen).and(raw.end_after(1, PATIENCE).await);
         }
         rounds += 1;
     }

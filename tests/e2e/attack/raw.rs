@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream, tcp::OwnedWriteHalf},
+    sync::watch,
     task::JoinHandle,
     time::timeout,
 };
@@ -104,6 +105,8 @@ pub(crate) struct Seen {
     pub(crate) resets: BTreeMap<u32, u64>,
     /// Answers that began or ended.
     pub(crate) heads: u64,
+    /// Leave to send more over the connection.
+    pub(crate) windows: u64,
     /// Acknowledged pings.
     pub(crate) pongs: u64,
     /// Acknowledged settings.
@@ -120,18 +123,20 @@ impl Seen {
             *self.resets.entry(code).or_default() += count;
         }
         self.heads += other.heads;
+        self.windows += other.windows;
         self.pongs += other.pongs;
         self.settings += other.settings;
         self.closed |= other.closed;
         self
     }
 
-    fn take(&mut self, kind: u8, flags: u8, payload: &[u8]) {
+    fn take(&mut self, (kind, flags, stream): (u8, u8, u32), payload: &[u8]) {
         let code =
             |at: usize| payload.get(at..at + 4).map_or(0, |bytes| u32::from_be_bytes(bytes.try_into().expect("4")));
         match kind {
             HEADERS => self.heads += 1,
             RESET => *self.resets.entry(code(0)).or_default() += 1,
+            WINDOW_UPDATE if stream == 0 => self.windows += 1,
             PING if flags & 1 == 1 => self.pongs += 1,
             SETTINGS if flags & 1 == 1 => self.settings += 1,
             GO_AWAY => {
@@ -150,8 +155,8 @@ pub(crate) struct Raw {
 }
 
 enum Reader {
-    /// It reads all that comes.
-    Reads(JoinHandle<Seen>),
+    /// It reads all that comes; what it has seen is told at once.
+    Reads(JoinHandle<()>, watch::Receiver<Seen>),
     /// It reads nothing.
     Deaf { _read: tokio::net::tcp::OwnedReadHalf },
 }
@@ -169,23 +174,26 @@ impl Raw {
     /// One that begins as HTTP/2 does, with these settings, and reads what comes.
     pub(crate) async fn begin(server: SocketAddr, settings: &[(u16, u32)]) -> std::io::Result<Self> {
         let (mut read, write) = connect(server, ELSEWHERE).await?.into_split();
+        let (told, seen) = watch::channel(Seen::default());
         let reader = tokio::spawn(async move {
-            let (mut seen, mut bytes) = (Seen::default(), Vec::with_capacity(64 << 10));
+            let mut bytes = Vec::with_capacity(64 << 10);
             while matches!(read.read_buf(&mut bytes).await, Ok(1..)) {
                 let mut rest = &bytes[..];
-                while let Some((head, behind)) = rest.split_at_checked(9) {
-                    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-                    let Some((payload, behind)) = behind.split_at_checked(length) else { break };
-                    seen.take(head[3], head[4], payload);
-                    rest = behind;
-                }
+                told.send_modify(|seen| {
+                    while let Some((head, behind)) = rest.split_at_checked(9) {
+                        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                        let Some((payload, behind)) = behind.split_at_checked(length) else { break };
+                        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                        seen.take((head[3], head[4], stream), payload);
+                        rest = behind;
+                    }
+                });
                 let done = bytes.len() - rest.len();
                 bytes.drain(..done);
             }
-            seen.closed = true;
-            seen
+            told.send_modify(|seen| seen.closed = true);
         });
-        Self { write, reader: Reader::Reads(reader) }.preface(settings).await
+        Self { write, reader: Reader::Reads(reader, seen) }.preface(settings).await
     }
 
     /// The same, but it reads nothing.
@@ -206,20 +214,38 @@ impl Raw {
         timeout(WRITE_MAX, self.write.write_all(bytes)).await?
     }
 
-    /// Says that nothing more comes, and gives what came back once the server has closed, or after so long.
+    /// Waits until something was seen or the server has closed, but not longer than this.
+    async fn seen(&mut self, patience: Duration, enough: impl Fn(&Seen) -> bool) -> Seen {
+        let Reader::Reads(_, seen) = &mut self.reader else { return Seen::default() };
+        let _ = timeout(patience, seen.wait_for(|seen| seen.closed || enough(seen))).await;
+        seen.borrow().clone()
+    }
+
+    /// Waits until it knows how much it may send: before that no peer takes more than 64 KiB.
+    pub(crate) async fn settled(&mut self) {
+        self.seen(WRITE_MAX, |seen| seen.windows > 0).await;
+    }
+
+    /// Gives what came back after so many heads, or once the server has closed, or after so long; and closes.
+    pub(crate) async fn end_after(mut self, heads: u64, patience: Duration) -> Seen {
+        self.seen(patience, |seen| seen.heads >= heads).await;
+        self.end(Duration::ZERO).await
+    }
+
+    /// Gives what came back once the server has closed, or after so long; and closes.
     pub(crate) async fn end(mut self, patience: Duration) -> Seen {
-        match self.reader {
-            Reader::Deaf { .. } => Seen::default(),
-            Reader::Reads(mut reader) => match timeout(patience, &mut reader).await {
-                Ok(seen) => seen.expect("the reader ends"),
-                Err(_) => {
-                    // What it answered until then stands in what comes before the end that we make now.
-                    let _ = self.write.shutdown().await;
-                    let seen = timeout(WRITE_MAX, &mut reader).await;
-                    reader.abort();
-                    seen.map(|seen| Seen { closed: false, ..seen.expect("the reader ends") }).unwrap_or_default()
-                }
-            },
+        if !self.seen(patience, |_| false).await.closed {
+            let _ = self.write.shutdown().await;
+            return Seen { closed: false, ..self.seen(WRITE_MAX, |_| false).await };
+        }
+        self.seen(Duration::ZERO, |_| true).await
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if let Reader::Reads(reader, _) = &self.reader {
+            reader.abort();
         }
     }
 }

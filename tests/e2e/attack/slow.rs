@@ -62,7 +62,7 @@ pub(crate) async fn half_messages(
     let credentials: Vec<(&str, &[u8])> = bearer.iter().map(|bearer| ("authorization", bearer.as_bytes())).collect();
     let head = call("/semel.v1.JobService/RunJob", &credentials);
     let mut raw = Raw::begin(server, &[]).await.expect("it is let in");
-    // A large window of the connection is given back as it is used up, so what is sent is bounded by what the server takes.
+    raw.settled().await;
     let declared = u32::try_from(bytes + 1).expect("small");
     let mut sent = 0;
     for number in 0..streams {
@@ -78,7 +78,7 @@ pub(crate) async fn half_messages(
         }
         sent += pieces * CHUNK;
     }
-    let seen = raw.end(PATIENCE).await;
+    let seen = raw.end(LAST_WORD).await;
     let who = if authorization.is_some() { "a known caller" } else { "a stranger" };
     let refused = seen.heads;
     assert!(refused > 0, "none was refused: {seen:?}");
@@ -87,7 +87,9 @@ pub(crate) async fn half_messages(
 
 /// What goes into one frame.
 const CHUNK: usize = 16 << 10;
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long answers may take to come, and how long the server gets to say a last word.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Asks for large answers on so many streams, and takes a byte of each.
 pub(crate) async fn reading(
@@ -107,7 +109,9 @@ pub(crate) async fn reading(
         let bytes = [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat();
         raw.send(&bytes).await.expect("calls are taken");
     }
-    let seen = raw.end(PATIENCE).await;
+    // An answer for which there is no room ends with a second head.
+    let seen = raw.end_after(u64::from(streams) + 1, PATIENCE).await;
+    assert!(seen.heads > u64::from(streams), "there was room for all of them: {seen:?}");
     (format!("{streams} large answers, a byte of each is taken"), format!("began {} answers and refusals", seen.heads))
 }
 
@@ -128,6 +132,7 @@ pub(crate) async fn watching(server: SocketAddr, secret: &str, streams: u32) -> 
         let settings = [&[0, 4][..], &bytes.to_be_bytes()].concat();
         raw.send(&frame(SETTINGS, 0, 0, &settings)).await.expect("settings are taken");
     }
-    let seen = raw.end(PATIENCE).await;
+    let seen = raw.end_after(u64::from(streams), PATIENCE).await;
+    assert!(seen.heads >= u64::from(streams), "each is answered: {seen:?}");
     (format!("{streams} watches that are not read"), format!("began {} of them", seen.heads))
 }

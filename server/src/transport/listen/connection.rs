@@ -31,6 +31,9 @@ use crate::auth::Certificate;
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// What it must take in that time: a peer that reads a byte now and then is not there.
 const PROGRESS_BYTES: usize = 4 << 10;
+/// What is read at a time before others have their turn: a peer that sends very many small frames must not hold the others up
+/// while they are gone through.
+const TURN_BYTES: usize = 16 << 10;
 
 /// Who is at the other end: what goes with each call of the connection.
 #[derive(Clone, Debug)]
@@ -56,6 +59,11 @@ impl Peer {
 
     pub(super) fn has_called(&self) -> bool {
         self.has_called.load(Ordering::Relaxed)
+    }
+
+    /// Nothing more is expected of it before it counts as any other.
+    fn is_settled(&self) -> bool {
+        !self.standing.is_stranger() && self.has_called()
     }
 
     /// One of whom nothing is known.
@@ -92,6 +100,8 @@ pub(crate) struct Connection {
     peer: Peer,
     /// Until a caller was recognised.
     opening: Option<Opening>,
+    /// What was read in this turn.
+    read: usize,
     /// Runs while the peer does not take what is to be written; beside it what it took since.
     stalled: Option<(Pin<Box<Sleep>>, usize)>,
     _permit: Permit,
@@ -106,7 +116,7 @@ impl Connection {
     ) -> Self {
         let tcp = TcpConnectInfo { local_addr: None, remote_addr: Some(address) };
         let peer = Peer { tcp, certificate, has_called: Arc::default(), standing: permit.standing.clone() };
-        Self { stream, peer, opening: Some(Opening::new(eviction)), stalled: None, _permit: permit }
+        Self { stream, peer, opening: Some(Opening::new(eviction)), read: 0, stalled: None, _permit: permit }
     }
 
     /// The peer has taken something.
@@ -141,23 +151,30 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, peer, opening, .. } = &mut *self;
-        if opening.is_none() {
-            return stream.io().poll_read(context, buffer);
-        }
-        if !peer.standing.is_stranger() && peer.has_called() {
+        let Self { stream, peer, opening, read, .. } = &mut *self;
+        if opening.is_some() && peer.is_settled() {
             *opening = None;
         }
         if let Some(why) = opening.as_mut().and_then(|opening| opening.must_end(peer, context)) {
             tracing::debug!(why, "a connection is closed");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
         }
-        let before = buffer.filled().len();
-        ready!(stream.io().poll_read(context, buffer))?;
-        if let Some(opening) = opening {
-            opening.saw(&buffer.filled()[before..]);
+        if *read >= TURN_BYTES {
+            *read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        Poll::Ready(Ok(()))
+        let before = buffer.filled().len();
+        let Poll::Ready(done) = stream.io().poll_read(context, buffer) else {
+            *read = 0;
+            return Poll::Pending;
+        };
+        let came = &buffer.filled()[before..];
+        *read += came.len();
+        if let Some(opening) = opening {
+            opening.saw(came);
+        }
+        Poll::Ready(done)
     }
 }
 
