@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{Admin, Readiness},
     auth::{
-        AppSecret, Authenticator, Identity, Keyring, KeyringError, Mode,
+        AppSecret, Authenticator, Forwarder, Identity, Keyring, KeyringError, Mode,
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
@@ -26,7 +26,7 @@ use crate::{
     metrics::Metrics,
     observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, ConnectionLimits, Connections, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
+    transport::{self, ConnectionLimits, Connections, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
@@ -72,6 +72,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Who callers are by their certificates.
     pub identities: Vec<Identity>,
+    /// Which peers are believed when they say who their callers are.
+    pub forwarders: Vec<Forwarder>,
     /// Whose tokens are taken beside the server's own.
     pub issuers: Vec<IssuerSettings>,
     /// Whether to listen without TLS on anything but loopback.
@@ -88,6 +90,8 @@ pub struct Settings {
     pub answer_bytes_max: usize,
     /// How many connections are taken.
     pub connections: ConnectionLimits,
+    /// What each app may ask for. Default no bound.
+    pub quota: Quota,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
     /// Who is told of each call that has ended, beside the metrics.
@@ -110,6 +114,7 @@ impl Settings {
             anonymous: Vec::new(),
             tls: None,
             identities: Vec::new(),
+            forwarders: Vec::new(),
             issuers: Vec::new(),
             allow_plaintext: false,
             web_origins: Vec::new(),
@@ -118,6 +123,7 @@ impl Settings {
             intake_bytes_max: 256 << 20,
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default(),
+            quota: Quota::default(),
             drain_timeout: Duration::from_secs(10),
             observers: Vec::new(),
             clock: Clock::system(),
@@ -212,12 +218,15 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let gate = Arc::new(Gate::new(transport::Settings {
         authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
             .with_identities(settings.identities.clone())
+            .with_forwarders(settings.forwarders.clone())
             .with_issuers(Issuers::new(settings.issuers.clone())),
         clock: settings.clock.clone(),
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
         intake_bytes_max: settings.intake_bytes_max,
         answer_bytes_max: settings.answer_bytes_max,
+        queue_max: settings.engine.bounds.queue_max,
+        quota: settings.quota,
         server_id: uuid::Uuid::new_v4().to_string(),
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",

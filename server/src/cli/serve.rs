@@ -86,6 +86,7 @@ fn settings(config: &Config) -> Settings {
         anonymous: config.anonymous.clone(),
         tls: config.tls_files(),
         identities: config.identities.clone(),
+        forwarders: config.forwarders.clone(),
         issuers: config.issuers.clone(),
         allow_plaintext: config.allow_plaintext,
         web_origins: config.web_origins.clone(),
@@ -94,6 +95,7 @@ fn settings(config: &Config) -> Settings {
         intake_bytes_max: config.intake_bytes_max,
         answer_bytes_max: config.answer_bytes_max,
         connections: config.connection_limits(),
+        quota: config.quota,
         drain_timeout: config.drain_timeout,
         ..Settings::new(data)
     }

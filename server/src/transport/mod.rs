@@ -17,9 +17,11 @@ mod gate;
 mod held;
 mod intake;
 mod listen;
+mod lists;
 mod native;
 mod observe;
 mod page;
+mod quota;
 mod router;
 mod services;
 mod status;
@@ -37,6 +39,7 @@ pub(crate) use self::{
 };
 pub use self::{
     listen::{ConnectionLimits, Connections},
+    quota::Quota,
     router::Error,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,

@@ -55,6 +55,7 @@ impl Refusal {
         self
     }
 
+    /// When the call may be sent again.
     pub(crate) fn after(mut self, wait: Millis) -> Self {
         self.retry_after = Some(wait);
         self

@@ -21,12 +21,15 @@ pub(in crate::transport) fn certificate_of(stream: &TlsStream<TcpStream>) -> Opt
 
 /// What a certificate says of its bearer.
 fn read(der: &CertificateDer<'_>) -> Certificate {
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Certificate::unreadable() };
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+        // Nothing can be known of it.
+        return Certificate::new(Vec::new(), Timestamp(0));
+    };
     let names = certificate.subject_alternative_name().ok().flatten();
     let uris = names.into_iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
         GeneralName::URI(uri) => Some((*uri).to_owned()),
         _ => None,
     });
     let end = certificate.validity().not_after.timestamp().saturating_mul(1000);
-    Certificate { uris: uris.collect(), expire_time: Timestamp(end) }
+    Certificate::new(uris.collect(), Timestamp(end))
 }
