@@ -19,6 +19,7 @@ use tonic::{Code, Status, body::Body};
 use super::{
     gate::Gate,
     held::{Budget, Held},
+    intake::Mark,
     native::Served,
     status::Refusal,
 };
@@ -48,19 +49,27 @@ impl Answers {
     }
 }
 
+/// Who is answered.
+struct Caller {
+    answers: Arc<Answers>,
+    verdict: Verdict,
+    /// Of a stranger, until its answer has left.
+    _mark: Option<Mark>,
+}
+
 pin_project! {
     /// What a service answers, before its head is there.
     pub(super) struct Answer {
         #[pin]
         served: Served,
-        caller: Option<(Arc<Answers>, Verdict)>,
+        caller: Option<Caller>,
     }
 }
 
 impl Answer {
     /// The answer to a caller who was judged so.
-    pub(super) fn new(served: Served, answers: Arc<Answers>, verdict: Verdict) -> Self {
-        Self { served, caller: Some((answers, verdict)) }
+    pub(super) fn new(served: Served, answers: Arc<Answers>, verdict: Verdict, mark: Option<Mark>) -> Self {
+        Self { served, caller: Some(Caller { answers, verdict, _mark: mark }) }
     }
 }
 
@@ -72,8 +81,8 @@ impl Future for Answer {
         let answer = ready!(this.served.poll(context))?;
         Poll::Ready(Ok(match this.caller.take() {
             // One that ends with its head has no body.
-            Some((answers, verdict)) if !answer.headers().contains_key(Status::GRPC_STATUS) => {
-                answer.map(|body| Body::new(Kept { body, answers, verdict, has_ended: false }))
+            Some(caller) if !answer.headers().contains_key(Status::GRPC_STATUS) => {
+                answer.map(|body| Body::new(Kept { body, caller, has_ended: false }))
             }
             _ => answer,
         }))
@@ -83,8 +92,7 @@ impl Future for Answer {
 /// The body of an answer.
 struct Kept {
     body: Body,
-    answers: Arc<Answers>,
-    verdict: Verdict,
+    caller: Caller,
     has_ended: bool,
 }
 
@@ -103,13 +111,13 @@ impl AsRef<[u8]> for Piece {
 impl Kept {
     /// The same bytes, counted; or the end of the call.
     fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
-        let held = Held::new(self.answers.budget.clone());
+        let held = Held::new(self.caller.answers.budget.clone());
         if held.add(bytes.len()) {
             return Frame::data(Bytes::from_owner(Piece { bytes, _held: held }));
         }
         self.has_ended = true;
         let mut trailers = HeaderMap::new();
-        let status = self.answers.crowded(&self.verdict);
+        let status = self.caller.answers.crowded(&self.caller.verdict);
         // Our own statuses are made of what headers may hold.
         let _ = status.add_header(&mut trailers);
         Frame::trailers(trailers)

@@ -221,9 +221,10 @@ impl Raw {
         seen.borrow().clone()
     }
 
-    /// Waits until it knows how much it may send: before that no peer takes more than 64 KiB.
+    /// Waits until it knows how much it may send, and says that it does: before that no peer takes more than 64 KiB.
     pub(crate) async fn settled(&mut self) {
         self.seen(WRITE_MAX, |seen| seen.windows > 0).await;
+        self.send(&frame(SETTINGS, 1, 0, &[])).await.expect("it is taken");
     }
 
     /// Gives what came back after so many heads, or once the server has closed, or after so long; and closes.
