@@ -4,6 +4,7 @@ mod apply;
 mod attack;
 mod bench;
 mod binary;
+mod connections;
 mod crash;
 mod crew;
 mod crowd;

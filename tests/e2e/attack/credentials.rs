@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use semel_client::v1::{self, AuthStatus, RequestState};
+use semel_server::auth::AppSecret;
 use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, metadata::MetadataValue};
 
@@ -18,18 +19,21 @@ async fn wire(server: SocketAddr) -> Wire {
     Wire::to(&format!("http://{server}")).await
 }
 
-/// Tokens and secrets at random, from the address of the honest callers.
-pub(crate) async fn guesses(server: SocketAddr, lasting: Duration) -> (String, String) {
+/// Secrets at random, and tokens with another signature, from the address of the honest callers.
+pub(crate) async fn guesses(server: SocketAddr, secret: &str, lasting: Duration) -> (String, String) {
+    let pay = wire(server).await.bearer(secret);
+    let token = pay.served("", v1::IssueTokenRequest::default()).await.token;
+    let known = token[..token.len() - 43].to_owned();
     let end = Instant::now() + lasting;
     let mut guessing = JoinSet::new();
     for number in 0..GUESSERS {
-        let wire = wire(server).await;
+        let (wire, known) = (wire(server).await, known.clone());
         guessing.spawn(async move {
             let (mut told, mut guesses) = (BTreeMap::<String, u64>::new(), 0_u64);
             while guesses < 50 || Instant::now() < end {
                 let guess = match number % 2 {
-                    0 => format!("sk_{:043}", fastrand::u64(..)),
-                    _ => format!("st1.{:016x}.{:032x}", fastrand::u64(..), fastrand::u128(..)),
+                    0 => AppSecret::new(std::array::from_fn(|_| fastrand::u8(..))).reveal(),
+                    _ => format!("{known}{:032x}", fastrand::u128(..)),
                 };
                 let refused = wire.bearer(&guess).refused(&fresh(), run_job("settle")).await;
                 assert_ne!(refused.auth(), AuthStatus::Passed, "{guess} was good");

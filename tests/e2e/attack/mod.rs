@@ -9,7 +9,7 @@ mod credentials;
 mod floods;
 mod ground;
 mod messages;
-mod raw;
+pub(crate) mod raw;
 mod resets;
 mod slow;
 mod streams;
@@ -69,7 +69,8 @@ fn check(row: &Row, ground: &Ground) {
     assert!(row.under.calls > 0, "{}: nobody called meanwhile", row.attack);
     let more = row.memory_peak.saturating_sub(ground.memory_quiet);
     assert!(more <= MEMORY_MAX, "{}: {} MiB more than before", row.attack, more >> 20);
-    if ground.size.is_full {
+    // Without optimisation the server is ten times as slow, and so is everybody else.
+    if ground.size.is_full && !cfg!(debug_assertions) {
         let bound = (row.quiet.p99 * P99_TIMES).max(P99_FLOOR);
         assert!(row.under.p99 <= bound, "{}: {:?} after {:?}", row.attack, row.under, row.quiet);
     }
@@ -108,7 +109,7 @@ async fn cheap_frames(ground: &mut Ground) {
 }
 
 async fn many_streams(ground: &mut Ground) {
-    let (at_once, over_time) = (ground.size.of(6_000, 10_000), ground.size.of(2_000, 100_000));
+    let (at_once, over_time) = (ground.size.of(5_500, 10_000), ground.size.of(2_000, 100_000));
     let secret = ground.secret.clone();
     let attack = async |server| streams::at_once(server, &secret, at_once).await;
     ground.under("more streams than may be", attack).await;
@@ -156,5 +157,6 @@ async fn intruders(ground: &mut Ground, other: &str) {
     let attack = async |server| credentials::across(server, (&secret, other), lasting).await;
     ground.under("cross-app tokens", attack).await;
     ground.under("forged forwarded identity", async |server| credentials::forged(server, lasting).await).await;
-    ground.under("token brute force", async |server| credentials::guesses(server, lasting).await).await;
+    let attack = async |server| credentials::guesses(server, &secret, lasting).await;
+    ground.under("token brute force", attack).await;
 }

@@ -8,7 +8,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::raw::{
@@ -87,6 +87,9 @@ pub(crate) async fn half_messages(
 
 /// What goes into one frame.
 const CHUNK: usize = 16 << 10;
+/// What is asked for together, and how long nothing is then: these are about room, and not about how fast it is taken.
+const TOGETHER: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(10);
 /// How long answers may take to come, and how long the server gets to say a last word.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -108,6 +111,9 @@ pub(crate) async fn reading(
         let id = number * 2 + 1;
         let bytes = [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat();
         raw.send(&bytes).await.expect("calls are taken");
+        if number % TOGETHER == 0 {
+            sleep(PAUSE).await;
+        }
     }
     // An answer for which there is no room ends with a second head.
     let seen = raw.end_after(u64::from(streams) + 1, PATIENCE).await;
@@ -126,6 +132,9 @@ pub(crate) async fn watching(server: SocketAddr, secret: &str, streams: u32) -> 
         let id = number * 2 + 1;
         let bytes = [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat();
         raw.send(&bytes).await.expect("calls are taken");
+        if number % TOGETHER == 0 {
+            sleep(PAUSE).await;
+        }
     }
     // What the server must look at again for each stream.
     for bytes in [1_u32, 0, 2, 0] {

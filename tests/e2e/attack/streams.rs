@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use tokio::time::sleep;
+
 use super::{
     raw::{DATA, END_HEADERS, END_STREAM, HEADERS, Raw, call, frame, message},
     resets::Tally,
@@ -12,7 +14,9 @@ const REFUSED: u32 = 7;
 /// How long answers may take to come, and how long the server gets to say a last word.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// What is written together, and how long nothing is then: these are about numbers, and not about how fast they come.
 const TOGETHER: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// More streams at once than a connection may have, none of which ends its request.
 pub(crate) async fn at_once(server: SocketAddr, secret: &str, streams: u32) -> (String, String) {
@@ -38,6 +42,7 @@ async fn open(server: SocketAddr, credentials: &[(&str, &[u8])], streams: u32) -
         if raw.send(&heads.collect::<Vec<u8>>()).await.is_err() {
             break;
         }
+        sleep(PAUSE).await;
     }
     Tally { connections: 1, streams: u64::from(streams), seen: raw.end(LAST_WORD).await }
 }
@@ -56,6 +61,7 @@ pub(crate) async fn over_time(server: SocketAddr, streams: u32, connections: u32
                 [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat()
             });
             raw.send(&calls.collect::<Vec<u8>>()).await.expect("calls are taken");
+            sleep(PAUSE).await;
         }
         tally.seen = tally.seen.and(raw.end_after(u64::from(each), PATIENCE).await);
     }
