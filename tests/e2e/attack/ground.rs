@@ -15,7 +15,7 @@ use semel_client::{Client, Credentials, v1};
 use tokio::task::JoinSet;
 
 use crate::e2e::{
-    binary::{ServerProcess, until},
+    binary::{ServerProcess, some_moment, until},
     fire::all_runs,
     harness::{in_time, job, run_job, spec},
 };
@@ -118,7 +118,7 @@ impl Ground {
                     let answer = answer.unwrap_or_else(|error| panic!("an honest call was not served: {error}"));
                     answered.push((id.to_string(), answer.run_id, begun.elapsed()));
                     count.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(PAUSE).await;
+                    some_moment(PAUSE).await;
                 }
                 answered
             });

@@ -20,7 +20,7 @@ use std::{path::PathBuf, time::Duration};
 use semel_client::v1;
 
 use self::ground::{Ground, Row};
-use super::{fire::whole_machine, harness::run_job};
+use super::{binary::some_moment, fire::whole_machine, harness::run_job};
 
 /// What the server may take in memory beyond what it has while nothing happens; docs/ATTACKS.md says how it is made up.
 const MEMORY_MAX: u64 = 640 << 20;
@@ -87,7 +87,7 @@ async fn slow_beginnings(ground: &mut Ground) -> slow::Silent {
     let attack = async |server| {
         let (opened, said) = slow::silent(server, connections).await;
         silent = Some(opened);
-        tokio::time::sleep(lasting).await;
+        some_moment(lasting).await;
         (said.0, "those above the cap of their address gave way to later ones, the others ended in time".to_owned())
     };
     ground.under("slow preface, slow head", attack).await;

@@ -85,6 +85,9 @@ pub(crate) async fn rapid_one_by_one(server: SocketAddr, lasting: Duration, per_
     (format!("{} streams over {} connections", tally.streams, tally.connections), tally.server())
 }
 
+/// What is written for a stream.
+type Fault<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+
 /// Streams on which the server has to reset (CVE-2025-8671), by one kind of fault for each connection.
 pub(crate) async fn made(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
     let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
@@ -96,7 +99,7 @@ pub(crate) async fn made(server: SocketAddr, lasting: Duration, per_connection: 
     let behind = |id| [whole(id), frame(DATA, END_STREAM, id, &body)].concat();
     let itself = |id: u32| [open(id), frame(PRIORITY, 0, id, &[&id.to_be_bytes()[..], &[0]].concat())].concat();
     let wrong_length = |id| [open(id), frame(PRIORITY, 0, id, &[0; 4])].concat();
-    let kinds: [(&str, &dyn Fn(u32) -> Vec<u8>); 5] = [
+    let kinds: [(&str, Fault<'_>); 5] = [
         ("window updates of 0", &nothing),
         ("windows that overflow", &overflow),
         ("data behind the end", &behind),

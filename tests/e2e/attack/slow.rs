@@ -8,13 +8,14 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use super::raw::{
     DATA, ELSEWHERE, END_HEADERS, END_STREAM, HEADERS, PREFACE, Raw, SETTINGS, WINDOW_UPDATE, call, connect, frame,
     message,
 };
+use crate::e2e::binary::some_moment;
 
 /// Connections that never become one: more than one address may have.
 pub(crate) struct Silent {
@@ -112,7 +113,7 @@ pub(crate) async fn reading(
         let bytes = [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat();
         raw.send(&bytes).await.expect("calls are taken");
         if number % TOGETHER == 0 {
-            sleep(PAUSE).await;
+            some_moment(PAUSE).await;
         }
     }
     // An answer for which there is no room ends with a second head.
@@ -133,7 +134,7 @@ pub(crate) async fn watching(server: SocketAddr, secret: &str, streams: u32) -> 
         let bytes = [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat();
         raw.send(&bytes).await.expect("calls are taken");
         if number % TOGETHER == 0 {
-            sleep(PAUSE).await;
+            some_moment(PAUSE).await;
         }
     }
     // What the server must look at again for each stream.

@@ -2,12 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::time::sleep;
-
 use super::{
     raw::{DATA, END_HEADERS, END_STREAM, HEADERS, Raw, call, frame, message},
     resets::Tally,
 };
+use crate::e2e::binary::some_moment;
 
 /// REFUSED_STREAM.
 const REFUSED: u32 = 7;
@@ -42,7 +41,7 @@ async fn open(server: SocketAddr, credentials: &[(&str, &[u8])], streams: u32) -
         if raw.send(&heads.collect::<Vec<u8>>()).await.is_err() {
             break;
         }
-        sleep(PAUSE).await;
+        some_moment(PAUSE).await;
     }
     Tally { connections: 1, streams: u64::from(streams), seen: raw.end(LAST_WORD).await }
 }
@@ -61,7 +60,7 @@ pub(crate) async fn over_time(server: SocketAddr, streams: u32, connections: u32
                 [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat()
             });
             raw.send(&calls.collect::<Vec<u8>>()).await.expect("calls are taken");
-            sleep(PAUSE).await;
+            some_moment(PAUSE).await;
         }
         tally.seen = tally.seen.and(raw.end_after(u64::from(each), PATIENCE).await);
     }
