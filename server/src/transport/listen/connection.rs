@@ -33,7 +33,7 @@ const STALLED_MAX: Duration = Duration::from_secs(60);
 const PROGRESS_BYTES: usize = 4 << 10;
 /// What is read at a time before others have their turn: a peer that sends very many small frames must not hold the others up
 /// while they are gone through.
-const TURN_BYTES: usize = 8 << 10;
+const TURN_BYTES: usize = 16 << 10;
 
 /// Who is at the other end: what goes with each call of the connection.
 #[derive(Clone, Debug)]

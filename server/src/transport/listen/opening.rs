@@ -13,6 +13,9 @@ use super::{cap::Eviction, connection::Peer};
 
 /// How long the preface of HTTP/2 may take with the head of its first frame, or the head of the first request of HTTP/1.1.
 const BEGINNING_MAX: Duration = Duration::from_secs(10);
+/// What may come over HTTP/1.1 before a caller was recognised: hyper keeps a head of up to 400 KiB, and such a connection needs
+/// one or two small calls until then.
+const HTTP1_BYTES_MAX: usize = 128 << 10;
 /// How long a connection may be open without any call. Channels of gRPC may connect ahead, so it is long.
 const FIRST_CALL_MAX: Duration = Duration::from_secs(300);
 
@@ -35,6 +38,8 @@ enum Stage {
 /// See the module.
 pub(super) struct Opening {
     stage: Stage,
+    /// What came over HTTP/1.1.
+    http1_bytes: usize,
     alarm: Pin<Box<Sleep>>,
     first_call_max: Duration,
     eviction: Eviction,
@@ -46,13 +51,22 @@ impl Opening {
     }
 
     fn within(beginning_max: Duration, first_call_max: Duration, eviction: Eviction) -> Self {
-        Self { stage: Stage::Preface(0), alarm: Box::pin(sleep(beginning_max)), first_call_max, eviction }
+        Self {
+            stage: Stage::Preface(0),
+            http1_bytes: 0,
+            alarm: Box::pin(sleep(beginning_max)),
+            first_call_max,
+            eviction,
+        }
     }
 
     /// Whether the connection must end now, and why.
     pub(super) fn must_end(&mut self, peer: &Peer, context: &mut Context<'_>) -> Option<&'static str> {
         if let Poll::Ready(Ok(())) = Pin::new(&mut self.eviction).poll(context) {
             return Some("the connection gave way to others");
+        }
+        if self.http1_bytes > HTTP1_BYTES_MAX {
+            return Some("too much came over HTTP/1.1 without good credentials");
         }
         if !peer.has_called() && self.alarm.as_mut().poll(context).is_ready() {
             return Some("the connection took too long to begin");
@@ -62,6 +76,9 @@ impl Opening {
 
     /// Looks at what came.
     pub(super) fn saw(&mut self, bytes: &[u8]) {
+        if self.http1_bytes > 0 {
+            self.http1_bytes = self.http1_bytes.saturating_add(bytes.len());
+        }
         if self.stage == Stage::Begun {
             return;
         }
@@ -71,7 +88,10 @@ impl Opening {
                     Stage::Preface(seen) if PREFACE.get(seen).is_none_or(|wanted| wanted == byte) => {
                         if seen + 1 == BEGUN { Stage::Begun } else { Stage::Preface(seen + 1) }
                     }
-                    Stage::Preface(_) => Stage::Head(usize::from(*byte == HEAD_END[0])),
+                    Stage::Preface(_) => {
+                        self.http1_bytes = bytes.len();
+                        Stage::Head(usize::from(*byte == HEAD_END[0]))
+                    }
                     Stage::Head(seen) if HEAD_END[seen] == *byte => {
                         if seen + 1 == HEAD_END.len() {
                             Stage::Begun
@@ -133,6 +153,9 @@ mod tests {
         peer.called(false);
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(idle.must_end(&peer, &mut context).is_none());
+        let (mut large, _evict) = opening(LONG, LONG);
+        (0..=HTTP1_BYTES_MAX / 1024).for_each(|_| large.saw(&[b'x'; 1024]));
+        assert!(ended(&mut large, &peer).await.contains("too much"));
         let (mut evicted, evict) = opening(LONG, LONG);
         evict.send(()).expect("it is there");
         assert!(ended(&mut evicted, &peer).await.contains("gave way"));
