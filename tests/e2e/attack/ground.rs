@@ -35,7 +35,7 @@ pub(crate) struct Size {
 impl Size {
     pub(crate) fn of_environment() -> Self {
         let is_full = std::env::var("SEMEL_ATTACKS").is_ok_and(|size| size == "full");
-        Self { is_full, quiet_calls: if is_full { 1500 } else { 40 } }
+        Self { is_full, quiet_calls: if is_full { 1500 } else { 20 } }
     }
 
     /// How much of something there is.

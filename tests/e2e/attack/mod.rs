@@ -78,7 +78,7 @@ fn check(row: &Row, ground: &Ground) {
 
 /// How long an attack goes on that has no size of its own.
 fn lasting(ground: &Ground) -> Duration {
-    ground.size.of(Duration::from_millis(200), Duration::from_secs(4))
+    ground.size.of(Duration::from_millis(100), Duration::from_secs(4))
 }
 
 async fn slow_beginnings(ground: &mut Ground) -> slow::Silent {

@@ -28,7 +28,7 @@ impl Tally {
     /// What the server did, in words.
     pub(crate) fn server(&self) -> String {
         let ended = match &self.seen.go_away {
-            Some((code, words)) => format!("GOAWAY {code} {words}"),
+            Some((code, words)) => format!("GOAWAY {code} {words}").trim_end().to_owned(),
             None if self.seen.closed => "closed the connection".to_owned(),
             None => "served on".to_owned(),
         };
