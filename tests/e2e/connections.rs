@@ -9,7 +9,8 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
-use tonic::Code;
+use tonic::{Code, client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic_prost::ProstCodec;
 
 use super::{
     attack::raw::{PING, PREFACE, SETTINGS, frame},
@@ -84,6 +85,23 @@ async fn requests_under_way_have_a_bound_and_give_their_room_back() {
         refused.expect(Code::ResourceExhausted, "OVERLOADED").says_when();
         pay.pay.served(&fresh(), run_job("settle")).await;
     }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_refused_in_words() {
+    let pay = PayByWire::start().await;
+    let send = async |wire: &Wire| {
+        let mut grpc = Grpc::new(wire.channel.clone());
+        grpc.ready().await.expect("it is there");
+        // As a message of ours, this would have a header that is cut.
+        let request = wire.request("\u{7f}\u{7f}".to_owned());
+        let path = PathAndQuery::from_static("/semel.v1.JobService/RunJob");
+        let codec = ProstCodec::<String, v1::RunJobResponse>::default();
+        Refused::of(&grpc.unary(request, path, codec).await.expect_err("refused"))
+    };
+    send(&pay.pay).await.expect(Code::InvalidArgument, "INVALID");
+    let refused = send(&pay.nobody).await;
+    refused.expect_with(Code::Unauthenticated, "CREDENTIALS_MISSING", AuthStatus::Missing);
 }
 
 /// Pings, more than what they are answered finds room on the way.

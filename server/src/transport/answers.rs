@@ -22,6 +22,7 @@ use super::{
     intake::Mark,
     native::Served,
     status::Refusal,
+    unread,
 };
 use crate::auth::Verdict;
 
@@ -81,10 +82,11 @@ impl Future for Answer {
         let answer = ready!(this.served.poll(context))?;
         Poll::Ready(Ok(match this.caller.take() {
             // One that ends with its head has no body.
-            Some(caller) if !answer.headers().contains_key(Status::GRPC_STATUS) => {
-                answer.map(|body| Body::new(Kept { body, caller, has_ended: false }))
+            Some(caller) if answer.headers().contains_key(Status::GRPC_STATUS) => {
+                unread::told(answer, &caller.answers.gate, &caller.verdict)
             }
-            _ => answer,
+            Some(caller) => answer.map(|body| Body::new(Kept { body, caller, has_ended: false })),
+            None => answer,
         }))
     }
 }

@@ -27,6 +27,7 @@ mod services;
 mod status;
 mod tls;
 mod told;
+mod unread;
 mod watch;
 mod web;
 
