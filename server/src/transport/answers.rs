@@ -26,8 +26,10 @@ use super::{
 };
 use crate::auth::Verdict;
 
-/// Smaller pieces are not counted: a stream has one at a time.
+/// Smaller pieces are not counted: an answer has one at a time.
 const COUNTED_BYTES_MIN: usize = 4 << 10;
+/// Smaller pieces are counted, and made whether there is room or not: those of watches are such, which are to lose nothing.
+const REFUSED_BYTES_MIN: usize = 64 << 10;
 /// When to come again where there was no room.
 const CROWDED_WAIT: Millis = Millis(1000);
 
@@ -114,7 +116,13 @@ impl Kept {
     /// The same bytes, counted; or the end of the call.
     fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
         let held = Held::new(self.caller.answers.budget.clone());
-        if held.add(bytes.len()) {
+        let has_room = if bytes.len() < REFUSED_BYTES_MIN {
+            held.take(bytes.len());
+            true
+        } else {
+            held.add(bytes.len())
+        };
+        if has_room {
             return Frame::data(Bytes::from_owner(Piece { bytes, _held: held }));
         }
         self.has_ended = true;
