@@ -51,6 +51,14 @@ pub(crate) async fn deaf_pings(server: SocketAddr, lasting: Duration) -> (String
     (format!("{frames} pings, no answer read"), format!("took no more; {} connections", tally.connections))
 }
 
+/// A connection that is full of answers which are not read.
+pub(crate) async fn stuck(server: SocketAddr) -> Raw {
+    let mut raw = Raw::deaf(server, &[]).await.expect("it is let in");
+    let pings = frame(PING, 0, 0, &[7; 8]).repeat(TOGETHER);
+    while raw.send(&pings).await.is_ok() {}
+    raw
+}
+
 /// Settings, each of which changes the windows of all streams and must be acknowledged.
 pub(crate) async fn settings(server: SocketAddr, lasting: Duration) -> (String, String) {
     let window = |bytes: u32| frame(SETTINGS, 0, 0, &[&[0, 4][..], &bytes.to_be_bytes()].concat());

@@ -20,7 +20,11 @@ use std::{path::PathBuf, time::Duration};
 use semel_client::v1;
 
 use self::ground::{Ground, Row};
-use super::{binary::some_moment, fire::whole_machine, harness::run_job};
+use super::{
+    binary::{some_moment, until},
+    fire::whole_machine,
+    harness::run_job,
+};
 
 /// What the server may take in memory beyond what it has while nothing happens; docs/ATTACKS.md says how it is made up.
 const MEMORY_MAX: u64 = 640 << 20;
@@ -48,6 +52,7 @@ async fn the_attack_list() {
     let other = ground.server.admin().create_app(create).await.expect("made").secret;
 
     let silent = slow_beginnings(&mut ground).await;
+    let stuck = if is_full { Some(floods::stuck(ground.address).await) } else { None };
     cheap_frames(&mut ground).await;
     many_streams(&mut ground).await;
     bad_messages(&mut ground).await;
@@ -55,6 +60,10 @@ async fn the_attack_list() {
     intruders(&mut ground, &other).await;
     let (closed, total) = silent.closed_within(SILENT_MAX).await;
     assert_eq!(closed, total, "connections that do not begin are closed in time");
+
+    if let Some(mut stuck) = stuck {
+        until(async || stuck.is_cut().await.then_some(())).await;
+    }
 
     ground.reckon().await;
     for row in &ground.rows {

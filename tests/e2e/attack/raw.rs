@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -212,6 +213,11 @@ impl Raw {
     /// Writes; an error if the server is gone, or takes nothing.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         timeout(WRITE_MAX, self.write.write_all(bytes)).await?
+    }
+
+    /// Whether the server has ended a connection that it could write nothing to.
+    pub(crate) async fn is_cut(&mut self) -> bool {
+        self.send(&frame(PING, 0, 0, &[0; 8])).await.is_err_and(|error| error.kind() != ErrorKind::TimedOut)
     }
 
     /// Waits until something was seen or the server has closed, but not longer than this.
