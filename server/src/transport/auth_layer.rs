@@ -38,8 +38,8 @@ impl Brought {
 }
 
 impl Judge {
-    /// See the module. Gives the verdict as well.
-    pub(super) fn look_at(&self, request: &mut http::Request<Body>) -> Verdict {
+    /// See the module. Gives the verdict as well, and who is at the other end of the connection.
+    pub(super) fn look_at(&self, request: &mut http::Request<Body>) -> (Verdict, Option<Peer>) {
         let authorization = request.headers().get(header::AUTHORIZATION).cloned();
         let takes_forwarded = self.0.settings.authenticator.takes_forwarded();
         let forwarded = takes_forwarded.then(|| joined(request.headers(), FORWARDED_HEADER)).flatten();
@@ -58,7 +58,7 @@ impl Judge {
         }
         request.extensions_mut().insert(verdict.clone());
         request.extensions_mut().insert(brought);
-        verdict
+        (verdict, peer)
     }
 }
 

@@ -28,6 +28,7 @@ mod services;
 mod status;
 mod tls;
 mod told;
+mod unread;
 mod watch;
 mod web;
 
