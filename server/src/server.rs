@@ -22,7 +22,8 @@ use crate::{
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
-    engine::{self, Handle, Stopped},
+    engine::{self, Handle, Refused, Stopped},
+    look,
     metrics::Metrics,
     observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
@@ -217,7 +218,11 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     let admin = open_admin(&settings).await?;
     let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
-    let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
+    if let Some(metrics) = &metrics {
+        metrics.name(transport::methods(), Refused::reasons(), transport::reasons());
+        metrics.look_by(look::at(gate.clone()));
+    }
+    let tls = settings.tls.clone().map(|files| Reloaded::start(files, metrics.clone())).transpose()?;
     let observers = observers(&settings, metrics.as_deref());
     let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins, observers).await;
 
@@ -338,10 +343,7 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
 
 /// Who is told of each call that has ended.
 fn observers(settings: &Settings, metrics: Option<&Metrics>) -> Observers {
-    let calls = metrics.map(|metrics| {
-        metrics.calls().name_methods(transport::methods());
-        Arc::new(metrics.calls().clone()) as Arc<dyn Observer>
-    });
+    let calls = metrics.map(|metrics| Arc::new(metrics.calls().clone()) as Arc<dyn Observer>);
     Observers::new(calls.into_iter().chain(settings.observers.iter().cloned()))
 }
 

@@ -9,15 +9,18 @@ use std::{
 use tokio::{runtime, sync::mpsc};
 
 use super::{
+    answer::{Answer, Disposition},
     dispatch::Order,
     feed::FeedSender,
     handle::Parts,
     replies::{self, Reply},
     step::StepOutput,
+    upkeep::Forgot,
     workers::SessionId,
 };
 use crate::{
-    metrics::Metrics,
+    clock::Stopwatch,
+    metrics::{Answered, Commit, Metrics},
     store::{Error, Store},
 };
 
@@ -95,6 +98,9 @@ impl Desk {
 
     /// Everything in here is durable.
     pub(super) fn hand_out(&self, output: StepOutput, replies: Vec<Reply>) {
+        if let Some(metrics) = &self.metrics {
+            count(metrics, &output);
+        }
         if let Some(shared) = self.shared.upgrade() {
             shared.committed.store(output.revision.0, Ordering::Release);
             shared.high_water.store(output.time.0, Ordering::Release);
@@ -102,9 +108,6 @@ impl Desk {
                 shared.directory.store(directory);
             }
             shared.waiters.ring(output.changed_runs.iter());
-        }
-        if let Some(metrics) = &self.metrics {
-            metrics.count(output.answers.len(), &output.records, output.revision);
         }
         if let Some(feed) = &self.feed {
             feed.send(output.records);
@@ -116,4 +119,23 @@ impl Desk {
         }
         replies::send(&self.runtime, replies, output.answers);
     }
+}
+
+/// Counts a batch that is durable.
+fn count(metrics: &Metrics, output: &StepOutput) {
+    let answers = output.answers.iter().map(|submitted| match submitted {
+        Ok(Answer { disposition: Disposition::Executed, .. }) => Answered::Executed,
+        Ok(Answer { disposition: Disposition::Replayed, .. }) => Answered::Replayed,
+        Err(refused) => Answered::Refused(refused.reason()),
+    });
+    metrics.answered(answers);
+    let Forgot { requests, runs, records, is_more } = output.forgot;
+    metrics.committed(&Commit {
+        records: &output.records,
+        revision: output.revision,
+        waits: &output.waits,
+        took: output.writing.map(Stopwatch::elapsed),
+        forgot: [requests, runs, records],
+        is_more,
+    });
 }

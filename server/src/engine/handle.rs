@@ -28,7 +28,7 @@ use super::{
     liveness::Progress,
     step::{Engine, History},
     waiters::Waiters,
-    workers::{Connected, Hello, SessionId},
+    workers::{Connected, Crew, Hello, SessionId},
 };
 use crate::{
     clock::{Clock, Now},
@@ -123,6 +123,11 @@ impl View<'_> {
     /// The workers that are connected.
     pub fn connected(&self) -> impl Iterator<Item = Connected> + '_ {
         self.engine.workers.connected()
+    }
+
+    /// How those stand that are connected, and what they take.
+    pub fn crew(&self) -> Crew {
+        self.engine.workers.crew(self.engine.state())
     }
 
     /// How many requests are remembered.

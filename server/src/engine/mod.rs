@@ -40,7 +40,7 @@ pub use self::{
     liveness::Progress,
     step::{Engine, History, Options, StepOutput},
     thread::start,
-    upkeep::Retention,
+    upkeep::{Forgot, Retention},
     waiters::Waiters,
-    workers::{Connected, Hello, SessionId},
+    workers::{Connected, Crew, Hello, SessionId},
 };

@@ -102,7 +102,7 @@ pub async fn start(
         }
         if let Some(metrics) = &metrics {
             // Where the log stands, until the first commit says so.
-            metrics.count(0, &[], engine.revision());
+            metrics.stands_at(engine.revision());
         }
         let desk = Desk::new(shared, runtime, metrics);
         let mut thread = Thread { engine, messages, next: None, desk, clock };

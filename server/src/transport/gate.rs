@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use semel_core::{
     app::Role,
     command::Command,
-    id::{AppName, RequestId, Timestamp},
+    id::{AppName, Millis, RequestId, Timestamp},
     policy::Principal,
     window::{Fingerprint, Window},
 };
@@ -29,11 +29,13 @@ use super::{
         reply::{Body, FromAnswer},
     },
     status::Refusal,
+    watch::Hub,
 };
 use crate::{
     auth::{Authenticator, Moment, Shown, Verdict, jwt::Issuers},
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
+    metrics::WatchSeen,
     observe::Slot,
 };
 
@@ -70,13 +72,21 @@ pub(crate) struct Gate {
     pub(super) settings: Settings,
     pub(super) start_time: Timestamp,
     engine: ArcSwapOption<Handle>,
+    /// What all watchers share.
+    pub(super) hub: Hub,
     anonymous_calls: AtomicU64,
 }
 
 impl Gate {
     pub(crate) fn new(settings: Settings) -> Self {
         let start_time = settings.clock.wall();
-        Self { settings, start_time, engine: ArcSwapOption::empty(), anonymous_calls: AtomicU64::new(0) }
+        Self {
+            settings,
+            start_time,
+            engine: ArcSwapOption::empty(),
+            hub: Hub::default(),
+            anonymous_calls: AtomicU64::new(0),
+        }
     }
 
     /// The store is loaded: from now on calls are served.
@@ -94,7 +104,23 @@ impl Gate {
         self.engine.load_full().ok_or_else(|| refused(Refused::NoOwner))
     }
 
-    pub(super) fn anonymous_calls(&self) -> u64 {
+    /// The engine for those who only look at how it is doing; none before the store is loaded, and after the end.
+    pub(crate) fn handle(&self) -> Option<Arc<Handle>> {
+        self.engine.load_full()
+    }
+
+    /// Who watches.
+    pub(crate) fn watched(&self) -> Option<WatchSeen> {
+        self.handle().map(|engine| self.hub.seen(engine.committed()))
+    }
+
+    /// Time that only grows.
+    pub(crate) fn steady(&self) -> Millis {
+        self.settings.clock.steady()
+    }
+
+    /// How many were served without credentials, items of streams among them.
+    pub(crate) fn anonymous_calls(&self) -> u64 {
         self.anonymous_calls.load(Ordering::Relaxed)
     }
 

@@ -29,6 +29,7 @@ pub(crate) use self::{
     gate::{Gate, Settings, Stage},
     observe::methods,
     router::{Door, http2},
+    status::reasons,
     tls::Reloaded,
 };
 pub use self::{
