@@ -11,10 +11,10 @@ use tokio::time;
 
 use crate::{
     auth::jwt::IssuerState,
-    engine::{Handle, View},
-    metrics::{EngineSeen, IssuerSeen, Look, Seen, StoreSeen},
+    engine::{Handle, Load, View},
+    metrics::{ConnectionsSeen, EngineSeen, IssuerSeen, LoadSeen, Look, Seen, StoreSeen},
     store::{self, DiskStatus, Reader},
-    transport::Gate,
+    transport::{Cap, Connections, Gate},
 };
 
 /// How long the engine has to answer: many commits.
@@ -34,18 +34,23 @@ const UNFINISHED: [(Phase, &str); 5] = [
 
 /// Looks at the server behind this gate. It holds the engine no longer than a look takes, and the gate knows no engine before
 /// the store is loaded and after the end.
-pub(crate) fn at(gate: Arc<Gate>) -> Look {
-    Box::new(move || Box::pin(look(gate.clone())))
+pub(crate) fn at(gate: Arc<Gate>, cap: Arc<Cap>) -> Look {
+    Box::new(move || {
+        let connections = connections(cap.connections());
+        Box::pin(look(gate.clone(), connections))
+    })
 }
 
-async fn look(gate: Arc<Gate>) -> Seen {
+async fn look(gate: Arc<Gate>, connections: ConnectionsSeen) -> Seen {
     let mut seen = Seen {
+        connections: Some(connections),
         issuers: gate.issuers().state(gate.steady()).into_iter().map(issuer).collect(),
         anonymous_requests: Some(gate.anonymous_calls()),
         ..Seen::default()
     };
     let Some(handle) = gate.handle() else { return seen };
-    if let Ok(Ok(engine)) = time::timeout(ENGINE_WITHIN, handle.read(engine)).await {
+    seen.load = Some(load(handle.load()));
+    if let Ok(Ok(engine)) = time::timeout(ENGINE_WITHIN, handle.read_first(engine)).await {
         seen.engine = Some(engine);
     }
     let looked = tokio::task::spawn_blocking(move || (gate.watched(), store(&handle)));
@@ -56,6 +61,23 @@ async fn look(gate: Arc<Gate>) -> Seen {
         }
     }
     seen
+}
+
+fn connections(connections: Connections) -> ConnectionsSeen {
+    let Connections { open, refused_total, refused_address, evicted } = connections;
+    ConnectionsSeen { open: open as u64, refused_total, refused_address, evicted }
+}
+
+fn load(load: Load) -> LoadSeen {
+    LoadSeen {
+        requests: load.waiting as u64,
+        room: load.room as u64,
+        bytes: load.waiting_bytes,
+        looks: load.looks as u64,
+        worker_places: load.worker_places as u64,
+        refused_requests: load.refused_wishes,
+        refused_looks: load.refused_looks,
+    }
 }
 
 fn engine(view: &View<'_>) -> EngineSeen {

@@ -86,11 +86,16 @@ fn settings(config: &Config) -> Settings {
         anonymous: config.anonymous.clone(),
         tls: config.tls_files(),
         identities: config.identities.clone(),
+        forwarders: config.forwarders.clone(),
         issuers: config.issuers.clone(),
         allow_plaintext: config.allow_plaintext,
         web_origins: config.web_origins.clone(),
         payload_bytes_max: config.payload_bytes_max,
         message_bytes_max: config.message_bytes_max,
+        intake_bytes_max: config.intake_bytes_max,
+        answer_bytes_max: config.answer_bytes_max,
+        connections: config.connection_limits(),
+        quota: config.quota,
         drain_timeout: config.drain_timeout,
         ..Settings::new(data)
     }

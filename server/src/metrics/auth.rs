@@ -30,7 +30,8 @@ const STATUSES: [&str; 10] = [
 ];
 const FORBIDDEN: usize = 7;
 /// In what way; the last ones are none, where nothing was proved, and that nothing was asked for.
-const METHODS: [&str; 6] = ["app_secret", "token", "client_certificate", "outside_token", "none", "anonymous"];
+const METHODS: [&str; 7] =
+    ["app_secret", "token", "client_certificate", "forwarded_certificate", "outside_token", "none", "anonymous"];
 
 /// See the module. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -92,8 +93,9 @@ fn method(method: Method) -> usize {
         Method::AppSecret => 0,
         Method::Token => 1,
         Method::ClientCertificate => 2,
-        Method::OutsideToken => 3,
-        Method::None => 4,
-        Method::Anonymous => 5,
+        Method::ForwardedCertificate => 3,
+        Method::OutsideToken => 4,
+        Method::None => 5,
+        Method::Anonymous => 6,
     }
 }

@@ -72,13 +72,14 @@ pub(super) struct EngineMetrics {
     refused: Reasons,
     batches: Counter,
     batch_requests: Histogram,
+    queue_waits: Histogram,
     commits: Histogram,
     forgotten: Series<&'static str>,
     behind: Counter,
     revision: Gauge,
     runs_created: Counter,
     runs_ended: Series<Outcome>,
-    queue_waits: Histogram,
+    run_waits: Histogram,
     fires: Series<FireSource>,
     skipped: Series<SkipReason>,
     lateness: Histogram,
@@ -105,12 +106,14 @@ impl EngineMetrics {
         };
         let requests_of_batch = Histogram::new(exponential_buckets(1.0, 2.0, 11));
         let batch_requests = histogram("engine_batch_requests", "Requests of one batch", None, requests_of_batch);
+        let help = "How long requests waited before the engine took them, one of each turn";
+        let queue_waits = histogram("engine_queue_wait", help, Some(Unit::Seconds), Histogram::new(SECONDS));
         let help = "How long commits took until they were durable";
         let commits = histogram("engine_commit_duration", help, Some(Unit::Seconds), Histogram::new(SECONDS));
         // From a millisecond to above an hour.
         let waits = || Histogram::new(exponential_buckets(0.001, 4.0, 12));
         let help = "How long runs waited for a worker before they were handed to one";
-        let queue_waits = histogram("run_queue_wait", help, Some(Unit::Seconds), waits());
+        let run_waits = histogram("run_queue_wait", help, Some(Unit::Seconds), waits());
         let help = "By how much runs of schedules were made after their time";
         let lateness = histogram("trigger_lateness", help, Some(Unit::Seconds), waits());
         let revision = Gauge::default();
@@ -133,13 +136,14 @@ impl EngineMetrics {
             refused,
             batches,
             batch_requests,
+            queue_waits,
             commits,
             forgotten,
             behind,
             revision,
             runs_created,
             runs_ended,
-            queue_waits,
+            run_waits,
             fires,
             skipped,
             lateness,
@@ -178,13 +182,18 @@ impl EngineMetrics {
         }
     }
 
+    /// A request waited so long.
+    pub(super) fn waited(&self, waited: Duration) {
+        self.queue_waits.observe(waited.as_secs_f64());
+    }
+
     /// Counts what happened.
     pub(super) fn committed(&self, commit: &Commit<'_>) {
         self.stands_at(commit.revision);
         if let Some(took) = commit.took {
             self.commits.observe(took.as_secs_f64());
         }
-        commit.waits.iter().for_each(|wait| self.queue_waits.observe(seconds(*wait)));
+        commit.waits.iter().for_each(|wait| self.run_waits.observe(seconds(*wait)));
         FORGOTTEN.into_iter().zip(commit.forgot).for_each(|(what, count)| self.forgotten.add(what, count));
         self.behind.inc_by(commit.is_more.into());
         let mut created = 0;

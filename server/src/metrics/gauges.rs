@@ -5,13 +5,15 @@ use std::sync::Arc;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    live::{EngineSeen, IssuerSeen, Live, Seen},
+    live::{EngineSeen, IssuerSeen, Live, LoadSeen, Seen},
     shown::{Sample, Shown, number},
 };
 use crate::{durations::Distribution, procfs::Process, store::DiskStatus};
 
 /// Of the server, in a registry whose prefix is the server's.
 pub(super) fn register(registry: &mut Registry, live: &Arc<Live>) {
+    connections(registry, live);
+    load(registry, live);
     engine(registry, live);
     store(registry, live);
     disk(registry, live);
@@ -48,6 +50,56 @@ pub(super) fn register_process(registry: &mut Registry, live: &Arc<Live>) {
     let shown = live.clone();
     let cpu = Shown::counter(move || one(shown.process(|process| Some(process.cpu?.as_secs_f64()))));
     registry.register_with_unit("process_cpu", "Time of processors that was used", Unit::Seconds, cpu);
+}
+
+fn connections(registry: &mut Registry, live: &Arc<Live>) {
+    gauge(registry, live, "connections_open", "Connections of callers", |live| {
+        one(live.of(|seen| Some(number(seen.connections?.open))))
+    });
+    let shown = live.clone();
+    let refused = Shown::counter(move || {
+        by(
+            "limit",
+            shown.of(|seen| {
+                let connections = seen.connections?;
+                Some(vec![("total", connections.refused_total), ("address", connections.refused_address)])
+            }),
+        )
+    });
+    registry.register(
+        "connections_refused",
+        "Connections that were closed at once because there were too many",
+        refused,
+    );
+    let shown = live.clone();
+    let evicted = Shown::counter(move || one(shown.of(|seen| Some(number(seen.connections?.evicted)))));
+    let help = "Connections without a recognised caller that gave way to others";
+    registry.register("connections_evicted", help, evicted);
+}
+
+fn load(registry: &mut Registry, live: &Arc<Live>) {
+    let mut add = |name: &str, help: &str, part: fn(&LoadSeen) -> u64| {
+        let shown = live.clone();
+        let shown = Shown::gauge(move || one(shown.of(|seen| seen.load.as_ref().map(|load| number(part(load))))));
+        registry.register(name, help, shown);
+    };
+    add("engine_queue_requests", "Requests of callers that wait for the engine", |load| load.requests);
+    add("engine_queue_room_requests", "So many may wait at the present pace", |load| load.room);
+    add("engine_queue_bytes", "Bytes of requests that wait or are being committed", |load| load.bytes);
+    add("engine_queue_looks", "Looks at the state that wait for the engine", |load| load.looks);
+    let help = "Places of 4 KiB that are taken by what workers have said and the engine has not heard";
+    add("engine_queue_worker_places", help, |load| load.worker_places);
+    let shown = live.clone();
+    let refused = Shown::counter(move || {
+        by(
+            "class",
+            shown.of(|seen| {
+                let load = seen.load?;
+                Some(vec![("request", load.refused_requests), ("look", load.refused_looks)])
+            }),
+        )
+    });
+    registry.register("engine_overloaded", "What was refused for want of room", refused);
 }
 
 fn engine(registry: &mut Registry, live: &Arc<Live>) {

@@ -23,6 +23,10 @@ pub(crate) type Look = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Seen> + Send>
 /// What a look saw.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
+    /// In front of the engine: how much waits. Seen without asking it.
+    pub(crate) load: Option<LoadSeen>,
+    /// Of connections of callers.
+    pub(crate) connections: Option<ConnectionsSeen>,
     /// Between two batches.
     pub(crate) engine: Option<EngineSeen>,
     /// In the store.
@@ -35,6 +39,35 @@ pub(crate) struct Seen {
     pub(crate) issuers: Vec<IssuerSeen>,
     /// Requests that were served without credentials since the start, items of streams among them.
     pub(crate) anonymous_requests: Option<u64>,
+}
+
+/// What waits for the engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LoadSeen {
+    /// Requests that wait, and so many may.
+    pub(crate) requests: u64,
+    pub(crate) room: u64,
+    /// Bytes that they carry.
+    pub(crate) bytes: u64,
+    /// Looks at the state that wait.
+    pub(crate) looks: u64,
+    /// Places that are taken by what workers have said.
+    pub(crate) worker_places: u64,
+    /// What was refused since the start for want of room.
+    pub(crate) refused_requests: u64,
+    pub(crate) refused_looks: u64,
+}
+
+/// Connections of callers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConnectionsSeen {
+    /// Open now.
+    pub(crate) open: u64,
+    /// Closed at once since the start, because there were too many in all, or from their address.
+    pub(crate) refused_total: u64,
+    pub(crate) refused_address: u64,
+    /// Strangers that gave way to others since the start.
+    pub(crate) evicted: u64,
 }
 
 /// What there is in the engine.

@@ -18,7 +18,7 @@ mod series;
 mod shown;
 mod tls;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{encoding::text, metrics::info::Info, registry::Registry};
 use semel_core::id::Revision;
@@ -26,7 +26,7 @@ use semel_core::id::Revision;
 pub(crate) use self::{
     calls::Calls,
     engine::{Answered, Commit},
-    live::{EngineSeen, IssuerSeen, Look, Seen, StoreSeen, WatchSeen},
+    live::{ConnectionsSeen, EngineSeen, IssuerSeen, LoadSeen, Look, Seen, StoreSeen, WatchSeen},
     tls::TlsMetrics,
 };
 use self::{engine::EngineMetrics, live::Live};
@@ -84,6 +84,11 @@ impl Metrics {
     /// Counts what became of the requests of a batch that is durable.
     pub(crate) fn answered(&self, answers: impl Iterator<Item = Answered>) {
         self.engine.answered(answers);
+    }
+
+    /// A request waited for so long before the engine took it.
+    pub(crate) fn waited(&self, waited: Duration) {
+        self.engine.waited(waited);
     }
 
     /// Counts what happened in a batch that is durable.
