@@ -1,11 +1,17 @@
 //! What operators see: metrics that agree with what callers are told, and whether the server lives and serves.
 
+pub(crate) mod moves;
+mod refused;
+mod scenes;
+mod work;
+
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use semel_client::v1::{self, OverlapRule, trigger_spec::When};
 use semel_core::id::Millis;
 use semel_server::{
     admin::{Admin, Readiness},
+    clock::ManualClock,
     server::Settings,
     store::Fault,
 };
@@ -48,7 +54,7 @@ fn value(text: &str, series: &str) -> i64 {
     whole
 }
 
-fn with_admin(settings: &mut Settings) {
+pub(crate) fn with_admin(settings: &mut Settings) {
     settings.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
 }
 
@@ -84,18 +90,13 @@ async fn told(pay: &PayByClient) -> v1::TriggerCounters {
     sum
 }
 
-#[tokio::test]
-async fn what_became_of_the_times_of_triggers_agrees_with_what_they_say_themselves() {
-    let (pay, clock) = PayByClient::with_manual_clock(|settings| {
-        with_admin(settings);
-        settings.engine.limits.live_runs_per_app_max = 30;
-    })
-    .await;
+/// Makes times of triggers come to all that they can come to, but to being replaced.
+async fn times_of_triggers(pay: &PayByClient, clock: &ManualClock) {
     let name = |job: &str| (job.to_owned(), "t".to_owned());
-    triggered(&pay, "beside", every(1, OverlapRule::Parallel, 100)).await;
-    triggered(&pay, "skips", every(1, OverlapRule::Skip, 0)).await;
-    triggered(&pay, "waits", every(1, OverlapRule::BufferOne, 0)).await;
-    let paused = triggered(&pay, "paused", every(1, OverlapRule::Skip, 0)).await;
+    triggered(pay, "beside", every(1, OverlapRule::Parallel, 100)).await;
+    triggered(pay, "skips", every(1, OverlapRule::Skip, 0)).await;
+    triggered(pay, "waits", every(1, OverlapRule::BufferOne, 0)).await;
+    let paused = triggered(pay, "paused", every(1, OverlapRule::Skip, 0)).await;
     let (job, trigger) = name("paused");
     pay.client.pause_trigger(v1::PauseTriggerRequest { job, trigger, ..Default::default() }).await.expect("paused");
     for _ in 0..4 {
@@ -125,7 +126,16 @@ async fn what_became_of_the_times_of_triggers_agrees_with_what_they_say_themselv
         clock.advance(Millis(1000));
         pay.tick().await;
     }
+}
 
+#[tokio::test]
+async fn what_became_of_the_times_of_triggers_agrees_with_what_they_say_themselves() {
+    let (pay, clock) = PayByClient::with_manual_clock(|settings| {
+        with_admin(settings);
+        settings.engine.limits.live_runs_per_app_max = 30;
+    })
+    .await;
+    times_of_triggers(&pay, &clock).await;
     let (told, text) = (told(&pay).await, scrape(admin(&pay)).await);
     for (series, count) in [
         ("semel_trigger_fires_total{source=\"schedule\"}", told.fired),
