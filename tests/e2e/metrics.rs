@@ -23,7 +23,8 @@ use tokio::{
 use super::{
     crew::PayByClient,
     harness::{in_time, job, run_job, spec},
-    wire::seconds,
+    raw_watcher::{RawWatcher, of},
+    wire::{fresh, seconds, wall},
 };
 
 /// What is answered on the admin listener: the status, the content type and the body.
@@ -183,6 +184,53 @@ async fn runs_are_counted_by_how_they_end() {
     assert_eq!(value(&text, "semel_runs_ended_total{state=\"cancelled\"}"), 1);
     assert_eq!(value(&text, "semel_runs_ended_total{state=\"succeeded\"}"), 0);
     assert!(value(&text, "semel_engine_batches_total") >= 4, "{text}");
+}
+
+#[tokio::test]
+async fn what_there_is_is_told_as_it_stands() {
+    let (pay, clock) = PayByClient::with_manual_clock(with_admin).await;
+    job(&pay.client, "settle", spec("p")).await;
+    let mut worker = pay.worker("p", 3).await;
+    let mut again = run_job("settle");
+    again.header = Some(v1::RequestHeader { request_id: fresh(), client: None });
+    let first = pay.submit_with(again.clone()).await;
+    assert_eq!(pay.submit_with(again).await, first);
+    worker.assignment().await;
+    let waits = v1::JobSpec { processor: "other".to_owned(), ..Default::default() };
+    job(&pay.client, "waits", waits).await;
+    pay.submit("waits").await;
+    clock.advance(Millis(7000));
+    pay.submit("waits").await;
+    let start_time = Some(prost_types::Timestamp { seconds: wall(&clock) / 1000 + 60, nanos: 0 });
+    pay.submit_with(v1::RunJobRequest { start_time, ..run_job("settle") }).await;
+    let watchers =
+        [RawWatcher::watch(&pay.wire().await, of("pay")).await, RawWatcher::watch(&pay.wire().await, of("pay")).await];
+    let text = scrape(admin(&pay)).await;
+    for (series, expected) in [
+        ("semel_runs{state=\"queued\"}", 2),
+        ("semel_runs{state=\"running\"}", 1),
+        ("semel_runs{state=\"scheduled\"}", 1),
+        ("semel_runs{state=\"retrying\"}", 0),
+        ("semel_runs_oldest_queued_age_seconds", 7),
+        ("semel_workers{state=\"connected\"}", 1),
+        ("semel_worker_slots", 3),
+        ("semel_worker_slots_free", 2),
+        ("semel_watchers", 2),
+        ("semel_watch_lag_revisions", 0),
+        // The app, two jobs, four runs.
+        ("semel_window_requests", 7),
+        ("semel_requests_total{disposition=\"executed\"}", 7),
+        ("semel_requests_total{disposition=\"replayed\"}", 1),
+        ("semel_requests_total{disposition=\"refused\"}", 0),
+        ("semel_run_queue_wait_seconds_count", 1),
+        ("semel_log_oldest_revision", 1),
+        ("semel_engine_queue_requests", 0),
+    ] {
+        assert_eq!(value(&text, series), expected, "{series} in {text}");
+    }
+    // The worker's stream and those of the watchers, once the calls have ended whose answers are here already.
+    in_time(async { while value(&scrape(admin(&pay)).await, "semel_calls_open") != 3 {} }).await;
+    drop(watchers);
 }
 
 #[tokio::test]

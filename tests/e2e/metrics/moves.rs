@@ -70,6 +70,12 @@ impl Watched {
         self.moved.contains(series)
     }
 
+    /// What a series is at now; none if it is not there.
+    pub(crate) async fn value(&self, series: &str) -> Option<f64> {
+        let text = scrape(self.address).await;
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(number))
+    }
+
     /// What has moved since the beginning.
     pub(crate) async fn end(mut self) -> BTreeSet<String> {
         self.look().await;

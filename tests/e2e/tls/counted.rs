@@ -42,6 +42,8 @@ pub(crate) async fn certificates_are_counted() -> BTreeSet<String> {
 
     secured.pair.put(&servers.issue_server_until(2050));
     watched.until(&["semel_tls_reloads_total{outcome=\"taken\"}", "semel_tls_certificate_not_after_seconds"]).await;
+    // 31 December 2050.
+    assert_eq!(watched.value("semel_tls_certificate_not_after_seconds").await, Some(2_556_057_600.0));
     fs::write(secured.pair.key(), "not a key").expect("a file");
     watched.until(&["semel_tls_reloads_total{outcome=\"failed\"}"]).await;
     watched.end().await
