@@ -298,6 +298,9 @@ async fn the_page_of_metrics_names_what_there_is_and_nothing_else() {
         .filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned()))
         .collect();
     assert_eq!(named, shown, "docs/METRICS.md on the left, what there is on the right");
+    assert_eq!(moves::not_on_the_page(&text), [""; 0], "docs/METRICS.md names other values of their labels");
+    let strange = "semel_runs{state=\"lost\"} 1\nsemel_runs{state=\"queued\"} 1\nrpc_server_call_duration_seconds_count{x=\"y\"} 1";
+    assert_eq!(moves::not_on_the_page(strange), ["semel_runs{state=\"lost\"}"], "what is strange is found");
 }
 
 #[tokio::test]

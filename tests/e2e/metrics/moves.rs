@@ -136,6 +136,24 @@ fn wanted() -> Vec<Wanted> {
     wanted
 }
 
+/// Series whose labels have values that the page does not name, where it names them.
+pub(super) fn not_on_the_page(text: &str) -> Vec<&str> {
+    let wanted = wanted();
+    let is_known = |name: &str, label: &str| {
+        let of_label = format!("{}=", label.split('=').next().unwrap_or_default());
+        let mut named = wanted.iter().filter(|one| one.series == name).filter_map(|one| one.label.as_deref());
+        let mut named = named.by_ref().filter(|one| one.starts_with(&of_label)).peekable();
+        named.peek().is_none() || named.any(|one| one == label)
+    };
+    let series = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    let unknown = |series: &&str| {
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let mut labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+        labels.any(|label| !is_known(name, label))
+    };
+    series.map(|(series, _)| series).filter(unknown).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_metric_of_the_page_is_there_and_moves() {
     let mut moved = BTreeSet::new();
