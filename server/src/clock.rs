@@ -22,7 +22,7 @@ pub struct Now {
 /// Measures how long something took, by the machine, for those who only count it. Nothing may be decided by it: tests do not
 /// move it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch(Instant);
+pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// It runs from now on.

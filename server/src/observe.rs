@@ -16,9 +16,12 @@ use crate::{
     engine::{Answer, Disposition},
 };
 
-/// Who is told of each call once it has ended, be it by its caller's leaving. Is called where the call was served, so it must be
+/// Who is told of each call when it begins and once it has ended, be it by its caller's leaving. Is called where the call was served, so it must be
 /// quick and must not wait.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// This call has begun.
+    fn begun(&self, _head: &Head) {}
+
     /// This call has ended.
     fn ended(&self, ending: &Ending<'_>);
 }
@@ -38,7 +41,14 @@ impl Observers {
         self.0.is_empty()
     }
 
-    /// Tells all.
+    /// Tells all that a call has begun.
+    pub(crate) fn begun(&self, head: &Head) {
+        for observer in &*self.0 {
+            observer.begun(head);
+        }
+    }
+
+    /// Tells all that a call has ended.
     pub(crate) fn ended(&self, ending: &Ending<'_>) {
         for observer in &*self.0 {
             observer.ended(ending);

@@ -22,7 +22,8 @@ use crate::{
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
-    engine::{self, Handle, Stopped},
+    engine::{self, Handle, Refused, Stopped},
+    look,
     metrics::Metrics,
     observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
@@ -244,7 +245,10 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     let admin = open_admin(&settings).await?;
     let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
-    let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
+    if let Some(metrics) = &metrics {
+        metrics.name(transport::methods(), Refused::reasons(), transport::reasons());
+    }
+    let tls = settings.tls.clone().map(|files| Reloaded::start(files, metrics.clone())).transpose()?;
     let door = DoorSettings {
         limits: settings.connections,
         age: settings.connection_age,
@@ -253,6 +257,9 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         observers: observers(&settings, metrics.as_deref()),
     };
     let door = Door::open(gate.clone(), listener, door).await;
+    if let Some(metrics) = &metrics {
+        metrics.look_by(look::at(gate.clone(), door.cap().clone()));
+    }
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
@@ -382,10 +389,7 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
 
 /// Who is told of each call that has ended.
 fn observers(settings: &Settings, metrics: Option<&Metrics>) -> Observers {
-    let calls = metrics.map(|metrics| {
-        metrics.calls().name_methods(transport::methods());
-        Arc::new(metrics.calls().clone()) as Arc<dyn Observer>
-    });
+    let calls = metrics.map(|metrics| Arc::new(metrics.calls().clone()) as Arc<dyn Observer>);
     Observers::new(calls.into_iter().chain(settings.observers.iter().cloned()))
 }
 

@@ -35,8 +35,10 @@ mod web;
 pub(crate) use self::{
     convert::job::settled,
     gate::{Gate, Settings, Stage},
+    listen::Cap,
     observe::methods,
     router::{Door, DoorSettings, http2},
+    status::reasons,
     tls::Reloaded,
 };
 pub use self::{

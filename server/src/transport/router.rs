@@ -82,6 +82,11 @@ impl Door {
     }
 
     /// What became of connections so far.
+    pub(crate) fn cap(&self) -> &Arc<Cap> {
+        &self.cap
+    }
+
+    /// What became of connections so far.
     pub(crate) fn connections(&self) -> Connections {
         self.cap.connections()
     }

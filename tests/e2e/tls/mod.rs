@@ -2,6 +2,7 @@
 //! renewed under load.
 
 mod authority;
+mod counted;
 mod identities;
 mod rotation;
 
@@ -11,6 +12,7 @@ use authority::{Authority, Pair};
 use semel_client::{Client, Credentials, Options, RetryOptions, Tls, v1};
 use semel_server::transport::{ClientAuth, ConnectionLimits};
 
+pub(crate) use self::counted::certificates_are_counted;
 use super::harness::{TestServer, in_time, run_job, spec};
 
 /// A server with TLS, and the files that it looks at.

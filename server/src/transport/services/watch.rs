@@ -66,7 +66,7 @@ impl Services {
             return Err(gate::refused(Refused::Draining));
         }
         let engine = self.gate.engine()?;
-        let shared = self.hub.join(&self.gate).await?;
+        let shared = self.gate.hub.join(&self.gate).await?;
         let filter = Arc::new(filter);
         // The seat comes first: whatever is committed behind the position is then marked, or found by the first look.
         let seat = Seat::take(shared, &filter, principal.app.clone()).map_err(|full| crowded(full, principal))?;
