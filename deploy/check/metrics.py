@@ -12,10 +12,12 @@ PAGE = DEPLOY.parent / "docs/METRICS.md"
 # What Prometheus adds to each series, and `le` of histograms.
 LABELS_OF_PROMETHEUS = {"job", "instance", "le"}
 SUFFIXES_OF_HISTOGRAMS = ("_bucket", "_sum", "_count")
-# Name, kind and labels; in the last, a label in backticks with the list of its values behind a colon.
-ROW = re.compile(r"^\| `(semel_\w+)` \| (\w+) \|([^|]*)\|")
+# Ours, and those whose names are others': OpenTelemetry's for calls, Prometheus' for processes.
+NAME = r"(?:semel|rpc_server|process)_\w+"
+# Name, kind and labels; in the last, labels in backticks, each with the list of its values behind a colon.
+ROW = re.compile(rf"^\| `({NAME})` \| (\w+) \|([^|]*)\|")
 LABEL = re.compile(r"`(\w+)`(?::\s*(\w+(?:, \w+)*))?")
-SERIES = re.compile(r"\b(semel_\w+)(?:\{([^{}]*)\})?")
+SERIES = re.compile(rf"\b({NAME})(?:\{{([^{{}}]*)\}})?")
 MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 
 
@@ -23,7 +25,7 @@ def page() -> dict[str, dict[str, set[str]]]:
     """The labels of each series, and the values of each label (empty: any), with the series of histograms spread out."""
     known: dict[str, dict[str, set[str]]] = {}
     for line in PAGE.read_text().splitlines():
-        if not line.startswith("| `semel_"):
+        if not re.match(rf"\| `{NAME}`", line):
             continue
         if not (row := ROW.match(line)):
             sys.exit(f"docs/METRICS.md: mend check/metrics.py, which does not understand: {line}")
@@ -56,7 +58,8 @@ def expressions() -> list[tuple[str, str]]:
     found = []
     dashboard = json.loads((DEPLOY / "grafana/semel.json").read_text())
     for panel in dashboard["panels"]:
-        found += [(f"panel {panel['title']!r}", target["expr"]) for target in panel["targets"]]
+        # Rows have none.
+        found += [(f"panel {panel['title']!r}", target["expr"]) for target in panel.get("targets", [])]
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             found.append((f"variable {variable['name']}", variable["query"]["query"]))
@@ -65,6 +68,18 @@ def expressions() -> list[tuple[str, str]]:
     for test in yaml.safe_load((DEPLOY / "prometheus/alerts.test.yaml").read_text())["tests"]:
         found += [(f"test {test['name']!r}", series["series"]) for series in test["input_series"]]
     return found
+
+
+def unshown(known: dict[str, dict[str, set[str]]]) -> list[str]:
+    """Metrics of the page that no panel and no alert asks for."""
+    asked = {name for _, text in expressions() for name, _ in SERIES.findall(text)}
+    roots = {name.removesuffix("_bucket") if name.endswith("_bucket") else name for name in known}
+    spread = {name: [name, *(name + suffix for suffix in SUFFIXES_OF_HISTOGRAMS)] for name in roots}
+    return [
+        f"{name}: no panel shows it, and no alert asks for it"
+        for name, all_of_it in sorted(spread.items())
+        if not name.endswith(("_sum", "_count")) and not asked.intersection(all_of_it)
+    ]
 
 
 def alerts_are_tested() -> list[str]:
@@ -76,12 +91,20 @@ def alerts_are_tested() -> list[str]:
 
 def main() -> None:
     known = page()
-    if not any(name.endswith("_bucket") for name in known) or "semel_runs_created_total" not in known:
+    if not any(name.endswith("_bucket") for name in known) or not {"semel_runs_created_total", "process_open_fds"} <= known.keys():
         sys.exit("docs/METRICS.md was not understood: mend check/metrics.py")
-    for wrong in ("semel_nothing_total", 'semel_runs_ended_total{state="lost"}', 'semel_runs_created_total{app="pay"}'):
+    wrongs = [
+        "semel_nothing_total",
+        "process_nothing",
+        'semel_runs_ended_total{state="lost"}',
+        'semel_runs_created_total{app="pay"}',
+        'rpc_server_call_duration_seconds_count{method="GetJob"}',
+        'semel_auth_outcomes_total{status="passed", method="nothing"}',
+    ]
+    for wrong in wrongs:
         if not faults_of("", wrong, known):
             sys.exit(f"{wrong} was not caught: mend check/metrics.py")
-    faults = [fault for place, text in expressions() for fault in faults_of(place, text, known)] + alerts_are_tested()
+    faults = [fault for place, text in expressions() for fault in faults_of(place, text, known)] + alerts_are_tested() + unshown(known)
     if faults:
         sys.exit("\n".join(faults))
 

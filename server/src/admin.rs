@@ -124,8 +124,8 @@ async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: watch::R
 
 async fn converse(connection: TcpStream, metrics: Arc<Metrics>, readiness: watch::Receiver<Readiness>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), &metrics, *readiness.borrow());
-        async move { Ok::<_, Infallible>(answer) }
+        let (metrics, readiness) = (metrics.clone(), *readiness.borrow());
+        async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &metrics, readiness).await) }
     });
     let outcome = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -138,7 +138,7 @@ async fn converse(connection: TcpStream, metrics: Arc<Metrics>, readiness: watch
     }
 }
 
-fn answer(method: &Method, path: &str, metrics: &Metrics, readiness: Readiness) -> Response<Full<Bytes>> {
+async fn answer(method: &Method, path: &str, metrics: &Metrics, readiness: Readiness) -> Response<Full<Bytes>> {
     const PLAIN: &str = "text/plain; charset=utf-8";
     if method != Method::GET && method != Method::HEAD {
         let mut refused = respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD are answered here\n");
@@ -148,7 +148,7 @@ fn answer(method: &Method, path: &str, metrics: &Metrics, readiness: Readiness) 
     match path {
         "/metrics" => {
             const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            respond(StatusCode::OK, OPEN_METRICS, metrics.text())
+            respond(StatusCode::OK, OPEN_METRICS, metrics.text().await)
         }
         "/healthz" => respond(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" => {

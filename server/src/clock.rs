@@ -22,7 +22,7 @@ pub struct Now {
 /// Measures how long something took, by the machine, for those who only count it. Nothing may be decided by it: tests do not
 /// move it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch(Instant);
+pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// It runs from now on.
@@ -79,6 +79,14 @@ impl Clock {
 /// The present moment of the runtime's timers: for how long a call waits, never for what is decided or stored.
 pub fn timer_now() -> tokio::time::Instant {
     tokio::time::Instant::now()
+}
+
+/// Between 90 and 110 parts of a hundred of a time, by chance: what began together does not go on together for ever.
+pub(crate) fn around(time: Duration) -> Duration {
+    let mut random = [0; 1];
+    // Without random bits all of them stay together, which harms little.
+    let part = getrandom::fill(&mut random).map_or(0.5, |()| f64::from(random[0]) / 255.0);
+    time.mul_f64(0.9 + 0.2 * part)
 }
 
 fn millis(value: u128) -> i64 {

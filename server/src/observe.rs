@@ -47,9 +47,12 @@ pub(crate) fn code_index(code: Option<usize>) -> usize {
     code.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN)
 }
 
-/// Who is told of each call once it has ended, be it by its caller's leaving. Is called where the call was served, so it must be
+/// Who is told of each call when it begins and once it has ended, be it by its caller's leaving. Is called where the call was served, so it must be
 /// quick and must not wait.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// This call has begun.
+    fn begun(&self, _head: &Head) {}
+
     /// This call has ended.
     fn ended(&self, ending: &Ending<'_>);
 }
@@ -69,7 +72,14 @@ impl Observers {
         self.0.is_empty()
     }
 
-    /// Tells all.
+    /// Tells all that a call has begun.
+    pub(crate) fn begun(&self, head: &Head) {
+        for observer in &*self.0 {
+            observer.begun(head);
+        }
+    }
+
+    /// Tells all that a call has ended.
     pub(crate) fn ended(&self, ending: &Ending<'_>) {
         for observer in &*self.0 {
             observer.ended(ending);

@@ -25,12 +25,16 @@ use crate::{
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
-    engine::{self, Handle, Stopped},
+    engine::{self, Handle, Refused, Stopped},
     logs::{access, audit},
+    look,
     metrics::Metrics,
     observe::{Observer, Observers},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, ConnectionLimits, Connections, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
+    transport::{
+        self, ConnectionLimits, Connections, Door, DoorSettings, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles,
+        WebOrigin,
+    },
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
@@ -96,6 +100,10 @@ pub struct Settings {
     pub connections: ConnectionLimits,
     /// What each app may ask for. Default no bound.
     pub quota: Quota,
+    /// How old connections become, give or take a tenth; none for as old as they like.
+    pub connection_age: Option<Duration>,
+    /// How long a server that is to stop still serves as before, while its health says that it goes.
+    pub drain_delay: Duration,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
     /// Who is told of each call that has ended, beside the metrics.
@@ -132,6 +140,8 @@ impl Settings {
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default(),
             quota: Quota::default(),
+            connection_age: None,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
             observers: Vec::new(),
             access_log: None,
@@ -195,9 +205,6 @@ pub enum Error {
         "the engine has stopped: {0}; mend the store and start the server again, nothing that was acknowledged is lost"
     )]
     Engine(String),
-    /// The transport.
-    #[error(transparent)]
-    Transport(#[from] transport::Error),
 }
 
 /// A server that runs.
@@ -209,8 +216,9 @@ pub struct Running {
     stage: watch::Sender<Stage>,
     gate: Arc<Gate>,
     refreshers: Refreshers,
-    door: transport::Door,
+    door: Door,
     logs: Logs,
+    drain_delay: Duration,
     drain_timeout: Duration,
     is_audit_required: bool,
 }
@@ -260,10 +268,21 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     let admin = open_admin(&settings).await?;
     let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
-    let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
-    let (limits, origins) = (settings.connections, &settings.web_origins);
-    let observers = observers(&settings, metrics.as_deref(), logs.observer());
-    let door = transport::Door::open(gate.clone(), listener, limits, tls, origins, observers).await;
+    if let Some(metrics) = &metrics {
+        metrics.name(transport::methods(), Refused::reasons(), transport::reasons());
+    }
+    let tls = settings.tls.clone().map(|files| Reloaded::start(files, metrics.clone())).transpose()?;
+    let door = DoorSettings {
+        limits: settings.connections,
+        age: settings.connection_age,
+        tls,
+        web_origins: &settings.web_origins,
+        observers: observers(&settings, metrics.as_deref(), logs.observer()),
+    };
+    let door = Door::open(gate.clone(), listener, door).await;
+    if let Some(metrics) = &metrics {
+        metrics.look_by(look::at(gate.clone(), door.cap().clone()));
+    }
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
@@ -283,7 +302,8 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         admin.set(Readiness::Serving);
     }
     info!(%address, "serving");
-    let (drain_timeout, is_audit_required) = (settings.drain_timeout, settings.audit.is_required);
+    let Settings { drain_delay, drain_timeout, .. } = settings;
+    let is_audit_required = settings.audit.is_required;
     Ok(Running {
         address,
         admin,
@@ -294,6 +314,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         refreshers,
         door,
         logs,
+        drain_delay,
         drain_timeout,
         is_audit_required,
     })
@@ -353,11 +374,16 @@ impl Running {
         }
     }
 
+    /// Says that the server goes, to whoever asks for its health. All is served as before.
+    async fn announce(&self) {
+        self.says(Readiness::Draining);
+        self.door.set_serving(false).await;
+    }
+
     /// Begins the end: health says so, nothing new is taken, streams are told to go elsewhere. Calls that are under way
     /// go on.
     pub async fn drain(&self) {
-        self.says(Readiness::Draining);
-        self.door.set_serving(false).await;
+        self.announce().await;
         self.engine.drain();
         self.stage.send_replace(Stage::Going);
     }
@@ -368,14 +394,15 @@ impl Running {
         }
     }
 
-    /// Ends the server: drains, waits for what is under way (bounded), and closes the store.
+    /// Ends the server: says so and waits for balancers to notice, drains, waits for what is under way (bounded), and closes the store.
     ///
     /// # Errors
-    /// If the engine or the transport had failed before; the store is closed all the same.
+    /// If the engine had failed before; the store is closed all the same.
     pub async fn shutdown(self) -> Result<(), Error> {
+        self.announce().await;
+        time::sleep(self.drain_delay).await;
         self.drain().await;
-        let closed = self.door.close(self.drain_timeout).await;
-        if matches!(closed, Ok(false)) {
+        if !self.door.close(self.drain_timeout).await {
             warn!("connections did not end in time, and were cut");
         }
         self.stage.send_replace(Stage::Cut);
@@ -391,7 +418,7 @@ impl Running {
         };
         let _ = time::timeout(LET_GO_MAX, let_go).await;
         match stopped {
-            Stopped::Asked => Ok(closed.map(|_| ())?),
+            Stopped::Asked => Ok(()),
             Stopped::Failed(why) => Err(Error::Engine(why)),
         }
     }
@@ -413,10 +440,7 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
 
 /// Who is told of each call that has ended.
 fn observers(settings: &Settings, metrics: Option<&Metrics>, access: Option<Arc<dyn Observer>>) -> Observers {
-    let calls = metrics.map(|metrics| {
-        metrics.calls().name_methods(transport::methods());
-        Arc::new(metrics.calls().clone()) as Arc<dyn Observer>
-    });
+    let calls = metrics.map(|metrics| Arc::new(metrics.calls().clone()) as Arc<dyn Observer>);
     Observers::new(calls.into_iter().chain(access).chain(settings.observers.iter().cloned()))
 }
 

@@ -134,6 +134,11 @@ impl ServerProcess {
         self.child = Some(command.spawn().expect("the server starts"));
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("it runs")
+    }
+
     /// Waits until it ends by itself, and gives its exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it was started");

@@ -21,3 +21,15 @@ fn the_table_of_a_runs_states_is_the_one_in_the_code() {
     let page = include_str!("../../ARCHITECTURE.md");
     assert!(page.contains(&table), "put this table into ARCHITECTURE.md:\n{table}");
 }
+
+#[test]
+fn every_limit_is_told_of_with_its_default() {
+    let page = include_str!("../../docs/ATTACKS.md");
+    let settings = semel_server::config::Config::default().json();
+    for (name, value) in settings["limits"].as_object().expect("there are limits") {
+        let value = value.as_u64().expect("a number");
+        let value = if value >= 1 << 20 { format!("{} MiB", value >> 20) } else { value.to_string() };
+        let row = format!("| `limits.{name}` | {value} |");
+        assert!(page.contains(&row), "docs/ATTACKS.md has no row that begins so: {row}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Who a caller is by the word of a proxy: taken from peers that are named, and from nobody else.
 
+use std::collections::BTreeSet;
+
 use semel_client::v1::{
     self, AuthMethod, AuthStatus, auth_service_client::AuthServiceClient, job_service_client::JobServiceClient,
 };
@@ -15,6 +17,7 @@ use tonic::{Code, Request, Status, metadata::MetadataValue};
 
 use super::{
     harness::{TestServer, run_job},
+    metrics::{moves::Watched, with_admin},
     wire::{PayByWire, Wire, fresh},
 };
 
@@ -103,4 +106,16 @@ async fn a_forged_header_is_nothing() {
         assert_eq!(refused.code(), Code::Unauthenticated);
         assert!(pay.pay.runs().await.is_empty());
     }
+}
+
+/// What is counted of callers whom a proxy vouches for, for the test that asks of each metric whether it moves.
+pub(crate) async fn proxies_are_counted() -> BTreeSet<String> {
+    let server = TestServer::with(|settings| {
+        with_admin(settings);
+        believing(&["127.0.0.0/8"])(settings);
+    });
+    let pay = PayByWire::on(server.await).await;
+    let watched = Watched::begin(pay.server.running().admin_address().expect("it listens")).await;
+    run(&pay.nobody, &fresh(), &[PAY]).await.expect("it may submit");
+    watched.end().await
 }

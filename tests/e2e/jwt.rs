@@ -1,7 +1,10 @@
 //! Tokens of an outside issuer through the whole server: they pass and say whose they are, keys come and go without a
 //! restart, and an issuer that cannot be reached is no refusal.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::{
@@ -27,6 +30,7 @@ use tonic::Code;
 
 use super::{
     harness::{TestServer, in_time, run_job},
+    metrics::{moves::Watched, with_admin},
     wire::{PayByWire, Refused, Wire, fresh, settle, wall},
 };
 
@@ -205,4 +209,40 @@ async fn a_new_key_is_taken_when_it_is_first_seen_and_one_that_is_gone_no_more()
     serving.abort();
     clock.advance(Millis::from_secs(60));
     settle(&by_new, &fresh()).await.expect("keys stay good while the issuer is away");
+}
+
+/// What is counted of an issuer that cannot be reached and then can, for the test that asks of each metric whether it moves.
+pub(crate) async fn keys_are_counted() -> BTreeSet<String> {
+    let (listener, address) = address().await;
+    drop(listener);
+    let url = JwksUrl::parse(&format!("http://{address}/jwks")).expect("a URL");
+    let mut issuer = IssuerSettings::new("mesh", "semel", KeySource::Url(url));
+    issuer.identities = vec![identity("batch-*", Role::Submitter)];
+    let (server, clock) = TestServer::with_manual_clock(|settings| {
+        with_admin(settings);
+        settings.issuers = vec![issuer];
+    })
+    .await;
+    let pay = PayByWire::on(server).await;
+    let mut watched = Watched::begin(pay.server.running().admin_address().expect("it listens")).await;
+    let key = Key::new("one");
+    let batch = pay.nobody.bearer(&key.token("batch-7", &clock, 3600));
+    batch.refused(&fresh(), run_job("settle")).await.expect_with(
+        Code::Unavailable,
+        "AUTH_UNAVAILABLE",
+        AuthStatus::Unavailable,
+    );
+    watched.until(&["semel_issuer_keys_failed_total{issuer=\"mesh\"}"]).await;
+    let published = Published::default();
+    published.set(&[&key]);
+    let serving = published.serve(TcpListener::bind(&address).await.expect("the port is free still"));
+    verdict(&batch).await;
+    settle(&batch, &fresh()).await.expect("it may submit");
+    batch.refused(&fresh(), v1::CreateAppRequest { app: "x".to_owned(), ..Default::default() }).await;
+    watched.until(&["semel_issuer_keys_fetched_total{issuer=\"mesh\"}"]).await;
+    watched.look().await;
+    clock.advance(Millis(5000));
+    watched.until(&["semel_issuer_keys_age_seconds{issuer=\"mesh\"}"]).await;
+    serving.abort();
+    watched.end().await
 }

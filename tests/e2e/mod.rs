@@ -1,8 +1,10 @@
 //! The files of the end-to-end tests. Each begins with what it shows.
 
 mod apply;
+mod attack;
 mod bench;
 mod binary;
+mod connections;
 mod crash;
 mod crew;
 mod crowd;
@@ -20,6 +22,7 @@ mod logs;
 mod metrics;
 mod modes;
 mod observe;
+mod overload;
 mod pages;
 mod powerjob;
 mod process;

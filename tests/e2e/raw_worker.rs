@@ -228,6 +228,13 @@ pub(crate) fn hello_again(worker_id: &str, processor: &str, slots: i32) -> v1::H
 /// What a worker says and that changes something.
 pub(crate) struct Submission(work_request::Kind);
 
+impl Submission {
+    /// What is sent, for those who send it by themselves.
+    pub(crate) fn kind(submission: impl Into<Self>) -> work_request::Kind {
+        submission.into().0
+    }
+}
+
 impl From<v1::Report> for Submission {
     fn from(report: v1::Report) -> Self {
         Self(work_request::Kind::Report(report))

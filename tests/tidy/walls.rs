@@ -113,11 +113,16 @@ struct Layer {
 
 const LAYERS: &[Layer] = &[
     Layer { folder: "server/src/clock", may: &["clock"] },
-    Layer { folder: "server/src/store", may: &["store"] },
+    Layer { folder: "server/src/durations", may: &["durations"] },
+    Layer { folder: "server/src/procfs", may: &["procfs"] },
+    Layer { folder: "server/src/store", may: &["store", "clock", "durations"] },
     Layer { folder: "server/src/engine", may: &["engine", "store", "clock", "metrics", "causes", "logs"] },
+    Layer {
+        folder: "server/src/metrics",
+        may: &["metrics", "observe", "auth", "store", "clock", "durations", "procfs"],
+    },
     Layer { folder: "server/src/logs/access", may: &["logs", "observe", "engine", "clock"] },
     Layer { folder: "server/src/logs/audit", may: &["logs", "store", "clock", "causes"] },
-    Layer { folder: "server/src/metrics", may: &["metrics", "observe"] },
     Layer { folder: "server/src/observe", may: &["observe", "auth", "engine"] },
     Layer { folder: "server/src/admin", may: &["admin", "metrics"] },
 ];

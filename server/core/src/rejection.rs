@@ -7,7 +7,7 @@ use crate::{
     window::Difference,
 };
 
-/// A closed list. What code and reason each becomes on the wire is decided in one place, `transport/status.rs`.
+/// A closed list. What code each becomes on the wire is decided in one place, `transport/status.rs`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
     /// The caller is known, but may not do this.
@@ -138,4 +138,49 @@ pub enum Rejection {
         /// What became of it.
         why: String,
     },
+}
+
+impl Rejection {
+    /// All reasons that there are.
+    pub const REASONS: [&str; 16] = [
+        "FORBIDDEN",
+        "REQUEST_ID_REUSED",
+        "REQUEST_ID_EXPIRED",
+        "REQUEST_ID_IN_FUTURE",
+        "QUOTA_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "ETAG_MISMATCH",
+        "RUN_FINISHED",
+        "RUN_NOT_RETRYABLE",
+        "JOB_HAS_LIVE_RUNS",
+        "APP_NOT_EMPTY",
+        "TRIGGER_CYCLE",
+        "BACKFILL_UNDER_WAY",
+        "BACKFILL_UNFIT",
+        "LEASE_STALE",
+    ];
+
+    /// Why, in a word for programs: what callers read as the reason, and what is counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Forbidden { .. } => "FORBIDDEN",
+            Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
+            // To a caller both are one: the id can no longer be answered for.
+            Self::RequestIdExpired { .. } | Self::RequestIdBeforeRestore { .. } => "REQUEST_ID_EXPIRED",
+            Self::RequestIdInFuture { .. } => "REQUEST_ID_IN_FUTURE",
+            Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::RunFinished { .. } => "RUN_FINISHED",
+            Self::RunNotRetryable { .. } => "RUN_NOT_RETRYABLE",
+            Self::JobHasLiveRuns { .. } => "JOB_HAS_LIVE_RUNS",
+            Self::AppNotEmpty { .. } => "APP_NOT_EMPTY",
+            Self::TriggerCycle { .. } => "TRIGGER_CYCLE",
+            Self::BackfillUnderWay { .. } => "BACKFILL_UNDER_WAY",
+            Self::BackfillUnfit { .. } => "BACKFILL_UNFIT",
+            Self::LeaseStale { .. } => "LEASE_STALE",
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
+use crate::procfs::{cpu, field};
+
 /// What `stat` of a block device counts in, whatever the device does.
 const SECTOR_BYTES: u64 = 512;
 
@@ -33,22 +35,6 @@ impl Usage {
     }
 }
 
-fn cpu(id: u32) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    let ticks = ticks(&stat)?;
-    let per_second = rustix::param::clock_ticks_per_second();
-    Some(Duration::from_micros(ticks.checked_mul(1_000_000)?.checked_div(per_second)?))
-}
-
-/// `utime` and `stime` of `/proc/PID/stat`. The name of the program stands in brackets and may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let kernel: u64 = fields.next()?.parse().ok()?;
-    Some(user + kernel)
-}
-
 /// What the block device below a folder has written since the system started; absent where there is no such device.
 fn device_written(folder: &Path) -> Option<u64> {
     let device = rustix::fs::stat(folder).ok()?.st_dev;
@@ -59,13 +45,6 @@ fn device_written(folder: &Path) -> Option<u64> {
 /// The seventh figure of a device's `stat`.
 fn sectors(stat: &str) -> Option<u64> {
     stat.split_whitespace().nth(6)?.parse().ok()
-}
-
-/// The first number behind `name` in a file of lines.
-fn field(path: &str, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The memory of a process, in bytes.
@@ -143,13 +122,6 @@ pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_ticks_are_found_behind_any_name() {
-        let stat = "71 (a ) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 4 0 100";
-        assert_eq!(ticks(stat), Some(300));
-        assert_eq!(ticks("nonsense"), None);
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_has_used_something() {
@@ -170,6 +142,5 @@ mod tests {
     fn what_cannot_be_told_is_absent() {
         let usage = Usage::default().since(Usage::default());
         assert!(usage.cpu.is_none() && usage.written.is_none());
-        assert!(field("no such file", "a:").is_none());
     }
 }

@@ -96,6 +96,8 @@ fn settings(config: &Config) -> Settings {
         answer_bytes_max: config.answer_bytes_max,
         connections: config.connection_limits(),
         quota: config.quota,
+        connection_age: config.connection_age,
+        drain_delay: config.drain_delay,
         drain_timeout: config.drain_timeout,
         access_log: config.access_log.clone(),
         audit: config.audit,
@@ -180,7 +182,6 @@ fn failed(error: &server::Error) -> Failure {
         server::Error::Engine(_) => {
             "mend what is named above, as by making space, then start it again: all that was acknowledged is there"
         }
-        server::Error::Transport(_) => "read the log above, then start it again",
     };
     Failure::with_causes(error, next)
 }

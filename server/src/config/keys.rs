@@ -94,6 +94,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key!("allow_plaintext", config, given, config.allow_plaintext = given.flag()?, config.allow_plaintext),
     key!(
+        "drain_delay",
+        config,
+        given,
+        config.drain_delay = given.duration(Duration::ZERO, HOUR)?,
+        show_duration(config.drain_delay)
+    ),
+    key!(
         "drain_timeout",
         config,
         given,
@@ -221,6 +228,13 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.quota.calls_max = given.number(0, QUOTA_MAX)?,
         config.quota.calls_max
+    ),
+    key!(
+        "limits.connection_age",
+        config,
+        given,
+        config.connection_age = given.duration_or_forever(MINUTE, YEAR)?,
+        show_kept(config.connection_age)
     ),
     key!(
         "limits.payload_bytes_max",

@@ -110,6 +110,10 @@ pub struct Config {
     pub connections_per_address: usize,
     /// How large the store may grow, in GiB. Default 64.
     pub map_size_gib: usize,
+    /// How old connections become, give or take a tenth; none means as old as they like. Default none.
+    pub connection_age: Option<Duration>,
+    /// How long a stopping server still serves as before, while its health says that it goes. Default nothing.
+    pub drain_delay: Duration,
     /// How long a stopping server waits for calls under way. Default 10 s.
     pub drain_timeout: Duration,
     /// Where a line is written for each call. Default nowhere.
@@ -154,6 +158,8 @@ impl Default for Config {
             connections: ConnectionLimits::default().total,
             connections_per_address: ConnectionLimits::default().per_address,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
+            connection_age: None,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
             access_log: None,
             audit: audit::Settings::default(),

@@ -169,7 +169,8 @@ fn an_unknown_setting_names_the_known_ones() {
     let faults = resolve(&file("[engine]\nleese = \"30s\"")).expect_err("unknown");
     assert_eq!(
         faults[0].to_string(),
-        "semel.toml: engine.leese: there is no such setting; [engine] has lease, cancel_grace, live_runs_per_app_max"
+        "semel.toml: engine.leese: there is no such setting; [engine] has lease, cancel_grace, live_runs_per_app_max, \
+         queue_max, queue_bytes_max, queue_wait_max"
     );
 }
 
@@ -190,6 +191,11 @@ fn settings_that_contradict_each_other_are_faults() {
         faults(&file("[limits]\npayload_bytes_max = 1000000\nmessage_bytes_max = 1000000")),
         pairs(&[("limits.message_bytes_max", "semel.toml")])
     );
+    for budget in ["limits.intake_bytes_max", "limits.answer_bytes_max"] {
+        let name = budget.trim_start_matches("limits.");
+        let text = format!("[limits]\n{name} = 2000000\nmessage_bytes_max = 3000000");
+        assert_eq!(faults(&file(&text)), pairs(&[(budget, "semel.toml")]));
+    }
     assert_eq!(
         faults(&file("[window]\nlength = \"1m\"\nfuture_max = \"1m\"")),
         pairs(&[("window.future_max", "semel.toml")])

@@ -76,3 +76,24 @@ pub enum Refused {
     #[error("nobody serves this shard just now; send it again under the same request id")]
     NoOwner,
 }
+
+impl Refused {
+    /// All reasons for which the engine refuses what has come to it.
+    pub fn reasons() -> impl Iterator<Item = &'static str> {
+        Rejection::REASONS.into_iter().chain([TOO_LATE])
+    }
+
+    /// Why, in a word for programs: what callers read as the reason, and what is counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => rejection.reason(),
+            Self::TooLate => TOO_LATE,
+            Self::Overloaded { .. } => "OVERLOADED",
+            Self::Draining => "DRAINING",
+            Self::NoOwner => "NO_OWNER",
+        }
+    }
+}
+
+/// To a caller, its deadline has passed without an answer.
+const TOO_LATE: &str = "OUTCOME_UNKNOWN";

@@ -10,7 +10,7 @@ use super::{
     upkeep::Written,
 };
 use crate::{
-    clock::Now,
+    clock::{Now, Stopwatch},
     store::{Batch, Error},
 };
 
@@ -61,6 +61,7 @@ impl Engine {
             expire: slice.map(|slice| slice.expire),
             forget: slice.map(|slice| slice.forget),
         };
+        work.output.writing = Some(Stopwatch::start());
         let committed = match way {
             Way::Waiting => self.store.commit(self.epoch, &batch)?,
             Way::Ahead => self.store.begin(self.epoch, &batch)?,
@@ -69,7 +70,7 @@ impl Engine {
         self.durable_time = work.now;
         self.dedup.expired(&committed.expired);
         if let Some(slice) = slice {
-            self.upkeep.done(now.steady, &slice, &committed);
+            work.output.forgot = self.upkeep.done(now.steady, &slice, &committed);
         }
         for run_id in changes.finished.keys() {
             self.liveness.forget_progress(*run_id);

@@ -14,15 +14,19 @@ use tokio::{
 use tracing::warn;
 
 use super::{
+    answer::{Answer, Disposition},
     dispatch::Order,
     feed::FeedSender,
     handle::Parts,
+    message::Sent,
     replies::{self, Reply},
     step::StepOutput,
+    upkeep::Forgot,
     workers::SessionId,
 };
 use crate::{
-    metrics::Metrics,
+    clock::Stopwatch,
+    metrics::{Answered, Commit, Metrics},
     store::{Error, Store},
 };
 
@@ -78,6 +82,14 @@ impl Desk {
         self.orders.remove(&id);
     }
 
+    /// A request has come, and it may be known since when it waited: then the next one is to be measured.
+    pub(super) fn came(&self, sent: Sent) {
+        if let (Some(sent), Some(metrics)) = (sent, &self.metrics) {
+            metrics.waited(sent.elapsed());
+            self.shared.upgrade().into_iter().for_each(|shared| shared.is_sampled.store(true, Ordering::Relaxed));
+        }
+    }
+
     /// Keeps what is not durable yet. There is nothing of the kind here when this is called.
     pub(super) fn keep(&mut self, output: StepOutput, replies: Vec<Reply>) {
         debug_assert!(self.kept.is_none(), "one write is under way at a time");
@@ -104,10 +116,13 @@ impl Desk {
     }
 
     /// Everything in here is durable.
-    pub(super) fn hand_out(&mut self, output: StepOutput, replies: Vec<Reply>) {
+    pub(super) fn hand_out(&mut self, mut output: StepOutput, replies: Vec<Reply>) {
         // Before anybody can know that the log of events is so far: whoever does may say that nothing is missing up to there.
-        for (audit, deed) in output.deeds {
+        for (audit, deed) in std::mem::take(&mut output.deeds) {
             audit.did(deed);
+        }
+        if let Some(metrics) = &self.metrics {
+            count(metrics, &output);
         }
         if let Some(shared) = self.shared.upgrade() {
             shared.committed.store(output.revision.0, Ordering::Release);
@@ -117,10 +132,7 @@ impl Desk {
             }
             shared.waiters.ring(output.changed_runs.iter());
         }
-        if let Some(metrics) = &self.metrics {
-            metrics.count(output.answers.len(), &output.records, output.revision);
-        }
-        if let Some(feed) = &self.feed {
+        if let Some(feed) = &mut self.feed {
             feed.send(output.records);
         }
         for (session_id, order) in output.orders {
@@ -132,4 +144,23 @@ impl Desk {
         }
         replies::send(&self.runtime, replies, output.answers);
     }
+}
+
+/// Counts a batch that is durable.
+fn count(metrics: &Metrics, output: &StepOutput) {
+    let answers = output.answers.iter().map(|submitted| match submitted {
+        Ok(Answer { disposition: Disposition::Executed, .. }) => Answered::Executed,
+        Ok(Answer { disposition: Disposition::Replayed, .. }) => Answered::Replayed,
+        Err(refused) => Answered::Refused(refused.reason()),
+    });
+    metrics.answered(answers);
+    let Forgot { requests, runs, records, is_more } = output.forgot;
+    metrics.committed(&Commit {
+        records: &output.records,
+        revision: output.revision,
+        waits: &output.waits,
+        took: output.writing.map(Stopwatch::elapsed),
+        forgot: [requests, runs, records],
+        is_more,
+    });
 }

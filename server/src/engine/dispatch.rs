@@ -89,7 +89,7 @@ impl Assignment {
     }
 }
 
-/// What goes next, and to whom: among all that could move, the run that goes first. `closed` holds the pairs that were
+/// What goes next, to whom, and since when it has waited: among all that could move, the run that goes first. `closed` holds the pairs that were
 /// found to have no free worker, so that each is asked once a round. Nothing goes to a worker that was not heard of
 /// within its lease, though its stream is open still: what it got would be lost once more, a lease later.
 pub(super) fn next_start(
@@ -97,7 +97,7 @@ pub(super) fn next_start(
     workers: &Workers,
     liveness: &Liveness,
     closed: &mut BTreeSet<(AppName, ProcessorName)>,
-) -> Option<(SystemCommand, SessionId)> {
+) -> Option<(SystemCommand, SessionId, Timestamp)> {
     loop {
         let heads = state.ready().heads();
         let open = heads.filter(|(app, processor, _)| !closed.contains(&((*app).clone(), (*processor).clone())));
@@ -112,7 +112,7 @@ pub(super) fn next_start(
             worker_id: hello.worker_id,
             worker_name: hello.worker_name.clone(),
         };
-        return Some((command, session_id));
+        return Some((command, session_id, head.since));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use semel_core::{
@@ -28,35 +28,59 @@ pub enum Fed {
 
 /// The receiving end.
 pub struct Feed {
-    fed: mpsc::UnboundedReceiver<Fed>,
+    fed: mpsc::UnboundedReceiver<Waiting>,
     waiting: Arc<AtomicUsize>,
 }
 
+/// What waits for the receiver.
+enum Waiting {
+    Records(Vec<Record>),
+    /// Up to where was passed over. The sender moves it on until it is taken: however long the receiver is away, one is enough.
+    Passed(Arc<AtomicU64>),
+}
+
+/// Where a mark stands that was taken.
+const TAKEN: u64 = u64::MAX;
+
 /// The engine's end.
 pub(super) struct FeedSender {
-    sender: mpsc::UnboundedSender<Fed>,
+    sender: mpsc::UnboundedSender<Waiting>,
     waiting: Arc<AtomicUsize>,
+    /// The mark that was sent last, if nothing was sent after it.
+    passed: Option<Arc<AtomicU64>>,
 }
 
 pub(super) fn channel() -> (FeedSender, Feed) {
     let (sender, fed) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    (FeedSender { sender, waiting: waiting.clone() }, Feed { fed, waiting })
+    (FeedSender { sender, waiting: waiting.clone(), passed: None }, Feed { fed, waiting })
 }
 
 impl FeedSender {
     /// Hands records on that are durable.
-    pub(super) fn send(&self, mut records: Vec<Record>) {
+    pub(super) fn send(&mut self, mut records: Vec<Record>) {
         let Some(last) = records.last().map(|record| record.revision) else { return };
         let count = records.len();
-        let fed = if self.waiting.fetch_add(count, Ordering::Relaxed) + count > WAITING_MAX {
+        if self.waiting.fetch_add(count, Ordering::Relaxed) + count > WAITING_MAX {
             self.waiting.fetch_sub(count, Ordering::Relaxed);
-            Fed::Passed(last)
+            self.pass(last);
         } else {
             records.iter_mut().flat_map(|record| &mut record.events).for_each(let_go_of_bytes);
-            Fed::Records(records)
+            self.passed = None;
+            let _ = self.sender.send(Waiting::Records(records));
+        }
+    }
+
+    fn pass(&mut self, last: Revision) {
+        let moved = |mark: &Arc<AtomicU64>| {
+            let move_on = |at| (at != TAKEN).then_some(last.0);
+            mark.fetch_update(Ordering::AcqRel, Ordering::Acquire, move_on).is_ok()
         };
-        let _ = self.sender.send(fed);
+        if !self.passed.as_ref().is_some_and(moved) {
+            let mark = Arc::new(AtomicU64::new(last.0));
+            self.passed = Some(mark.clone());
+            let _ = self.sender.send(Waiting::Passed(mark));
+        }
     }
 }
 
@@ -73,11 +97,13 @@ fn let_go_of_bytes(event: &mut Event) {
 impl Feed {
     /// What was committed next; none when the engine has gone.
     pub async fn next(&mut self) -> Option<Fed> {
-        let fed = self.fed.recv().await?;
-        if let Fed::Records(records) = &fed {
-            self.waiting.fetch_sub(records.len(), Ordering::Relaxed);
-        }
-        Some(fed)
+        Some(match self.fed.recv().await? {
+            Waiting::Records(records) => {
+                self.waiting.fetch_sub(records.len(), Ordering::Relaxed);
+                Fed::Records(records)
+            }
+            Waiting::Passed(mark) => Fed::Passed(Revision(mark.swap(TAKEN, Ordering::AcqRel))),
+        })
     }
 }
 
@@ -101,13 +127,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_too_much_is_passed_over_and_said_so() {
-        let (sender, mut feed) = channel();
+        let (mut sender, mut feed) = channel();
         let most = WAITING_MAX as u64;
         sender.send(records(1..most + 1));
-        sender.send(records(most + 1..most + 3));
+        sender.send(records(most + 1..most + 2));
+        sender.send(records(most + 2..most + 3));
+        assert_eq!(feed.fed.len(), 2, "one mark, however much is passed over");
         assert!(matches!(feed.next().await, Some(Fed::Records(records)) if records.len() == WAITING_MAX));
         assert!(matches!(feed.next().await, Some(Fed::Passed(last)) if last == Revision(most + 2)));
-        sender.send(records(most + 3..most + 4));
+        sender.send(records(most + 3..2 * most + 4));
+        assert!(
+            matches!(feed.next().await, Some(Fed::Passed(last)) if last == Revision(2 * most + 3)),
+            "a mark of its own"
+        );
+        sender.send(records(2 * most + 4..2 * most + 5));
         assert!(matches!(feed.next().await, Some(Fed::Records(records)) if records.len() == 1));
         sender.send(Vec::new());
         drop(sender);

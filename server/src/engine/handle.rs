@@ -26,14 +26,14 @@ use super::{
     in_flight::InFlight,
     lane::{Inlet, Unsent},
     liveness::{Progress, Pulse},
-    message::{Handed, Look, Message, WorkerMessage},
+    message::{Handed, Look, Message, Sent, WorkerMessage},
     step::{Engine, History},
     waiters::Waiters,
     worker_stream::WorkerStream,
-    workers::{Connected, Hello, SessionId},
+    workers::{Connected, Crew, Hello, SessionId},
 };
 use crate::{
-    clock::{Clock, Now},
+    clock::{Clock, Now, Stopwatch},
     store::{DedupKey, Reader},
 };
 
@@ -55,6 +55,8 @@ pub struct Parts {
     pub(super) high_water: std::sync::atomic::AtomicI64,
     pub(super) stopped: watch::Receiver<Option<Stopped>>,
     pub(super) draining: AtomicBool,
+    /// It is to be measured how long the next request waits.
+    pub(super) is_sampled: AtomicBool,
     pub(super) sessions: AtomicU64,
     pub(super) in_flight: Arc<InFlight>,
     /// The position of the last commit.
@@ -63,6 +65,13 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Since when a request waits that is handed in now, if it is the one to be measured. One at a time is: the first that
+    /// comes after the last one was taken. So it costs the others a look at a flag, and nobody a clock.
+    fn stamp(&self) -> Sent {
+        let is_the_one = self.is_sampled.load(Ordering::Relaxed) && self.is_sampled.swap(false, Ordering::Relaxed);
+        is_the_one.then(Stopwatch::start)
+    }
+
     /// The refusal of what could not be handed in, and no longer counts.
     fn unsent(&self, unsent: Unsent, amount: Amount) -> Refused {
         self.admission.taken(amount);
@@ -107,6 +116,11 @@ impl View<'_> {
         self.engine.workers.connected()
     }
 
+    /// How those stand that are connected, and what they take.
+    pub fn crew(&self) -> Crew {
+        self.engine.workers.crew(self.engine.state())
+    }
+
     /// How many requests are remembered.
     pub fn window_total(&self) -> u64 {
         self.engine.dedup.total()
@@ -144,7 +158,7 @@ impl Handle {
         self.0.admission.wish(amount)?;
         let guard = InFlight::enter(&self.0.in_flight, envelope.key());
         let (reply, answer) = oneshot::channel();
-        let handed = Handed::One { envelope: Box::new(envelope), reply, guard };
+        let handed = Handed::One { envelope: Box::new(envelope), reply, guard, sent: self.0.stamp() };
         self.0.queue.call(Message::Call(handed)).map_err(|unsent| self.0.unsent(unsent, amount))?;
         Ok(Pending(answer))
     }
@@ -162,7 +176,7 @@ impl Handle {
         self.0.admission.wish(amount)?;
         let guard = InFlight::enter_all(&self.0.in_flight, envelopes.iter().map(Envelope::key));
         let (reply, answers) = oneshot::channel();
-        let handed = Handed::Many { envelopes, reply, guard };
+        let handed = Handed::Many { envelopes, reply, guard, sent: self.0.stamp() };
         self.0.queue.call(Message::Call(handed)).map_err(|unsent| self.0.unsent(unsent, amount))?;
         Ok(PendingAll(answers))
     }
@@ -200,11 +214,12 @@ impl Handle {
         answer.await.map_err(|_| Refused::NoOwner)
     }
 
-    /// The same for a worker: before all that callers want, and never refused for want of room.
+    /// The same before all that callers want, and never refused for want of room: for workers, and for those who watch over
+    /// the server, who ask seldom.
     ///
     /// # Errors
     /// [`Refused::NoOwner`].
-    pub(super) async fn read_for_worker<T: Send + 'static>(
+    pub(crate) async fn read_first<T: Send + 'static>(
         &self,
         look: impl FnOnce(&View<'_>) -> T + Send + 'static,
     ) -> Result<T, Refused> {

@@ -106,3 +106,6 @@ impl Liveness {
         self.progress.remove(&run_id);
     }
 }
+
+#[cfg(test)]
+mod tests;

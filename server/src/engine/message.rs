@@ -13,6 +13,7 @@ use super::{
     liveness::{Progress, Pulse},
     workers::{Hello, SessionId},
 };
+use crate::clock::Stopwatch;
 
 /// A look at the state from outside.
 pub(super) type Look = Box<dyn FnOnce(&View<'_>) + Send>;
@@ -34,9 +35,12 @@ pub(super) enum Message {
 
 /// Wishes of callers that are in the queue, with where their answers go and that they are under way.
 pub(super) enum Handed {
-    One { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: Guard },
-    Many { envelopes: Vec<Envelope>, reply: oneshot::Sender<Vec<Submitted>>, guard: GuardOfAll },
+    One { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: Guard, sent: Sent },
+    Many { envelopes: Vec<Envelope>, reply: oneshot::Sender<Vec<Submitted>>, guard: GuardOfAll, sent: Sent },
 }
+
+/// When it was handed in: known of one at a time, if anybody wants to know.
+pub(super) type Sent = Option<Stopwatch>;
 
 /// What is said of the stream of a worker.
 pub(super) enum WorkerMessage {

@@ -47,8 +47,8 @@ pub use self::{
     liveness::Progress,
     step::{Engine, History, Options, StepOutput},
     thread::start,
-    upkeep::Retention,
+    upkeep::{Forgot, Retention},
     waiters::Waiters,
     worker_stream::WorkerStream,
-    workers::{Connected, Hello, SessionId},
+    workers::{Connected, Crew, Hello, SessionId},
 };

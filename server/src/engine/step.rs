@@ -25,12 +25,12 @@ use super::{
     dispatch::{self, Assignment, Order},
     envelope::Envelope,
     liveness::Liveness,
-    upkeep::{Retention, Upkeep},
+    upkeep::{Forgot, Retention, Upkeep},
     window::{BatchWindow, Dedup},
     workers::{SessionId, Workers},
 };
 use crate::{
-    clock::Now,
+    clock::{Now, Stopwatch},
     logs::audit::{Audit, Deed},
     store::{Epoch, Error, Store, Wanted},
 };
@@ -128,6 +128,12 @@ pub struct StepOutput {
     pub revision: Revision,
     /// The time of the batch.
     pub time: Timestamp,
+    /// How long each run that was handed to a worker had waited for one.
+    pub waits: Vec<Millis>,
+    /// What the commit forgot.
+    pub forgot: Forgot,
+    /// Since when it has been written, if anything was.
+    pub writing: Option<Stopwatch>,
 }
 
 /// What a batch gathers before its commit.
@@ -432,13 +438,16 @@ impl Engine {
         }
     }
 
-    fn next_start(&self, closed: &mut BTreeSet<(AppName, ProcessorName)>) -> Option<(SystemCommand, SessionId)> {
+    fn next_start(
+        &self,
+        closed: &mut BTreeSet<(AppName, ProcessorName)>,
+    ) -> Option<(SystemCommand, SessionId, Timestamp)> {
         dispatch::next_start(&self.state, &self.workers, &self.liveness, closed)
     }
 
     fn hand_out(&mut self, work: &mut Work) {
         let mut closed = BTreeSet::new();
-        while let Some((command, session_id)) = self.next_start(&mut closed) {
+        while let Some((command, session_id, since)) = self.next_start(&mut closed) {
             let before = self.revision;
             self.apply_system(work, &command);
             let SystemCommand::StartAttempt { run_id, .. } = command else { return };
@@ -447,6 +456,7 @@ impl Engine {
                 tracing::error!(%run_id, "a run that stood as ready could not start; report this");
                 return;
             }
+            work.output.waits.push(Millis(work.now.0 - since.0));
             if let Some(run) = self.state.run(run_id) {
                 work.output.orders.push((session_id, Order::Assign(Box::new(Assignment::of(run)))));
             }

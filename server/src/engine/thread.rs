@@ -99,6 +99,7 @@ pub async fn start(
             high_water: engine.time(clock.now()).0.into(),
             stopped,
             draining: false.into(),
+            is_sampled: metrics.is_some().into(),
             sessions: 1.into(),
             in_flight: Arc::new(InFlight::default()),
             clock: clock.clone(),
@@ -111,7 +112,7 @@ pub async fn start(
         }
         if let Some(metrics) = &metrics {
             // Where the log stands, until the first commit says so.
-            metrics.count(0, &[], engine.revision());
+            metrics.stands_at(engine.revision());
         }
         let desk = Desk::new(shared, runtime, metrics);
         let (pace, since) = (Pace::default(), Stopwatch::start());
@@ -276,12 +277,14 @@ impl Thread {
 
     fn receive(&mut self, taken: &mut Taken, message: Message) -> Result<(), Error> {
         match message {
-            Message::Call(Handed::One { envelope, reply, guard }) => {
+            Message::Call(Handed::One { envelope, reply, guard, sent }) => {
+                self.desk.came(sent);
                 taken.amount.add(Amount::of(std::slice::from_ref(&*envelope)));
                 taken.envelopes.push(*envelope);
                 taken.replies.push(Reply::One(reply, guard));
             }
-            Message::Call(Handed::Many { envelopes, reply, guard }) => {
+            Message::Call(Handed::Many { envelopes, reply, guard, sent }) => {
+                self.desk.came(sent);
                 taken.amount.add(Amount::of(&envelopes));
                 taken.envelopes.extend(envelopes);
                 taken.replies.push(Reply::Many(reply, guard));

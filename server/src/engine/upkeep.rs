@@ -66,6 +66,19 @@ pub(super) struct Slice {
     pub(super) forget: Forget,
 }
 
+/// What went with one commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgot {
+    /// Requests that are past the window.
+    pub requests: u64,
+    /// Runs of which nothing is left.
+    pub runs: u64,
+    /// Records of the log.
+    pub records: u64,
+    /// More is past its time than went.
+    pub is_more: bool,
+}
+
 /// When the next slice is due.
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -104,11 +117,13 @@ impl Upkeep {
         }
     }
 
-    /// Takes note of what a slice has done: if it was full, the next one goes with the next commit.
-    pub(super) fn done(&mut self, steady: Millis, slice: &Slice, committed: &Committed) {
-        let expired = committed.expired.values().sum::<u64>();
-        let is_more = committed.forgotten.is_more || expired >= slice.expire.1 as u64;
+    /// Takes note of what a slice has done, and tells it: if it was full, the next one goes with the next commit.
+    pub(super) fn done(&mut self, steady: Millis, slice: &Slice, committed: &Committed) -> Forgot {
+        let Committed { expired, forgotten } = committed;
+        let requests = expired.values().sum::<u64>();
+        let is_more = forgotten.is_more || requests >= slice.expire.1 as u64;
         self.due_at = if is_more { steady } else { Millis(steady.0 + self.retention.interval.0) };
+        Forgot { requests, runs: forgotten.runs, records: forgotten.records, is_more }
     }
 }
 
@@ -143,9 +158,9 @@ mod tests {
         let slice = upkeep.slice(Timestamp(0), Timestamp(0), Written::default());
         let mut committed = Committed::default();
         committed.forgotten.is_more = true;
-        upkeep.done(Millis(7), &slice, &committed);
+        assert!(upkeep.done(Millis(7), &slice, &committed).is_more);
         assert!(upkeep.is_due(Millis(7)));
-        upkeep.done(Millis(8), &slice, &Committed::default());
+        assert_eq!(upkeep.done(Millis(8), &slice, &Committed::default()), Forgot::default());
         assert_eq!(upkeep.due_at(), Millis(8 + 10_000));
     }
 }

@@ -65,7 +65,7 @@ impl WorkerStream {
     /// [`Refused::NoOwner`].
     pub async fn queued_count(&self) -> Result<u64, Refused> {
         let id = self.id;
-        self.handle.read_for_worker(move |view| view.engine.queued_for_worker(id)).await
+        self.handle.read_first(move |view| view.engine.queued_for_worker(id)).await
     }
 }
 

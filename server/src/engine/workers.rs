@@ -68,6 +68,21 @@ pub struct Connected {
     pub revision: Revision,
 }
 
+/// All workers that are connected, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crew {
+    /// Take work.
+    pub connected: u64,
+    /// Want no further work.
+    pub draining: u64,
+    /// Were silent for longer than their lease, though their streams are open.
+    pub lost: u64,
+    /// Attempts that all of them take at a time.
+    pub slots: u64,
+    /// Attempts that they would take just now.
+    pub slots_free: u64,
+}
+
 impl Session {
     fn standing(&self) -> WorkerStanding {
         match (self.lost, self.draining) {
@@ -206,6 +221,21 @@ impl Workers {
             standing: session.standing(),
             revision: session.revision,
         })
+    }
+
+    /// How all of them stand, and what they take.
+    pub(super) fn crew(&self, state: &State) -> Crew {
+        let mut crew = Crew::default();
+        for session in self.sessions.values() {
+            match session.standing() {
+                WorkerStanding::Connected => crew.connected += 1,
+                WorkerStanding::Draining => crew.draining += 1,
+                WorkerStanding::Lost | WorkerStanding::Disconnected => crew.lost += 1,
+            }
+            crew.slots += u64::from(session.hello.slots);
+            crew.slots_free += session.free(state) as u64;
+        }
+        crew
     }
 
     pub(super) fn close(&mut self, id: SessionId) {

@@ -30,6 +30,8 @@ use semel_core::{
     window::{Arrivals, DedupRecord},
 };
 
+use crate::durations::Distribution;
+
 pub use self::{
     embedded::{
         DATA_FILE, Description, Embedded, FORMAT, MAP_SIZE_DEFAULT, Options as EmbeddedOptions, adopt, begin_restore,
@@ -275,6 +277,43 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// See [`Reader::run`].
     fn oldest_revision(&self) -> Result<Revision, Error>;
+
+    /// The id of the oldest request that is remembered, by when it was minted; none if none is.
+    ///
+    /// # Errors
+    /// See [`Reader::run`].
+    fn oldest_request(&self) -> Result<Option<RequestId>, Error>;
+
+    /// How the disk is doing; none for a store that has none.
+    ///
+    /// # Errors
+    /// See [`Reader::run`].
+    fn disk(&self) -> Result<Option<DiskStatus>, Error> {
+        Ok(None)
+    }
+}
+
+/// What a store on a disk tells of itself. Counts begin with its opening.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DiskStatus {
+    /// How long writes of the log took, each with the flush that makes it durable.
+    pub log_writes: Distribution,
+    /// Bytes that were written to the log.
+    pub log_written_bytes: u64,
+    /// Bytes of the log that are held by commits which are not in the tables yet.
+    pub log_held_bytes: u64,
+    /// How many commits these are.
+    pub log_held_commits: u64,
+    /// How large the log is; a commit waits when all of it is held.
+    pub log_bytes: u64,
+    /// How long it took to take commits over into the tables, many at a time.
+    pub flushes: Distribution,
+    /// Bytes of the pages that hold rows.
+    pub used_bytes: u64,
+    /// Bytes of all pages, with those that are free to be used again.
+    pub file_bytes: u64,
+    /// How large that may become.
+    pub map_bytes: u64,
 }
 
 /// How many rows one list call may look at.

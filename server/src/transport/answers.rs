@@ -19,13 +19,17 @@ use tonic::{Code, Status, body::Body};
 use super::{
     gate::Gate,
     held::{Budget, Held},
+    intake::Mark,
     native::Served,
     status::Refusal,
+    unread,
 };
 use crate::auth::Verdict;
 
-/// Smaller pieces are not counted: a stream has one at a time.
+/// Smaller pieces are not counted: an answer has one at a time.
 const COUNTED_BYTES_MIN: usize = 4 << 10;
+/// Smaller pieces are counted, and made whether there is room or not: those of watches are such, which are to lose nothing.
+const REFUSED_BYTES_MIN: usize = 64 << 10;
 /// When to come again where there was no room.
 const CROWDED_WAIT: Millis = Millis(1000);
 
@@ -48,19 +52,27 @@ impl Answers {
     }
 }
 
+/// Who is answered.
+struct Caller {
+    answers: Arc<Answers>,
+    verdict: Verdict,
+    /// Of a stranger, until its answer has left.
+    _mark: Option<Mark>,
+}
+
 pin_project! {
     /// What a service answers, before its head is there.
     pub(super) struct Answer {
         #[pin]
         served: Served,
-        caller: Option<(Arc<Answers>, Verdict)>,
+        caller: Option<Caller>,
     }
 }
 
 impl Answer {
     /// The answer to a caller who was judged so.
-    pub(super) fn new(served: Served, answers: Arc<Answers>, verdict: Verdict) -> Self {
-        Self { served, caller: Some((answers, verdict)) }
+    pub(super) fn new(served: Served, answers: Arc<Answers>, verdict: Verdict, mark: Option<Mark>) -> Self {
+        Self { served, caller: Some(Caller { answers, verdict, _mark: mark }) }
     }
 }
 
@@ -72,10 +84,11 @@ impl Future for Answer {
         let answer = ready!(this.served.poll(context))?;
         Poll::Ready(Ok(match this.caller.take() {
             // One that ends with its head has no body.
-            Some((answers, verdict)) if !answer.headers().contains_key(Status::GRPC_STATUS) => {
-                answer.map(|body| Body::new(Kept { body, answers, verdict, has_ended: false }))
+            Some(caller) if answer.headers().contains_key(Status::GRPC_STATUS) => {
+                unread::told(answer, &caller.answers.gate, &caller.verdict)
             }
-            _ => answer,
+            Some(caller) => answer.map(|body| Body::new(Kept { body, caller, has_ended: false })),
+            None => answer,
         }))
     }
 }
@@ -83,8 +96,7 @@ impl Future for Answer {
 /// The body of an answer.
 struct Kept {
     body: Body,
-    answers: Arc<Answers>,
-    verdict: Verdict,
+    caller: Caller,
     has_ended: bool,
 }
 
@@ -103,13 +115,19 @@ impl AsRef<[u8]> for Piece {
 impl Kept {
     /// The same bytes, counted; or the end of the call.
     fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
-        let held = Held::new(self.answers.budget.clone());
-        if held.add(bytes.len()) {
+        let held = Held::new(self.caller.answers.budget.clone());
+        let has_room = if bytes.len() < REFUSED_BYTES_MIN {
+            held.take(bytes.len());
+            true
+        } else {
+            held.add(bytes.len())
+        };
+        if has_room {
             return Frame::data(Bytes::from_owner(Piece { bytes, _held: held }));
         }
         self.has_ended = true;
         let mut trailers = HeaderMap::new();
-        let status = self.answers.crowded(&self.verdict);
+        let status = self.caller.answers.crowded(&self.caller.verdict);
         // Our own statuses are made of what headers may hold.
         let _ = status.add_header(&mut trailers);
         Frame::trailers(trailers)

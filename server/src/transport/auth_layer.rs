@@ -4,9 +4,13 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header};
+use tokio::sync::watch;
 use tonic::{Request, Status, body::Body, service::Interceptor, transport::server::TcpConnectInfo};
 
-use super::{gate::Gate, listen::Peer};
+use super::{
+    gate::{Gate, Stage},
+    listen::Peer,
+};
 use crate::auth::{Certificate, FORWARDED_HEADER, Shown, Verdict};
 
 /// See the module.
@@ -20,6 +24,8 @@ pub(super) struct Brought {
     pub(super) certificate: Option<Arc<Certificate>>,
     /// What a proxy says of its caller; not looked at if no proxy's word is taken.
     pub(super) forwarded: Option<HeaderValue>,
+    /// How far its connection is on its way out.
+    pub(super) leaving: Option<Arc<watch::Sender<Stage>>>,
 }
 
 impl Brought {
@@ -32,15 +38,16 @@ impl Brought {
 }
 
 impl Judge {
-    /// See the module. Gives the verdict as well.
-    pub(super) fn look_at(&self, request: &mut http::Request<Body>) -> Verdict {
+    /// See the module. Gives the verdict as well, and who is at the other end of the connection.
+    pub(super) fn look_at(&self, request: &mut http::Request<Body>) -> (Verdict, Option<Peer>) {
         let authorization = request.headers().get(header::AUTHORIZATION).cloned();
         let takes_forwarded = self.0.settings.authenticator.takes_forwarded();
         let forwarded = takes_forwarded.then(|| joined(request.headers(), FORWARDED_HEADER)).flatten();
-        let mut brought = Brought { authorization, certificate: None, forwarded };
+        let mut brought = Brought { authorization, certificate: None, forwarded, leaving: None };
         let peer = request.extensions_mut().remove::<Peer>();
         if let Some(peer) = &peer {
             brought.certificate = peer.certificate.clone();
+            brought.leaving = Some(peer.leaving().clone());
             // Where tonic looks for the address.
             request.extensions_mut().insert(peer.tcp.clone());
         }
@@ -51,7 +58,7 @@ impl Judge {
         }
         request.extensions_mut().insert(verdict.clone());
         request.extensions_mut().insert(brought);
-        verdict
+        (verdict, peer)
     }
 }
 

@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use semel_core::{
     app::Role,
     command::Command,
-    id::{AppName, RequestId, Timestamp},
+    id::{AppName, Millis, RequestId, Timestamp},
     policy::Principal,
     window::{Fingerprint, Window},
 };
@@ -32,12 +32,14 @@ use super::{
     lists::Lists,
     quota::{Quota, Quotas},
     status::Refusal,
+    watch::Hub,
 };
 use crate::{
     auth::{Authenticator, Moment, Shown, Verdict, jwt::Issuers},
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
     logs::audit::Audit,
+    metrics::WatchSeen,
     observe::Slot,
 };
 
@@ -86,6 +88,8 @@ pub(crate) struct Gate {
     engine: ArcSwapOption<Handle>,
     pub(super) lists: Lists,
     pub(super) quotas: Quotas,
+    /// What all watchers share.
+    pub(super) hub: Hub,
     anonymous_calls: AtomicU64,
 }
 
@@ -93,8 +97,8 @@ impl Gate {
     pub(crate) fn new(settings: Settings) -> Self {
         let start_time = settings.clock.wall();
         let quotas = Quotas::new(settings.quota);
-        let (engine, lists) = (ArcSwapOption::empty(), Lists::default());
-        Self { settings, start_time, engine, lists, quotas, anonymous_calls: AtomicU64::new(0) }
+        let (engine, lists, hub) = (ArcSwapOption::empty(), Lists::default(), Hub::default());
+        Self { settings, start_time, engine, lists, quotas, hub, anonymous_calls: AtomicU64::new(0) }
     }
 
     /// The store is loaded: from now on calls are served.
@@ -112,7 +116,23 @@ impl Gate {
         self.engine.load_full().ok_or_else(|| refused(Refused::NoOwner))
     }
 
-    pub(super) fn anonymous_calls(&self) -> u64 {
+    /// The engine for those who only look at how it is doing; none before the store is loaded, and after the end.
+    pub(crate) fn handle(&self) -> Option<Arc<Handle>> {
+        self.engine.load_full()
+    }
+
+    /// Who watches.
+    pub(crate) fn watched(&self) -> Option<WatchSeen> {
+        self.handle().map(|engine| self.hub.seen(engine.committed()))
+    }
+
+    /// Time that only grows.
+    pub(crate) fn steady(&self) -> Millis {
+        self.settings.clock.steady()
+    }
+
+    /// How many were served without credentials, items of streams among them.
+    pub(crate) fn anonymous_calls(&self) -> u64 {
         self.anonymous_calls.load(Ordering::Relaxed)
     }
 

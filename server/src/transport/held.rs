@@ -40,6 +40,12 @@ impl Held {
         true
     }
 
+    /// Holds so much more, whether there is room or not.
+    pub(super) fn take(&self, bytes: usize) {
+        self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Holds this much, whatever it was before; false if there is no room.
     pub(super) fn set(&self, bytes: usize) -> bool {
         let before = self.bytes.load(Ordering::Relaxed);
@@ -70,7 +76,10 @@ mod tests {
         assert!(!second.add(1) && !first.set(61));
         assert!(first.set(10) && second.add(50));
         assert_eq!(budget.used.load(Ordering::Relaxed), 100);
-        drop((first, second));
+        let third = Held::new(budget.clone());
+        third.take(50);
+        assert!(first.set(0) && second.set(0) && !second.add(51) && second.add(50));
+        drop((first, second, third));
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }
 }

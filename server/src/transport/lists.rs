@@ -1,9 +1,13 @@
 //! Lists that are read from the store: how many at a time, and how long the next one waits. They are the first to go when the
-//! server has too much to do, since they cost most and take nothing back when they are asked for again.
+//! server has too much to do, since they cost most and take nothing back when they are asked for again. And calls that only
+//! wait for something to happen: how many there are.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task, time};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task, time,
+};
 
 use super::{
     gate::{self, Gate},
@@ -18,15 +22,20 @@ const WAITING_MAX: usize = 256;
 /// How long one waits for the others.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Calls that wait for a run to change. Each costs some kilobytes and nothing else.
+const WAITS_MAX: usize = 1 << 16;
+
 /// See the module.
 pub(super) struct Lists {
     line: Semaphore,
-    places: std::sync::Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    waits: Semaphore,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { line: Semaphore::new(WAITING_MAX), places: std::sync::Arc::new(Semaphore::new(AT_ONCE)) }
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        Self { line: Semaphore::new(WAITING_MAX), places, waits: Semaphore::new(WAITS_MAX) }
     }
 }
 
@@ -54,5 +63,14 @@ impl Gate {
         });
         let read = read.await.map_err(|error| Refusal::internal(&error))?;
         read.map_err(|error| Refusal::internal(&error))
+    }
+
+    /// A place for a call that waits, as long as it is held.
+    ///
+    /// # Errors
+    /// `OVERLOADED` when as many wait as there may be.
+    pub(super) fn wait_place(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let engine = self.engine()?;
+        self.lists.waits.try_acquire().map_err(|_| gate::refused(engine.shed_list()))
     }
 }

@@ -24,24 +24,27 @@ mod observe;
 mod page;
 mod quota;
 mod router;
+mod serve;
 mod services;
 mod status;
 mod tls;
 mod told;
+mod unread;
 mod watch;
 mod web;
 
 pub(crate) use self::{
     convert::job::settled,
     gate::{Gate, Settings, Stage},
+    listen::Cap,
     observe::methods,
-    router::{Door, http2},
+    router::{Door, DoorSettings, http2},
+    status::reasons,
     tls::Reloaded,
 };
 pub use self::{
     listen::{ConnectionLimits, Connections},
     quota::Quota,
-    router::Error,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,
 };

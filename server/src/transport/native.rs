@@ -115,10 +115,10 @@ impl Service<Request<Body>> for Native {
 
     fn call(&mut self, mut request: Request<Body>) -> Served {
         let Inner { judge, intake, answers, services, others, observers } = &*self.0;
-        let verdict = judge.look_at(&mut request);
+        let (verdict, peer) = judge.look_at(&mut request);
         let followed = Followed::begin(observers, &mut request);
-        let request = intake.bound(request, verdict.clone());
-        let answer = Answer::new(services.call(request, others), answers.clone(), verdict);
+        let (request, stranger) = intake.bound(request, verdict.clone(), peer);
+        let answer = Answer::new(services.call(request, others), answers.clone(), verdict, stranger);
         match followed {
             None => Box::pin(answer),
             Some(followed) => followed.answer(answer),

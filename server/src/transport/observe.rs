@@ -70,6 +70,7 @@ impl Followed {
             traceparent: request.headers().get("traceparent").cloned(),
             tracestate: request.headers().get("tracestate").cloned(),
         };
+        observers.begun(&head);
         let slot = Slot::new();
         request.extensions_mut().insert(slot.clone());
         Some(Self { observers: observers.clone(), head, slot, begun: Stopwatch::start(), code: Some(CANCELLED) })

@@ -1,19 +1,23 @@
 //! The HTTP server: its limits, the services, health and reflection.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 use tonic::{
+    body::Body,
     service::{Routes, interceptor::InterceptedService},
-    transport::{self, Server},
+    transport::Server,
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::Layer as _;
 
 use super::{
     auth_layer::Bar,
     gate::Gate,
     listen::{Cap, ConnectionLimits, Connections, Incoming},
     native::Native,
+    observe::methods,
+    serve::Serve,
     tls::Reloaded,
     web::{WebLayer, WebOrigin},
 };
@@ -21,51 +25,65 @@ use crate::observe::Observers;
 
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
 /// connection of a mesh carries many callers.
-const STREAMS_MAX: u32 = 4096;
+pub(super) const STREAMS_MAX: u32 = 4096;
 /// Streams that a client resets before they were served; more is an attack (CVE-2023-44487 and its kin).
-const PENDING_RESETS_MAX: usize = 64;
+pub(super) const PENDING_RESETS_MAX: usize = 64;
 /// Resets by ourselves for faults of the client; tonic's builder removes hyper's own limit of this too.
-const LOCAL_RESETS_MAX: usize = 1024;
+pub(super) const LOCAL_RESETS_MAX: usize = 1024;
 /// What one stream may have sent without being read, and all of a connection together: a stream that is held back must
 /// not hold up its neighbours on the same connection.
-const STREAM_WINDOW_BYTES: u32 = 512 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+pub(super) const STREAM_WINDOW_BYTES: u32 = 512 << 10;
+pub(super) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Bytes of headers of one call.
 pub(super) const HEADERS_BYTES_MAX: u32 = 16 << 10;
-
-/// What can go wrong with the transport itself.
-#[derive(Debug, thiserror::Error)]
-#[error("the HTTP/2 server failed")]
-pub struct Error(#[from] transport::Error);
+/// A peer that is silent for so long is asked whether it is there, and must answer in time.
+pub(super) const PING_EVERY: Duration = Duration::from_secs(30);
+pub(super) const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 /// The open door: accepts connections from its making on.
 pub(crate) struct Door {
     health: HealthReporter,
     cap: Arc<Cap>,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Result<(), transport::Error>>,
+    task: JoinHandle<()>,
+}
+
+/// How connections are taken, and how long they last.
+pub(crate) struct DoorSettings<'a> {
+    /// How many.
+    pub(crate) limits: ConnectionLimits,
+    /// How old they become, give or take a tenth; none for as old as they like.
+    pub(crate) age: Option<Duration>,
+    /// TLS; none for plaintext.
+    pub(crate) tls: Option<Reloaded>,
+    /// From where pages may call.
+    pub(crate) web_origins: &'a [WebOrigin],
+    /// Who is told of calls.
+    pub(crate) observers: Observers,
 }
 
 impl Door {
-    /// Begins to accept connections. Health says NOT_SERVING until [`Door::set_serving`].
-    pub(crate) async fn open(
-        gate: Arc<Gate>,
-        listener: TcpListener,
-        limits: ConnectionLimits,
-        tls: Option<Reloaded>,
-        web_origins: &[WebOrigin],
-        observers: Observers,
-    ) -> Self {
+    /// Begins to accept connections. Health says NOT_SERVING of all services until [`Door::set_serving`].
+    pub(crate) async fn open(gate: Arc<Gate>, listener: TcpListener, settings: DoorSettings<'_>) -> Self {
+        let DoorSettings { limits, age, tls, web_origins, observers } = settings;
         let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let cap = Arc::new(Cap::new(limits));
         let incoming = Incoming::new(listener, tls, cap.clone());
-        let web = WebLayer::new(web_origins);
-        let task = tokio::spawn(serve(gate, incoming, (web, observers), health_service, async {
+        let stage = gate.settings.stage.clone();
+        let native = Native::new(gate.clone(), others(gate, health_service), observers);
+        let serve = Serve { service: WebLayer::new(web_origins).layer(native), age, stage };
+        let task = tokio::spawn(serve.run(incoming, async {
             let _ = stopped.await;
         }));
-        Self { health, cap, stop: Some(stop), task }
+        let door = Self { health, cap, stop: Some(stop), task };
+        door.set_serving(false).await;
+        door
+    }
+
+    /// What became of connections so far.
+    pub(crate) fn cap(&self) -> &Arc<Cap> {
+        &self.cap
     }
 
     /// What became of connections so far.
@@ -73,29 +91,29 @@ impl Door {
         self.cap.connections()
     }
 
-    /// What health says.
+    /// What health says, of the whole and of each service.
     pub(crate) async fn set_serving(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        self.health.set_service_status("", status).await;
+        for service in health_names() {
+            self.health.set_service_status(service, status).await;
+        }
     }
 
     /// Accepts nothing more, and waits for the connections to end; after `patience` they are cut. False if they were.
-    ///
-    /// # Errors
-    /// If the transport had failed.
-    pub(crate) async fn close(mut self, patience: Duration) -> Result<bool, Error> {
+    pub(crate) async fn close(mut self, patience: Duration) -> bool {
+        // Whoever watches the health has been told all there is to tell.
+        for service in health_names() {
+            self.health.clear_service_status(&service).await;
+        }
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
-        match time::timeout(patience, &mut self.task).await {
-            Ok(Ok(ended)) => ended.map(|()| true).map_err(Error),
-            Ok(Err(_)) => Ok(true),
-            Err(_) => {
-                self.task.abort();
-                let _ = (&mut self.task).await;
-                Ok(false)
-            }
+        let has_ended = time::timeout(patience, &mut self.task).await.is_ok();
+        if !has_ended {
+            self.task.abort();
+            let _ = (&mut self.task).await;
         }
+        has_ended
     }
 }
 
@@ -103,6 +121,16 @@ impl Drop for Door {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Of what health can be asked: the whole, and each of our services.
+fn health_names() -> impl Iterator<Item = String> {
+    let services = methods().into_iter().filter_map(|method| {
+        let (service, _) = method.split_once('/')?;
+        service.starts_with("semel.").then(|| service.to_owned())
+    });
+    let services: BTreeSet<String> = services.collect();
+    std::iter::once(String::new()).chain(services)
 }
 
 /// A server with our limits and no service: what Semel has in common with the bare echo that it is measured against.
@@ -114,18 +142,16 @@ pub(crate) fn http2() -> Server {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(Some(HEADERS_BYTES_MAX))
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PONG_WITHIN))
 }
 
-/// Serves until told to stop, then until all connections have ended.
-async fn serve(
+/// What is served beside our own services.
+fn others(
     gate: Arc<Gate>,
-    incoming: Incoming,
-    (web, observers): (WebLayer, Observers),
-    health_service: impl tonic::codegen::Service<
-        http::Request<tonic::body::Body>,
-        Response = http::Response<tonic::body::Body>,
+    health: impl tonic::codegen::Service<
+        http::Request<Body>,
+        Response = http::Response<Body>,
         Error = std::convert::Infallible,
         Future: Send + 'static,
     > + tonic::server::NamedService
@@ -133,8 +159,7 @@ async fn serve(
     + Send
     + Sync
     + 'static,
-    stop: impl Future<Output = ()>,
-) -> Result<(), transport::Error> {
+) -> Routes {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(semel_proto::FILE_DESCRIPTOR_SET)
@@ -143,10 +168,7 @@ async fn serve(
     let reflection_v1 = reflection().build_v1().expect("our own descriptors are whole");
     // Tools of some years ago ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().expect("our own descriptors are whole");
-    let others = Routes::new(health_service)
+    Routes::new(health)
         .add_service(InterceptedService::new(reflection_v1, Bar(gate.clone())))
-        .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
-    let server = http2().accept_http1(true).layer(web);
-    let services = Native::new(gate, others, observers);
-    server.serve_with_incoming_shutdown(services, incoming, stop).await
+        .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate)))
 }

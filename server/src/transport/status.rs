@@ -1,4 +1,5 @@
-//! The only place that makes a gRPC status, and the only list of reasons (DESIGN 2.2).
+//! The only place that makes a gRPC status, and the only list of reasons (DESIGN 2.2). What the rules refuse bears the reason
+//! that they give it.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,32 @@ use crate::{
 const DETAILS_BYTES_MAX: usize = 2000;
 /// Messages are for people; what a program needs stands in the details.
 const MESSAGE_CHARS_MAX: usize = 400;
+
+/// The reasons for which a call is refused before the engine has looked at it, or by a read.
+const OURS: [&str; 16] = [
+    "CREDENTIALS_MISSING",
+    "CREDENTIALS_MALFORMED",
+    "CREDENTIALS_INVALID",
+    "CREDENTIALS_EXPIRED",
+    "CREDENTIALS_REVOKED",
+    "AUTH_THROTTLED",
+    "AUTH_UNAVAILABLE",
+    "REQUEST_ID_MISSING",
+    "REQUEST_ID_MALFORMED",
+    "INVALID",
+    "RESUME_COMPACTED",
+    "OVERLOADED",
+    "DRAINING",
+    "NO_OWNER",
+    "INTERNAL",
+    // Also by the engine, which is too late then.
+    "OUTCOME_UNKNOWN",
+];
+
+/// All reasons that there are, each once: what `ErrorInfo.reason` can be.
+pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
+    Rejection::REASONS.into_iter().chain(OURS)
+}
 
 /// Why a call is refused, before it is put into a status.
 #[derive(Clone, Debug)]
@@ -49,7 +76,9 @@ pub(super) struct Why<'a> {
 }
 
 impl Refusal {
+    /// The reason is one of [`reasons`].
     pub(crate) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(reasons().any(|known| known == reason), "{reason} is missing in the list of reasons");
         Self {
             code,
             reason,
@@ -150,22 +179,21 @@ impl Refusal {
 
     /// What the engine says. `leaf_name` names the field behind a difference.
     pub(crate) fn of_refused(refused: Refused, leaf_name: fn(u16) -> &'static str) -> Self {
-        let message = refused.to_string();
+        let (message, reason) = (refused.to_string(), refused.reason());
         match refused {
             Refused::Rejected(rejection) => Self::of_rejection(rejection, leaf_name),
             Refused::Overloaded { retry_after } => {
-                Self::new(Code::ResourceExhausted, "OVERLOADED", message).after(retry_after)
+                Self::new(Code::ResourceExhausted, reason, message).after(retry_after)
             }
-            Refused::TooLate => Self::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", message),
-            Refused::Draining => Self::new(Code::Unavailable, "DRAINING", message),
-            Refused::NoOwner => Self::new(Code::Unavailable, "NO_OWNER", message),
+            Refused::TooLate => Self::new(Code::DeadlineExceeded, reason, message),
+            Refused::Draining | Refused::NoOwner => Self::new(Code::Unavailable, reason, message),
         }
     }
 
     pub(crate) fn of_rejection(rejection: Rejection, leaf_name: fn(u16) -> &'static str) -> Self {
-        let message = rejection.to_string();
+        let (message, reason) = (rejection.to_string(), rejection.reason());
         match rejection {
-            Rejection::Forbidden { principal, needs, app } => Self::new(Code::PermissionDenied, "FORBIDDEN", message)
+            Rejection::Forbidden { principal, needs, app } => Self::new(Code::PermissionDenied, reason, message)
                 .verdict(AuthStatus::Forbidden)
                 .with("principal", principal)
                 .with("role", needs.as_str())
@@ -176,57 +204,51 @@ impl Refusal {
                     Difference::Principal => "principal",
                     Difference::Content(leaf) => leaf_name(leaf),
                 };
-                Self::new(Code::FailedPrecondition, "REQUEST_ID_REUSED", format!("{message} (differs in: {field})"))
+                Self::new(Code::FailedPrecondition, reason, format!("{message} (differs in: {field})"))
                     .with("field", field)
             }
-            Rejection::RequestIdExpired { window, minted_at } => {
-                Self::new(Code::FailedPrecondition, "REQUEST_ID_EXPIRED", message)
-                    .with("window_ms", window.0)
-                    .with("minted_at_ms", minted_at.0)
-            }
+            Rejection::RequestIdExpired { window, minted_at } => Self::new(Code::FailedPrecondition, reason, message)
+                .with("window_ms", window.0)
+                .with("minted_at_ms", minted_at.0),
             Rejection::RequestIdBeforeRestore { restored_at, minted_at } => {
-                Self::new(Code::FailedPrecondition, "REQUEST_ID_EXPIRED", message)
+                Self::new(Code::FailedPrecondition, reason, message)
                     .with("restored_at_ms", restored_at.0)
                     .with("minted_at_ms", minted_at.0)
             }
             Rejection::RequestIdInFuture { ahead } => {
-                Self::new(Code::InvalidArgument, "REQUEST_ID_IN_FUTURE", message).with("ahead_ms", ahead.0)
+                Self::new(Code::InvalidArgument, reason, message).with("ahead_ms", ahead.0)
             }
-            Rejection::QuotaExceeded { app, what, limit } => {
-                Self::new(Code::ResourceExhausted, "QUOTA_EXCEEDED", message)
-                    .after(Millis(5000))
-                    .with("app", app)
-                    .with("what", what)
-                    .with("limit", limit)
-            }
+            Rejection::QuotaExceeded { app, what, limit } => Self::new(Code::ResourceExhausted, reason, message)
+                .after(Millis(5000))
+                .with("app", app)
+                .with("what", what)
+                .with("limit", limit),
             Rejection::NotFound { what, name } => {
-                Self::new(Code::NotFound, "NOT_FOUND", message).with("what", what).with("name", name)
+                Self::new(Code::NotFound, reason, message).with("what", what).with("name", name)
             }
             Rejection::AlreadyExists { what, name } => {
-                Self::new(Code::FailedPrecondition, "ALREADY_EXISTS", message).with("what", what).with("name", name)
+                Self::new(Code::FailedPrecondition, reason, message).with("what", what).with("name", name)
             }
-            Rejection::EtagMismatch { what, name, current } => Self::new(Code::Aborted, "ETAG_MISMATCH", message)
+            Rejection::EtagMismatch { what, name, current } => Self::new(Code::Aborted, reason, message)
                 .with("what", what)
                 .with("name", name)
                 .with("current", current.0),
             Rejection::RunFinished { phase } => {
-                Self::new(Code::FailedPrecondition, "RUN_FINISHED", message).with("state", phase.as_str())
+                Self::new(Code::FailedPrecondition, reason, message).with("state", phase.as_str())
             }
             Rejection::RunNotRetryable { phase } => {
-                Self::new(Code::FailedPrecondition, "RUN_NOT_RETRYABLE", message).with("state", phase.as_str())
+                Self::new(Code::FailedPrecondition, reason, message).with("state", phase.as_str())
             }
             Rejection::JobHasLiveRuns { count } => {
-                Self::new(Code::FailedPrecondition, "JOB_HAS_LIVE_RUNS", message).with("count", count)
+                Self::new(Code::FailedPrecondition, reason, message).with("count", count)
             }
             Rejection::AppNotEmpty { count } => {
-                Self::new(Code::FailedPrecondition, "APP_NOT_EMPTY", message).with("count", count)
+                Self::new(Code::FailedPrecondition, reason, message).with("count", count)
             }
-            Rejection::TriggerCycle { .. } => Self::new(Code::FailedPrecondition, "TRIGGER_CYCLE", message),
-            Rejection::BackfillUnderWay { .. } => Self::new(Code::FailedPrecondition, "BACKFILL_UNDER_WAY", message),
-            Rejection::BackfillUnfit { .. } => Self::new(Code::FailedPrecondition, "BACKFILL_UNFIT", message),
-            Rejection::LeaseStale { why } => {
-                Self::new(Code::FailedPrecondition, "LEASE_STALE", message).with("why", why)
+            Rejection::TriggerCycle { .. } | Rejection::BackfillUnderWay { .. } | Rejection::BackfillUnfit { .. } => {
+                Self::new(Code::FailedPrecondition, reason, message)
             }
+            Rejection::LeaseStale { why } => Self::new(Code::FailedPrecondition, reason, message).with("why", why),
         }
     }
 

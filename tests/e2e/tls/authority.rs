@@ -45,14 +45,25 @@ impl Authority {
         self.issue("server", vec![SanType::DnsName("localhost".try_into().expect("a name"))])
     }
 
+    /// The same, but it ends with this year.
+    pub(super) fn issue_server_until(&self, year: i32) -> (String, String) {
+        let mut params = named("server", vec![SanType::DnsName("localhost".try_into().expect("a name"))]);
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        self.sign(&params)
+    }
+
     /// A certificate for a caller with these URIs among its names, and its key, both PEM.
     pub(super) fn issue_client(&self, uris: &[&str]) -> (String, String) {
         self.issue("caller", uris.iter().map(|uri| SanType::URI((*uri).try_into().expect("ASCII"))).collect())
     }
 
     fn issue(&self, name: &str, names: Vec<SanType>) -> (String, String) {
+        self.sign(&named(name, names))
+    }
+
+    fn sign(&self, params: &CertificateParams) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
-        let certificate = named(name, names).signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate = params.clone().signed_by(&key, &self.issuer).expect("a certificate");
         (certificate.pem(), key.serialize_pem())
     }
 

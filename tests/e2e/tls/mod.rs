@@ -2,6 +2,7 @@
 //! renewed under load.
 
 mod authority;
+mod counted;
 mod identities;
 mod rotation;
 
@@ -9,8 +10,9 @@ use std::net::SocketAddr;
 
 use authority::{Authority, Pair};
 use semel_client::{Client, Credentials, Options, RetryOptions, Tls, v1};
-use semel_server::transport::ClientAuth;
+use semel_server::transport::{ClientAuth, ConnectionLimits};
 
+pub(crate) use self::counted::certificates_are_counted;
 use super::harness::{TestServer, in_time, run_job, spec};
 
 /// A server with TLS, and the files that it looks at.
@@ -95,6 +97,22 @@ async fn silent_connections_hold_up_nobody() {
     }
     let pay = in_time(secured.pay(&authority.believed())).await;
     in_time(pay.run_job(run_job("settle"))).await.expect("a run");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn silent_connections_give_way_to_those_that_shake_hands() {
+    let authority = Authority::new();
+    let limits = ConnectionLimits { total: 8, per_address: 8 };
+    let secured = Secured::start(&authority, None, |settings| settings.connections = limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(tokio::net::TcpStream::connect(secured.address()).await.expect("connects"));
+    }
+    let pay = in_time(secured.pay(&authority.believed())).await;
+    in_time(pay.run_job(run_job("settle"))).await.expect("a run");
+    let connections = secured.server.running().connections();
+    assert!(connections.open <= 8 && connections.evicted >= 42, "{connections:?}");
     drop(silent);
 }
 

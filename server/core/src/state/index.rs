@@ -11,7 +11,7 @@ use super::{
 use crate::{
     id::{AppName, AttemptNumber, JobKey, ProcessorName, RunId, Timestamp, TokenId, WorkerKey},
     job::Job,
-    run::{Attempt, Run},
+    run::{Attempt, Phase, Run},
 };
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) struct Index {
     pub(super) timers: Timers,
     pub(super) holders: BTreeMap<WorkerKey, BTreeSet<(RunId, AttemptNumber)>>,
     pub(super) live_by_app: BTreeMap<AppName, u64>,
+    /// How many runs stand in each state, in the order of [`Phase::ALL`].
+    pub(super) by_phase: [u64; Phase::ALL.len()],
     pub(super) triggers: TriggerIndex,
 }
 
@@ -44,6 +46,7 @@ impl Index {
             Some(live) => *live += 1,
             None => drop(self.live_by_app.insert(run.job.app.clone(), 1)),
         }
+        self.by_phase[run.state.phase() as usize] += 1;
     }
 
     pub(super) fn remove_run(&mut self, run: &Run, job: Option<&Job>) {
@@ -72,6 +75,7 @@ impl Index {
                 self.live_by_app.remove(&run.job.app);
             }
         }
+        self.by_phase[run.state.phase() as usize] -= 1;
     }
 
     /// After a job itself changed.

@@ -147,6 +147,11 @@ impl State {
         self.runs.len()
     }
 
+    /// How many runs stand in this state; of those that are finished nothing is known here.
+    pub fn runs_in(&self, phase: Phase) -> u64 {
+        self.index.by_phase[phase as usize]
+    }
+
     /// How many runs of an app are not finished.
     pub fn live_runs_of(&self, app: &AppName) -> u64 {
         self.index.live_by_app.get(app).copied().unwrap_or(0)

@@ -39,6 +39,12 @@ impl Ready {
         self.0.iter().filter_map(|((app, processor), heads)| Some((app, processor, *heads.first()?)))
     }
 
+    /// Since when the one has waited that waits longest among the next of each job; of so many jobs at most, so that asking
+    /// costs little however many there are.
+    pub fn oldest(&self, jobs_max: usize) -> Option<Timestamp> {
+        self.0.values().flatten().take(jobs_max).map(|head| head.since).min()
+    }
+
     fn insert(&mut self, app: &AppName, processor: &ProcessorName, head: Waiting) {
         self.0.entry((app.clone(), processor.clone())).or_default().insert(head);
     }

@@ -31,6 +31,9 @@ pub(super) struct Issuer {
 struct State {
     keys: Option<Loaded>,
     failing: bool,
+    /// How many fetches have brought keys, and how many have not.
+    fetched: u64,
+    failed: u64,
     /// How many fetches have begun.
     begun: u64,
     /// When an early fetch was asked for the last time.
@@ -48,6 +51,19 @@ struct Loaded {
     fetch: u64,
     /// When that fetch began.
     at: Millis,
+}
+
+/// How the keys of an issuer stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerState {
+    /// As the operator named it.
+    pub issuer: String,
+    /// Fetches that brought keys, and that did not.
+    pub fetched: u64,
+    /// See there.
+    pub failed: u64,
+    /// How long ago the fetch began that brought the keys; none if there are none.
+    pub age: Option<Millis>,
 }
 
 /// The key of a token.
@@ -124,12 +140,26 @@ impl Issuer {
         let news = state.failing || state.keys.is_none();
         state.keys = Some(Loaded { set, generation, fetch: fetch.number, at: fetch.at });
         state.failing = false;
+        state.fetched += 1;
         news
     }
 
     /// Keys did not come. `true` if it is the first time after they had.
     pub(super) fn failed(&self) -> bool {
-        !std::mem::replace(&mut self.lock().failing, true)
+        let mut state = self.lock();
+        state.failed += 1;
+        !std::mem::replace(&mut state.failing, true)
+    }
+
+    /// How its keys stand.
+    pub(super) fn state(&self, now: Millis) -> IssuerState {
+        let state = self.lock();
+        IssuerState {
+            issuer: self.settings.issuer.clone(),
+            fetched: state.fetched,
+            failed: state.failed,
+            age: state.keys.as_ref().map(|loaded| Millis(now.0 - loaded.at.0)),
+        }
     }
 
     /// Asks for an early fetch, unless that was done a moment ago. Says when to come again.

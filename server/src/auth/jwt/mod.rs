@@ -17,7 +17,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use semel_core::policy::Principal;
+use semel_core::{id::Millis, policy::Principal};
 use sha2::{Digest as _, Sha256};
 
 use self::{
@@ -28,6 +28,7 @@ use self::{
 };
 pub use self::{
     fetch::{Error as KeysError, check_file},
+    issuer::IssuerState,
     refresh::Refreshers,
     settings::{Identity, IssuerSettings, JwksUrl, KeySource, SubjectPattern},
 };
@@ -48,6 +49,11 @@ impl Issuers {
     pub fn new(settings: Vec<IssuerSettings>) -> Self {
         let issuers = settings.into_iter().map(|settings| Arc::new(Issuer::new(settings)));
         Self { issuers: issuers.collect(), verified: Cache::default() }
+    }
+
+    /// How the keys of each stand.
+    pub fn state(&self, steady: Millis) -> Vec<IssuerState> {
+        self.issuers.iter().map(|issuer| issuer.state(steady)).collect()
     }
 
     /// Judges a token; `None` if it is not an outside issuer's to judge: none is known, it is one of ours, or it is no JWT.

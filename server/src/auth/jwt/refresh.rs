@@ -44,7 +44,7 @@ async fn keep_fresh(issuer: Arc<Issuer>, clock: Clock) {
             std::mem::replace(&mut backoff, longer).min(issuer.settings.refresh)
         };
         tokio::select! {
-            () = time::sleep(spread(wait)) => {}
+            () = time::sleep(crate::clock::around(wait)) => {}
             () = issuer.wanted.notified() => {}
         }
     }
@@ -68,12 +68,4 @@ async fn refresh(issuer: &Issuer, clock: &Clock) -> bool {
             false
         }
     }
-}
-
-/// Between 90 and 110 parts of a hundred, so that servers which started together do not ask together for ever.
-fn spread(wait: Duration) -> Duration {
-    let mut random = [0; 1];
-    // Without random bits all ask at the same time, which harms nothing.
-    let part = getrandom::fill(&mut random).map_or(0.5, |()| f64::from(random[0]) / 255.0);
-    wait.mul_f64(0.9 + 0.2 * part)
 }

@@ -11,7 +11,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -198,7 +198,7 @@ fn open_copy(path: &Path) -> Result<Shard, Trouble> {
         return Err(Trouble::Known(Error::Absent { path: path.to_owned() }));
     }
     let databases = open::create_tables(&env, path, false)?;
-    Ok(Shard { memtable: Memtable::default(), env, databases, _lock: lock })
+    Ok(Shard { memtable: Memtable::default(), meter: Arc::default(), log_bytes: 0, env, databases, _lock: lock })
 }
 
 fn describe(shard: &Shard) -> Result<Description, Trouble> {

@@ -15,6 +15,7 @@ use super::{
     trouble::{self, Trouble},
     wal::Position,
 };
+use crate::clock::Stopwatch;
 
 /// The thread that flushes. Flushes what is left when it is dropped.
 pub(super) struct Flusher {
@@ -28,7 +29,11 @@ impl Flusher {
         let of_thread = shard.clone();
         let body = move || {
             while let Some(work) = of_thread.memtable.next_work() {
+                let begun = Stopwatch::start();
                 let outcome = of_thread.flush(&work.layers, work.end);
+                if outcome.is_ok() {
+                    of_thread.meter.flushed(begun.elapsed());
+                }
                 of_thread.memtable.done(&work, outcome.map_err(|trouble| trouble.at("flush its log")));
             }
         };

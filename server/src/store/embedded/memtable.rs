@@ -73,6 +73,14 @@ pub(super) struct Work {
     held: u64,
 }
 
+/// How much is in here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) commits: u64,
+    /// Of the log.
+    pub(super) bytes: u64,
+}
+
 impl Memtable {
     /// An empty one, beside a log that goes on at this place and is flushed whenever it holds so many bytes.
     pub(super) fn new(start: Position, flush_at: u64) -> Self {
@@ -123,6 +131,12 @@ impl Memtable {
         let since = usize::try_from(inner.closed_count - closed_count).unwrap_or(usize::MAX);
         let layers = inner.closed.iter().rev().take(since);
         layers.filter_map(|closed| closed.layer.get(table, key)).next().map(|found| found.map(Bytes::copy_from_slice))
+    }
+
+    /// What is in here and not in LMDB: how many commits, and how many bytes of the log they hold.
+    pub(super) fn held(&self) -> Held {
+        let inner = self.lock();
+        Held { commits: inner.end.sequence.saturating_sub(inner.flushed.sequence), bytes: inner.held }
     }
 
     /// Up to where everything is in LMDB.
@@ -264,6 +278,7 @@ mod tests {
         for sequence in 2..=6 {
             memtable.insert(large(), behind(sequence), 60);
         }
+        assert_eq!(memtable.held(), Held { commits: 5, bytes: 300 });
         for (layers, end) in [(2, behind(3)), (2, behind(5))] {
             let work = memtable.next_work().expect("there is much");
             assert_eq!((work.layers.len(), work.end), (layers, end));
@@ -274,6 +289,7 @@ mod tests {
         let last = memtable.next_work().expect("what is left is flushed at the end");
         assert_eq!((last.layers.len(), last.end), (1, behind(6)));
         memtable.done(&last, Ok(()));
+        assert_eq!(memtable.held(), Held { commits: 0, bytes: 0 });
         assert!(memtable.next_work().is_none());
     }
 }

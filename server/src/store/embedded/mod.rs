@@ -23,6 +23,7 @@ mod layer;
 mod ledger;
 mod load;
 mod memtable;
+mod meter;
 mod open;
 mod pages;
 mod read;
@@ -44,6 +45,7 @@ use self::{
     flush::Flusher,
     ledger::Ledger,
     memtable::Memtable,
+    meter::Meter,
     tables::{COUNT, Database},
     wal::{Logged, Wal},
     write::Way,
@@ -95,6 +97,9 @@ pub struct Embedded {
 /// What the writer, the flusher and the readers share. Fields are dropped in this order: the lock goes last.
 struct Shard {
     memtable: Memtable,
+    meter: Arc<Meter>,
+    /// How large the log is.
+    log_bytes: u64,
     env: Env<WithoutTls>,
     databases: [Database; COUNT],
     _lock: open::Lock,

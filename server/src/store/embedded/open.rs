@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     path::Path,
+    sync::Arc,
 };
 
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, RwTxn, WithoutTls};
@@ -43,7 +44,8 @@ pub(super) fn open(options: &Options) -> Result<(Shard, Wal), Trouble> {
     for folder in [Some(shard_path.as_path()), Some(path), path.parent().filter(|parent| *parent != Path::new(""))] {
         folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
     }
-    let shard = Shard { memtable: Memtable::default(), env, databases, _lock: lock };
+    let shard =
+        Shard { memtable: Memtable::default(), meter: Arc::default(), log_bytes: 0, env, databases, _lock: lock };
     recover(shard, &wal_path)
 }
 
@@ -63,7 +65,8 @@ fn recover(shard: Shard, wal_path: &Path) -> Result<(Shard, Wal), Trouble> {
         wal.release(wal.head());
     }
     let memtable = Memtable::new(wal.head(), wal.capacity() / FLUSHES_OF_LOG);
-    Ok((Shard { memtable, ..shard }, wal))
+    let (meter, log_bytes) = (wal.meter().clone(), wal.capacity());
+    Ok((Shard { memtable, meter, log_bytes, ..shard }, wal))
 }
 
 /// Keeps every other process out, and every other opener in this one. The operating system lets go of it when the

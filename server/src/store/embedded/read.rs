@@ -21,7 +21,7 @@ use super::{
     view::{Range, View},
 };
 use crate::store::{
-    DedupKey, Error, Page, Reader, RequestQuery, RunQuery, RunScan,
+    DedupKey, DiskStatus, Error, Page, Reader, RequestQuery, RunQuery, RunScan,
     list::{Pager, Span},
 };
 
@@ -94,6 +94,17 @@ impl Reader for Shard {
             Some((key, _)) => Ok(Revision(tables::number(key)?)),
             None => Ok(Revision(view.meta_number(meta::REVISION)?).next()),
         })
+    }
+
+    fn oldest_request(&self) -> Result<Option<RequestId>, Error> {
+        self.read(|view| match view.all(Table::Requests)?.next().transpose()? {
+            Some((key, _)) => Ok(Some(RequestId(tables::split_request(key)?.0))),
+            None => Ok(None),
+        })
+    }
+
+    fn disk(&self) -> Result<Option<DiskStatus>, Error> {
+        self.disk_status().map(Some).map_err(|trouble| trouble.at("read"))
     }
 }
 

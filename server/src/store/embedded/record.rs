@@ -66,7 +66,12 @@ impl Record {
         self.row(table, key, |bytes| bytes.extend_from_slice(value));
     }
 
-    /// The value of the row that was put into a table as number `at`, counted from 0.
+    /// How many rows of a table were set or taken away so far.
+    pub(super) fn rows(&self, table: Table) -> usize {
+        self.rows[table as usize].len()
+    }
+
+    /// The value of the row that was put into a table as number `at`, counted from 0 among all that were set or taken away.
     pub(super) fn value(&self, table: Table, at: usize) -> &[u8] {
         let place = self.rows[table as usize][at];
         &self.bytes[place.value..place.end]

@@ -299,3 +299,26 @@ fn requests_that_come_out_of_order_expire_in_order() {
         assert_eq!(page.expect("a read").items.len() as u64, left);
     }
 }
+
+#[test]
+fn what_the_disk_does_is_measured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut session = session(folder.path());
+    let disk = |session: &Session| session.reader.disk().expect("a read").expect("there is one");
+    let before = disk(&session);
+    assert_eq!((before.log_bytes, before.map_bytes), (1 << 20, 64 << 20));
+    assert!(before.used_bytes > 0 && before.used_bytes <= before.file_bytes, "{before:?}");
+    let blob = Blob { run_id: run_id(1, 1), kind: BlobKind::Payload, payload: payload(&"x".repeat(100_000)) };
+    session.commit(&Batch { blobs: vec![&blob], ..batch(1) });
+    let after = disk(&session);
+    assert_eq!(after.log_writes.count, before.log_writes.count + 1);
+    assert!(after.log_written_bytes >= before.log_written_bytes + 100_000, "{after:?}");
+    // Whatever was flushed since is in the tables, and all else is held.
+    assert!(after.log_held_commits > 0 || after.flushes.count > before.flushes.count, "{after:?}");
+    let path = folder.path().to_owned();
+    drop(session);
+    let again = open(&path).expect("a good store").reader();
+    let flushed = again.disk().expect("a read").expect("there is one");
+    assert_eq!((flushed.log_held_commits, flushed.log_held_bytes), (0, 0));
+    assert!(flushed.used_bytes >= before.used_bytes + 100_000, "{flushed:?}");
+}

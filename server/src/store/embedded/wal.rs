@@ -21,6 +21,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use self::{sink::Sink, writer::Writer};
 use super::{
     layer::Whole,
+    meter::Meter,
     record::{HEAD_BYTES, Head, Record},
     trouble::Trouble,
 };
@@ -79,6 +81,7 @@ pub(super) struct Wal {
     tail: Position,
     /// What the last write has put on disk is not known: it has failed, or it is under way.
     uncertain: bool,
+    meter: Arc<Meter>,
 }
 
 /// A record that was given to the log.
@@ -156,9 +159,10 @@ impl Wal {
             opened => opened?,
         };
         let capacity = file.metadata()?.len() / BLOCK * BLOCK;
-        let sink = Sink::open(path)?;
-        let (writer, path) = (None, path.to_owned());
-        let mut wal = Self { file, path, sink, writer, capacity, wal_id, head: from, tail: from, uncertain: false };
+        let meter = Arc::<Meter>::default();
+        let sink = Sink::open(path, meter.clone())?;
+        let (writer, path, uncertain) = (None, path.to_owned(), false);
+        let mut wal = Self { file, path, sink, writer, capacity, wal_id, head: from, tail: from, uncertain, meter };
         if from.offset > capacity {
             return Err(Trouble::damaged("write-ahead log: it is shorter than it was"));
         }
@@ -188,6 +192,11 @@ impl Wal {
     /// How large it is, in bytes.
     pub(super) fn capacity(&self) -> u64 {
         self.capacity
+    }
+
+    /// What is measured of it.
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// Records before this are not needed any more.
@@ -233,7 +242,7 @@ impl Wal {
     pub(super) fn begin(&mut self, record: Record, offset: u64) -> Result<Logged, Trouble> {
         let logged = self.seal(record, offset)?;
         if self.writer.is_none() {
-            self.writer = Some(Writer::start(&self.path)?);
+            self.writer = Some(Writer::start(&self.path, self.meter.clone())?);
         }
         let writer = self.writer.as_mut().expect("it was just started");
         writer.begin(logged.rows.bytes().clone(), offset)?;

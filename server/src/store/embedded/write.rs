@@ -49,10 +49,11 @@ impl Embedded {
         };
         writer.put_requests(&batch.requests, &mut self.ledger.requests, looked_up)?;
         writer.put_arrivals(batch)?;
+        let first_live = writer.record.rows(Table::Runs);
         for run in &batch.live {
             writer.put_live(run, &mut self.ledger.newest_run)?;
         }
-        writer.put_records(batch);
+        writer.put_records(batch, first_live);
         for run in &batch.finished {
             writer.put_finished(run)?;
         }
@@ -126,17 +127,19 @@ impl Embedded {
     }
 }
 
-/// The rows of live runs that a batch has put so far: all, and no others.
+/// The rows of live runs that a batch has put. Those of runs that it forgets stand before them.
 struct LiveRows<'b> {
     record: &'b Record,
-    /// By id.
+    /// Which row of the table is that of the first one.
+    first: usize,
+    /// By id, as their rows stand.
     live: &'b [&'b Run],
 }
 
 impl codec::Known for LiveRows<'_> {
     fn run(&mut self, run: &Arc<Run>) -> Option<&[u8]> {
         let at = self.live.binary_search_by_key(&run.id, |live| live.id).ok()?;
-        std::ptr::eq(self.live[at], &raw const **run).then(|| self.record.value(Table::Runs, at))
+        std::ptr::eq(self.live[at], &raw const **run).then(|| self.record.value(Table::Runs, self.first + at))
     }
 }
 
@@ -232,11 +235,12 @@ impl Writer<'_> {
 
     /// The log. What a record says of a run that it made, and that is still as it was made, stands in the row of that run
     /// already, and is taken from there.
-    fn put_records(&mut self, batch: &Batch<'_>) {
+    fn put_records(&mut self, batch: &Batch<'_>, first: usize) {
         let mut value = Vec::new();
         for record in &batch.records {
             value.clear();
-            codec::encode_with(record, &mut LiveRows { record: &self.record, live: &batch.live }, &mut value);
+            let mut known = LiveRows { record: &self.record, first, live: &batch.live };
+            codec::encode_with(record, &mut known, &mut value);
             self.record.put_bytes(Table::Records, &record.revision.0.to_be_bytes(), &value);
         }
     }

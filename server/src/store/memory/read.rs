@@ -127,6 +127,10 @@ impl Reader for Disk {
     fn oldest_revision(&self) -> Result<Revision, Error> {
         self.with(|tables| Ok(tables.oldest_revision()))
     }
+
+    fn oldest_request(&self) -> Result<Option<RequestId>, Error> {
+        self.with(|tables| Ok(tables.requests.keys().next().copied()))
+    }
 }
 
 fn bounds<K>(span: &Span, id: fn([u8; 16]) -> K) -> (Bound<K>, Bound<K>) {

@@ -208,6 +208,7 @@ fn everything(reader: &dyn Reader) -> Vec<String> {
         }
     }
     note("oldest".to_owned(), &reader.oldest_revision().expect("a read"));
+    note("oldest request".to_owned(), &reader.oldest_request().expect("a read"));
     note("records".to_owned(), &reader.records(Revision(3), 100).expect("a read"));
     lines
 }

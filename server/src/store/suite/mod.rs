@@ -112,6 +112,7 @@ of_every_store! {
         finished_runs_go_by_their_end_and_live_ones_stay,
         what_lies_beside_a_run_goes_with_it_and_its_neighbours_stay,
         a_run_with_a_long_log_goes_in_slices_and_is_not_found_after_the_first,
+        what_is_made_while_others_are_forgotten_is_told_whole,
         old_records_go_in_slices_and_the_oldest_that_is_left_is_known,
         a_slice_is_bounded_by_bytes_too;
     lists:

@@ -1,6 +1,9 @@
 //! Forgetting finished runs and old records: what goes, what stays, and how much at a time.
 
+use std::sync::Arc;
+
 use semel_core::{
+    event::{Event, Record},
     id::{Revision, RunId, Timestamp},
     run::Run,
     state::{Blob, BlobKind, LogRow},
@@ -121,6 +124,21 @@ pub(super) fn a_run_with_a_long_log_goes_in_slices_and_is_not_found_after_the_fi
     assert_eq!(left, [16, 6, 0], "ten rows at a time, the run itself among the first");
     assert_eq!(session.reader.blob(id, BlobKind::Result).expect("a read"), None);
     assert_eq!(found(&*session.reader), [next.id]);
+}
+
+pub(super) fn what_is_made_while_others_are_forgotten_is_told_whole(place: &impl Place) {
+    let gone = [1, 2, 3].map(|number| ended_at(settle(run_id(number, 1)), 5));
+    let made = [10, 11].map(|number| Arc::new(settle(run_id(number, 1))));
+    let mut session = Session::start(place);
+    session.commit(&Batch { finished: gone.iter().collect(), ..batch(1) });
+    let event = |run: &Arc<Run>| Event::RunCreated { run: run.clone(), unique_until: None, payload: None };
+    let records = vec![Record { events: made.iter().map(event).collect(), ..record_at(2, 9) }];
+    let live = made.iter().map(Arc::as_ref).collect();
+    let committed =
+        session.commit(&Batch { live, records: records.clone(), forget: forget_runs(at(9), 10), ..batch(2) });
+    assert_eq!(committed.forgotten, forgotten(3, 0, false));
+    assert_eq!(session.reader.records(Revision(2), 9).expect("a read"), records);
+    assert_eq!(found(&*session.reader), [made[1].id, made[0].id]);
 }
 
 pub(super) fn old_records_go_in_slices_and_the_oldest_that_is_left_is_known(place: &impl Place) {

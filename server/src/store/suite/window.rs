@@ -79,6 +79,7 @@ pub(super) fn expiry_spares_what_was_minted_at_its_bound(place: &impl Place) {
     assert_eq!(committed.expired, counts(&[("a", 1)]));
     let there = keys.each_ref().map(|key| session.reader.request(key).expect("a read").is_some());
     assert_eq!(there, [false, true, true]);
+    assert_eq!(session.reader.oldest_request().expect("a read"), Some(keys[1].request_id));
     assert!(session.commit(&Batch { expire: Some((at(100), 0)), ..batch(3) }).expired.is_empty(), "at most none");
     let long_ago = semel_core::id::Timestamp(-5);
     assert!(session.commit(&Batch { expire: Some((long_ago, 100)), ..batch(4) }).expired.is_empty());

@@ -55,13 +55,14 @@ impl Bounded {
             // Another message than before, or none.
             self.late = None;
         }
+        let (length, max) = (messages.largest(), gate.settings.message_bytes_max);
         let has_room = match sender {
             Sender::Stranger(stranger) => return stranger.saw(gate, verdict, messages, bytes),
             Sender::Call(held) => held.add(bytes.len()),
+            // Streams tell of their messages themselves, after what came before.
             Sender::Stream(held) => held.set(messages.unfinished()),
         };
-        let (length, max) = (messages.largest(), gate.settings.message_bytes_max);
-        if length > max {
+        if length > max && matches!(sender, Sender::Call(_)) {
             let message = format!("the message has {length} bytes, and at most {max} are taken");
             let refusal = Refusal::new(Code::InvalidArgument, "INVALID", message).with("message_bytes_max", max);
             return Err(refusal.into_status(gate.basis("", None, verdict).header()));

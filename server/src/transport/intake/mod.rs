@@ -2,7 +2,8 @@
 //!
 //! tonic puts a message together before any of our code sees it, for whoever sends it and however slowly it comes. So the
 //! bytes are counted here as they come in, and there are two rules. *Strangers*, whose credentials were not good, may send
-//! little and must be quick; of all their calls so many are under way at a time, and the oldest gives way to the next.
+//! little and must be quick; of all their calls so many are under way at a time, until their answers have left, and the oldest
+//! gives way to the next.
 //! Those who were recognised share so many bytes of unfinished calls, and a message of theirs must not take for ever.
 
 mod body;
@@ -15,6 +16,7 @@ use http::Request;
 use semel_core::id::Millis;
 use tonic::{Code, Status, body::Body};
 
+pub(super) use self::strangers::Mark;
 use self::{
     body::{Bounded, Sender},
     strangers::{Stranger, Strangers},
@@ -22,6 +24,7 @@ use self::{
 use super::{
     gate::Gate,
     held::{Budget, Held},
+    listen::Peer,
     status::Refusal,
 };
 use crate::auth::Verdict;
@@ -44,10 +47,19 @@ impl Intake {
         Self { gate, budget, strangers: Strangers::default() }
     }
 
-    /// The same request of a caller who was judged so, with a body that keeps to the rules.
-    pub(super) fn bound(&self, mut request: Request<Body>, verdict: Verdict) -> Request<Body> {
+    /// The same request of a caller who was judged so, with a body that keeps to the rules. With that of a stranger comes its
+    /// mark, which is to be kept until the answer has left.
+    pub(super) fn bound(
+        &self,
+        mut request: Request<Body>,
+        verdict: Verdict,
+        peer: Option<Peer>,
+    ) -> (Request<Body>, Option<Mark>) {
+        let mut stranger = None;
         let sender = if verdict.principal.is_none() {
-            Sender::Stranger(Box::new(Stranger::new(self.strangers.enter())))
+            let (mark, eviction) = self.strangers.enter(peer);
+            stranger = Some(mark.clone());
+            Sender::Stranger(Box::new(Stranger::new(mark, eviction)))
         } else {
             let held = Arc::new(Held::new(self.budget.clone()));
             if STREAMS.contains(&request.uri().path()) {
@@ -58,7 +70,7 @@ impl Intake {
             }
         };
         let gate = self.gate.clone();
-        request.map(|body| Body::new(Bounded::new(body, sender, verdict, gate)))
+        (request.map(|body| Body::new(Bounded::new(body, sender, verdict, gate))), stranger)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,7 +19,7 @@ use tonic::Status;
 use super::{crowded, message::Messages};
 use crate::{
     auth::Verdict,
-    transport::{gate::Gate, status::Refusal},
+    transport::{gate::Gate, listen::Peer, status::Refusal},
 };
 
 /// Calls at a time.
@@ -31,33 +31,56 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 /// What is looked at of a message that is too large, to find its request id: it stands at the beginning.
 const LOOKED_AT_MAX: usize = 1 << 10;
 
+/// Kept as long as a call of a stranger is under way.
+pub(in crate::transport) type Mark = Arc<()>;
+
 /// Those that are under way, in the order of their coming; some of them may have ended.
 #[derive(Debug, Default)]
-pub(super) struct Strangers(Mutex<VecDeque<oneshot::Sender<()>>>);
+pub(super) struct Strangers(Mutex<VecDeque<Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    mark: Weak<()>,
+    /// Ends the request, if it is still coming in.
+    evict: oneshot::Sender<()>,
+    peer: Option<Peer>,
+}
+
+impl Entry {
+    fn has_ended(&self) -> bool {
+        self.mark.strong_count() == 0
+    }
+}
 
 impl Strangers {
-    /// Counts one more; where there are too many the oldest gives way.
-    pub(super) fn enter(&self) -> oneshot::Receiver<()> {
+    /// Counts one more; where there are too many the oldest gives way, with its connection unless somebody on it was recognised:
+    /// an answer that nobody takes can be got rid of in no other way.
+    pub(super) fn enter(&self, peer: Option<Peer>) -> (Mark, oneshot::Receiver<()>) {
         let (evict, eviction) = oneshot::channel();
+        let mark = Mark::default();
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while calls.front().is_some_and(oneshot::Sender::is_closed) {
+        while calls.front().is_some_and(Entry::has_ended) {
             calls.pop_front();
         }
         if calls.len() >= CALLS_MAX {
-            calls.retain(|call| !call.is_closed());
+            calls.retain(|call| !call.has_ended());
         }
         if calls.len() >= CALLS_MAX
             && let Some(oldest) = calls.pop_front()
         {
-            let _ = oldest.send(());
+            let _ = oldest.evict.send(());
+            if let Some(peer) = oldest.peer {
+                peer.cut();
+            }
         }
-        calls.push_back(evict);
-        eviction
+        calls.push_back(Entry { mark: Arc::downgrade(&mark), evict, peer });
+        (mark, eviction)
     }
 }
 
 /// One of these calls.
 pub(super) struct Stranger {
+    _mark: Mark,
     eviction: oneshot::Receiver<()>,
     alarm: Pin<Box<Sleep>>,
     received: usize,
@@ -66,9 +89,9 @@ pub(super) struct Stranger {
 }
 
 impl Stranger {
-    pub(super) fn new(eviction: oneshot::Receiver<()>) -> Self {
+    pub(super) fn new(mark: Mark, eviction: oneshot::Receiver<()>) -> Self {
         let alarm = Box::pin(sleep(TIME_MAX));
-        Self { eviction, alarm, received: 0, beginning: Vec::new() }
+        Self { _mark: mark, eviction, alarm, received: 0, beginning: Vec::new() }
     }
 
     /// How the call ends, if it must.
@@ -129,21 +152,21 @@ mod tests {
     #[test]
     fn the_oldest_call_gives_way_to_the_next_one_too_many() {
         let strangers = Strangers::default();
-        let mut first = strangers.enter();
-        drop(strangers.enter());
-        let others: Vec<_> = (0..CALLS_MAX - 1).map(|_| strangers.enter()).collect();
-        assert!(first.try_recv().is_err(), "the one that ended made room");
-        let _last = strangers.enter();
-        assert!(first.try_recv().is_ok());
+        let (_first, mut first_evicted) = strangers.enter(None);
+        drop(strangers.enter(None));
+        let others: Vec<_> = (0..CALLS_MAX - 1).map(|_| strangers.enter(None)).collect();
+        assert!(first_evicted.try_recv().is_err(), "the one that ended made room");
+        let _last = strangers.enter(None);
+        assert!(first_evicted.try_recv().is_ok());
         drop(others);
-        drop(strangers.enter());
+        drop(strangers.enter(None));
         assert!(strangers.0.lock().expect("not poisoned").len() <= CALLS_MAX);
     }
 
     #[tokio::test]
     async fn the_request_id_is_found_at_the_beginning_of_a_large_message() {
         let (_evict, eviction) = oneshot::channel();
-        let mut stranger = Stranger::new(eviction);
+        let mut stranger = Stranger::new(Mark::default(), eviction);
         let header = v1::RequestHeader { request_id: "an id".to_owned(), ..Default::default() };
         let request = v1::RunJobRequest { header: Some(header), job: "j".repeat(100), ..Default::default() };
         stranger.beginning = [vec![0; 5], request.encode_to_vec()].concat();

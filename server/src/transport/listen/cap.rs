@@ -63,7 +63,24 @@ struct Held {
 struct Stranger {
     address: IpAddr,
     standing: Arc<Standing>,
-    evict: oneshot::Sender<()>,
+    hook: Hook,
+}
+
+/// By which a connection is ended from outside, as long as it is that of a stranger.
+#[derive(Clone, Debug)]
+pub(super) struct Hook(Arc<Mutex<Option<oneshot::Sender<()>>>>);
+
+impl Hook {
+    pub(super) fn new() -> (Self, Eviction) {
+        let (evict, eviction) = oneshot::channel();
+        (Self(Arc::new(Mutex::new(Some(evict)))), eviction)
+    }
+
+    pub(super) fn pull(&self) {
+        if let Some(evict) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = evict.send(());
+        }
+    }
 }
 
 /// What a connection counts as.
@@ -99,6 +116,7 @@ pub(super) struct Permit {
     cap: Arc<Cap>,
     address: IpAddr,
     pub(super) standing: Arc<Standing>,
+    pub(super) hook: Hook,
 }
 
 impl Drop for Permit {
@@ -141,7 +159,7 @@ impl Cap {
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<(Permit, Eviction)> {
         let address = counted_as(address);
         let standing = Arc::new(Standing::default());
-        let (evict, eviction) = oneshot::channel();
+        let (hook, eviction) = Hook::new();
         let mut held = self.held();
         let crowded = held.by_address.get(&address).is_some_and(|count| *count >= self.limits.per_address);
         let is_full = self.open.load(Ordering::Relaxed) >= self.limits.total;
@@ -160,8 +178,8 @@ impl Cap {
         if held.strangers.len() >= self.limits.total.saturating_mul(2) {
             held.strangers.retain(|stranger| stranger.standing.is_stranger());
         }
-        held.strangers.push_back(Stranger { address, standing: standing.clone(), evict });
-        Some((Permit { cap: self.clone(), address, standing }, eviction))
+        held.strangers.push_back(Stranger { address, standing: standing.clone(), hook: hook.clone() });
+        Some((Permit { cap: self.clone(), address, standing, hook }, eviction))
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -177,7 +195,7 @@ impl Held {
             let oldest = self.strangers.iter().position(fits)?;
             let stranger = self.strangers.remove(oldest)?;
             if stranger.standing.turn(EVICTED) {
-                let _ = stranger.evict.send(());
+                stranger.hook.pull();
                 return Some(stranger.address);
             }
         }

@@ -15,22 +15,26 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::watch,
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::{
-    cap::{Eviction, Permit, Standing},
+    cap::{Eviction, Hook, Permit, Standing},
     opening::Opening,
 };
-use crate::auth::Certificate;
+use crate::{auth::Certificate, transport::gate::Stage};
 
 /// How long a peer may take nothing to speak of. One that is there answers a ping in less, but the one that
 /// ends the connection for want of an answer would itself wait to be written.
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// What it must take in that time: a peer that reads a byte now and then is not there.
 const PROGRESS_BYTES: usize = 4 << 10;
+/// What is read at a time before others have their turn: a peer that sends very many small frames must not hold the others up
+/// while they are gone through.
+const TURN_BYTES: usize = 16 << 10;
 
 /// Who is at the other end: what goes with each call of the connection.
 #[derive(Clone, Debug)]
@@ -41,9 +45,17 @@ pub(crate) struct Peer {
     pub(crate) certificate: Option<Arc<Certificate>>,
     has_called: Arc<AtomicBool>,
     standing: Arc<Standing>,
+    /// How far the connection is on its way out.
+    leaving: Arc<watch::Sender<Stage>>,
+    hook: Hook,
 }
 
 impl Peer {
+    /// Ends the connection, unless a caller on it was recognised.
+    pub(crate) fn cut(&self) {
+        self.hook.pull();
+    }
+
     /// A call has come from there, by a caller who was recognised or not.
     pub(crate) fn called(&self, is_recognised: bool) {
         if !self.has_called.load(Ordering::Relaxed) {
@@ -54,15 +66,27 @@ impl Peer {
         }
     }
 
+    /// How far the connection is on its way out: as far as the server, or further.
+    pub(crate) fn leaving(&self) -> &Arc<watch::Sender<Stage>> {
+        &self.leaving
+    }
+
     pub(super) fn has_called(&self) -> bool {
         self.has_called.load(Ordering::Relaxed)
+    }
+
+    /// Nothing more is expected of it before it counts as any other.
+    fn is_settled(&self) -> bool {
+        !self.standing.is_stranger() && self.has_called()
     }
 
     /// One of whom nothing is known.
     #[cfg(test)]
     pub(super) fn stranger() -> Self {
         let tcp = TcpConnectInfo { local_addr: None, remote_addr: None };
-        Self { tcp, certificate: None, has_called: Arc::default(), standing: Arc::default() }
+        let leaving = Arc::new(watch::Sender::new(Stage::Serving));
+        let (has_called, standing, hook) = (Arc::default(), Arc::default(), Hook::new().0);
+        Self { tcp, certificate: None, has_called, standing, hook, leaving }
     }
 }
 
@@ -92,8 +116,12 @@ pub(crate) struct Connection {
     peer: Peer,
     /// Until a caller was recognised.
     opening: Option<Opening>,
+    /// What was read in this turn.
+    read: usize,
     /// Runs while the peer does not take what is to be written; beside it what it took since.
     stalled: Option<(Pin<Box<Sleep>>, usize)>,
+    /// It was not read meanwhile.
+    held_back: bool,
     _permit: Permit,
 }
 
@@ -105,25 +133,56 @@ impl Connection {
         (permit, eviction): (Permit, Eviction),
     ) -> Self {
         let tcp = TcpConnectInfo { local_addr: None, remote_addr: Some(address) };
-        let peer = Peer { tcp, certificate, has_called: Arc::default(), standing: permit.standing.clone() };
-        Self { stream, peer, opening: Some(Opening::new(eviction)), stalled: None, _permit: permit }
+        let (standing, hook) = (permit.standing.clone(), permit.hook.clone());
+        let leaving = Arc::new(watch::Sender::new(Stage::Serving));
+        let peer = Peer { tcp, certificate, has_called: Arc::default(), standing, hook, leaving };
+        Self {
+            stream,
+            peer,
+            opening: Some(Opening::new(eviction)),
+            read: 0,
+            stalled: None,
+            held_back: false,
+            _permit: permit,
+        }
     }
 
     /// The peer has taken something.
-    fn took(&mut self, bytes: usize) {
+    fn took(&mut self, bytes: usize, context: &mut Context<'_>) {
         if let Some((_, taken)) = &mut self.stalled {
             *taken = taken.saturating_add(bytes);
             if *taken >= PROGRESS_BYTES {
-                self.stalled = None;
+                self.goes_on(context);
             }
+        }
+    }
+
+    /// The peer takes what is written: it is read again.
+    fn goes_on(&mut self, context: &mut Context<'_>) {
+        self.stalled = None;
+        if std::mem::take(&mut self.held_back) {
+            context.waker().wake_by_ref();
         }
     }
 
     /// The peer takes nothing: waits, or gives it up.
     fn stall<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.check(context)?;
         let (alarm, _) = self.stalled.get_or_insert_with(|| (Box::pin(sleep(STALLED_MAX)), 0));
         ready!(alarm.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")))
+    }
+
+    /// An error if the connection must end while it opens.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.opening.is_some() && self.peer.is_settled() {
+            self.opening = None;
+        }
+        let Some(why) = self.opening.as_mut().and_then(|opening| opening.must_end(&self.peer, context)) else {
+            return Ok(());
+        };
+        tracing::debug!(why, "a connection is closed");
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
     }
 }
 
@@ -141,23 +200,28 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, peer, opening, .. } = &mut *self;
-        if opening.is_none() {
-            return stream.io().poll_read(context, buffer);
+        self.check(context)?;
+        if self.stalled.is_some() {
+            // What it sends would only make more that it does not take.
+            self.held_back = true;
+            return Poll::Pending;
         }
-        if !peer.standing.is_stranger() && peer.has_called() {
-            *opening = None;
-        }
-        if let Some(why) = opening.as_mut().and_then(|opening| opening.must_end(peer, context)) {
-            tracing::debug!(why, "a connection is closed");
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+        if self.read >= TURN_BYTES {
+            self.read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let before = buffer.filled().len();
-        ready!(stream.io().poll_read(context, buffer))?;
-        if let Some(opening) = opening {
-            opening.saw(&buffer.filled()[before..]);
+        let Poll::Ready(done) = self.stream.io().poll_read(context, buffer) else {
+            self.read = 0;
+            return Poll::Pending;
+        };
+        let came = &buffer.filled()[before..];
+        self.read += came.len();
+        if let Some(opening) = &mut self.opening {
+            opening.saw(came);
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(done)
     }
 }
 
@@ -165,7 +229,7 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.stream.io().poll_write(context, bytes) {
             Poll::Pending => self.stall(context),
-            Poll::Ready(done) => Poll::Ready(done.inspect(|bytes| self.took(*bytes))),
+            Poll::Ready(done) => Poll::Ready(done.inspect(|bytes| self.took(*bytes, context))),
         }
     }
 
@@ -176,7 +240,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match self.stream.io().poll_write_vectored(context, parts) {
             Poll::Pending => self.stall(context),
-            Poll::Ready(done) => Poll::Ready(done.inspect(|bytes| self.took(*bytes))),
+            Poll::Ready(done) => Poll::Ready(done.inspect(|bytes| self.took(*bytes, context))),
         }
     }
 
@@ -190,7 +254,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.stream.io().poll_flush(context) {
             Poll::Pending => self.stall(context),
-            Poll::Ready(done) => Poll::Ready(done.inspect(|()| self.stalled = None)),
+            Poll::Ready(done) => Poll::Ready(done.inspect(|()| self.goes_on(context))),
         }
     }
 

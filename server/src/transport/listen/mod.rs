@@ -15,4 +15,8 @@ mod files;
 mod opening;
 
 pub use self::cap::{ConnectionLimits, Connections};
-pub(crate) use self::{accept::Incoming, cap::Cap, connection::Peer};
+pub(crate) use self::{
+    accept::Incoming,
+    cap::Cap,
+    connection::{Connection, Peer},
+};

@@ -16,7 +16,7 @@ mod worker;
 
 use std::sync::Arc;
 
-use super::{gate::Gate, watch::Hub};
+use super::gate::Gate;
 use submit_queue::Shared;
 
 pub(super) use self::{
@@ -30,13 +30,11 @@ pub(super) struct Services {
     gate: Arc<Gate>,
     /// What all streams of submitters together may have in the engine.
     shared: Shared,
-    /// What all watchers share.
-    hub: Arc<Hub>,
 }
 
 impl Services {
     pub(super) fn new(gate: Arc<Gate>) -> Self {
         let shared = Shared::new(gate.settings.queue_max);
-        Self { gate, shared, hub: Arc::default() }
+        Self { gate, shared }
     }
 }

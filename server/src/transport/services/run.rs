@@ -74,6 +74,7 @@ impl Services {
         wait: Millis,
         mut look: impl FnMut() -> Result<(T, bool), Refusal>,
     ) -> Result<(T, bool), Refusal> {
+        let _place = self.gate.wait_place()?;
         let waiters = self.gate.engine()?.waiters().clone();
         let stage = &self.gate.settings.stage;
         let mut until = clock::timer_now() + std::time::Duration::from_millis(u64::try_from(wait.0).unwrap_or(0));

@@ -1,23 +1,31 @@
 //! How the credentials of an open stream stand: judged when it opens, again while it lives, and whenever something that
 //! they rest on has changed. What follows from a verdict is the stream's to say.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use http::HeaderValue;
 use semel_core::id::Millis;
 use semel_proto::v1;
+use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use crate::{
     auth::Verdict,
-    engine::Directory,
+    engine::{Directory, spread},
     logs::audit::Caller,
     observe::Slot,
     transport::{
         audit::{self, Asked},
         auth_layer::Brought,
         convert::{header, time as times},
-        gate::Gate,
+        gate::{Gate, Stage},
         status::Refusal,
     },
 };
@@ -26,8 +34,8 @@ use crate::{
 pub(super) const RECHECK: Duration = Duration::from_secs(2);
 /// How long before their end credentials are said to end soon.
 const EXPIRING_AHEAD: Millis = Millis::from_secs(60);
-/// Callers come back this long after a server has gone away.
-const RECONNECT_AFTER: Millis = Millis(500);
+/// Callers come back this long after a server has gone away, or later by up to a half of it: not all at once.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(in crate::transport) struct Standing {
@@ -42,20 +50,28 @@ pub(in crate::transport) struct Standing {
     message: &'static str,
     /// Where is told what is found out about the stream.
     slot: Slot,
+    /// How far its connection is on its way out: as far as the server, or further.
+    stage: watch::Receiver<Stage>,
 }
 
 impl Standing {
     /// As it was judged at its arrival.
-    pub(in crate::transport) fn of<T>(request: &Request<T>, message: &'static str) -> Self {
+    pub(in crate::transport) fn of<T>(gate: &Gate, request: &Request<T>, message: &'static str) -> Self {
         let (verdict, brought) = Gate::stream_credentials(request);
         let address = request.remote_addr().map(|address| address.ip());
         let slot = Gate::slot(request);
         slot.tell(|facts| facts.verdict = Some(verdict.clone()));
-        Self { verdict, brought, address, directory: None, warned: false, message, slot }
+        let stage = brought.leaving.as_ref().map_or_else(|| gate.settings.stage.clone(), |leaving| leaving.subscribe());
+        Self { verdict, brought, address, directory: None, warned: false, message, slot, stage }
     }
 
     pub(in crate::transport) fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// How far its connection is on its way out.
+    pub(in crate::transport) fn stage(&self) -> &watch::Receiver<Stage> {
+        &self.stage
     }
 
     /// Where is told what is found out about the stream.
@@ -142,5 +158,7 @@ impl Standing {
 
 /// What the caller of a stream is told before the server stops.
 pub(in crate::transport) fn going_away() -> v1::GoingAway {
-    v1::GoingAway { reconnect_after: Some(times::duration(RECONNECT_AFTER)) }
+    static TOLD: AtomicU64 = AtomicU64::new(0);
+    let after = spread(RECONNECT_AFTER, TOLD.fetch_add(1, Ordering::Relaxed));
+    v1::GoingAway { reconnect_after: Some(times::duration(after)) }
 }

@@ -73,13 +73,13 @@ enum End {
 impl Services {
     /// Opens the stream at once: who may not be served is told so, and everybody else that somebody listens.
     pub(super) fn open_submit(&self, request: Request<Streaming<v1::SubmitRunsRequest>>) -> Result<Answers, Status> {
-        let standing = Standing::of(&request, v1::SubmitRunsRequest::MESSAGE);
+        let standing = Standing::of(&self.gate, &request, v1::SubmitRunsRequest::MESSAGE);
         let refuse = |refusal| standing.refuse(&self.gate, refusal);
         if let Some(refusal) = standing.refusal() {
             return Err(refuse(refusal));
         }
         self.gate.engine().map_err(refuse)?;
-        if *self.gate.settings.stage.borrow() >= Stage::Going {
+        if *standing.stage().borrow() >= Stage::Going {
             return Err(refuse(gate::refused(Refused::Draining)));
         }
         let submit = Submit {
@@ -101,7 +101,7 @@ impl Services {
 impl Submit {
     /// Runs until one side ends it, or the server is cut off.
     async fn live(mut self, mut inbox: Streaming<v1::SubmitRunsRequest>, outbox: Outbox) {
-        let stage = self.gate.settings.stage.clone();
+        let stage = self.standing.stage().clone();
         let opened = self.message();
         let lived = async {
             outbox.send(Ok(opened)).await.ok()?;
@@ -116,7 +116,7 @@ impl Submit {
 
     /// Goes on until everything that was taken is answered and nothing more comes. None once the caller has gone.
     async fn turns(&mut self, inbox: &mut Streaming<v1::SubmitRunsRequest>, outbox: &Outbox) -> Option<()> {
-        let stage = self.gate.settings.stage.clone();
+        let stage = self.standing.stage().clone();
         let mut going = pin!(gate::reached(&stage, Stage::Going));
         let mut recheck = time::interval(RECHECK);
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);

@@ -11,7 +11,10 @@ use std::{
     collections::VecDeque,
     net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -43,6 +46,9 @@ use crate::{
 const ITEMS_MAX: usize = 4096;
 /// Bytes of their inputs, beyond which it is not read either.
 const BYTES_MAX: usize = 8 << 20;
+/// The same of all streams, beyond which none is read that has more than its crumb of them.
+const SHARED_BYTES_MAX: usize = 128 << 20;
+const CRUMB_BYTES: usize = 64 << 10;
 /// Items that are handed in together at most: half of what goes into one commit, so that two streams find room in it.
 const TOGETHER_MAX: usize = 256;
 /// When the engine is looked at again after it was full.
@@ -52,12 +58,21 @@ const ID_CHARS_MAX: usize = 64;
 
 /// What all streams of submitters share.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<Semaphore>);
+pub(super) struct Shared {
+    places: Arc<Semaphore>,
+    bytes: Arc<AtomicUsize>,
+}
 
 impl Shared {
     /// Of all that may wait in the engine, half.
     pub(super) fn new(queue_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(queue_max.div_ceil(2))))
+        Self { places: Arc::new(Semaphore::new(queue_max.div_ceil(2))), bytes: Arc::default() }
+    }
+
+    /// Whether a stream that has so many bytes may have more. One that may not has items on their way, and asks again when
+    /// these are answered.
+    fn has_room(&self, own: usize) -> bool {
+        own < CRUMB_BYTES || own < BYTES_MAX && self.bytes.load(Ordering::Relaxed) < SHARED_BYTES_MAX
     }
 }
 
@@ -122,7 +137,9 @@ impl Queue {
 
     /// Takes the items of a message over.
     pub(super) fn take(&mut self, runs: Vec<v1::RunJobRequest>) {
-        self.bytes += runs.iter().map(input_bytes).sum::<usize>();
+        let bytes = runs.iter().map(input_bytes).sum::<usize>();
+        self.bytes += bytes;
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.backlog.extend(runs);
     }
 
@@ -134,7 +151,7 @@ impl Queue {
     /// Whether what is there already may be read too, to be handed in together.
     pub(super) fn may_gather(&self, undelivered: usize) -> bool {
         let items = self.backlog.len() + self.in_line + undelivered;
-        self.backlog.len() < TOGETHER_MAX && items < ITEMS_MAX && self.bytes < BYTES_MAX
+        self.backlog.len() < TOGETHER_MAX && items < ITEMS_MAX && self.shared.has_room(self.bytes)
     }
 
     /// Whether the engine has all that was taken over.
@@ -220,8 +237,8 @@ impl Queue {
     fn places(&mut self, wanted: usize) -> Option<OwnedSemaphorePermit> {
         let held = self.place.take();
         let missing = wanted.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
-        let free = u32::try_from(self.shared.0.available_permits().min(missing)).unwrap_or(u32::MAX);
-        let more = self.shared.0.clone().try_acquire_many_owned(free).ok().filter(|more| more.num_permits() > 0);
+        let free = u32::try_from(self.shared.places.available_permits().min(missing)).unwrap_or(u32::MAX);
+        let more = self.shared.places.clone().try_acquire_many_owned(free).ok().filter(|more| more.num_permits() > 0);
         match (held, more) {
             (Some(mut held), Some(more)) => {
                 held.merge(more);
@@ -254,10 +271,10 @@ impl Queue {
 
     /// What has to come before [`Queue::admit`] is of use again; nothing is lost if it is not waited for to the end.
     pub(super) fn wait(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
-        let (held, shared) = (self.held, self.shared.0.clone());
+        let (held, places) = (self.held, self.shared.places.clone());
         async move {
             match held {
-                Some(Held::Crowded) => shared.acquire_owned().await.ok(),
+                Some(Held::Crowded) => places.acquire_owned().await.ok(),
                 Some(Held::Full) => {
                     time::sleep(FULL_LOOK).await;
                     None
@@ -315,6 +332,7 @@ impl Queue {
     fn deliver(&mut self, item: Item, outcome: v1::submit_result::Outcome, ready: &mut VecDeque<v1::SubmitResult>) {
         self.in_line -= 1;
         self.bytes -= item.bytes;
+        self.shared.bytes.fetch_sub(item.bytes, Ordering::Relaxed);
         ready.push_back(v1::SubmitResult { request_id: item.request_id, outcome: Some(outcome) });
     }
 
@@ -331,6 +349,12 @@ impl Queue {
                 v1::submit_result::Outcome::Refused(refusal.into_rpc(header))
             }
         }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -359,4 +383,17 @@ fn input_bytes(item: &v1::RunJobRequest) -> usize {
 /// An id as it is answered: whole if it is one, else what fits.
 fn shown(request_id: String, parsed_id: Option<RequestId>) -> String {
     if parsed_id.is_some() { request_id } else { request_id.chars().take(ID_CHARS_MAX).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_share_the_room_for_inputs_and_each_keeps_its_crumb() {
+        let shared = Shared::new(8192);
+        assert!(shared.has_room(BYTES_MAX - 1) && !shared.has_room(BYTES_MAX));
+        shared.bytes.store(SHARED_BYTES_MAX, Ordering::Relaxed);
+        assert!(shared.has_room(CRUMB_BYTES - 1) && !shared.has_room(CRUMB_BYTES));
+    }
 }

@@ -39,7 +39,7 @@ const PATH: &str = "/semel.v1.WatchService/Watch";
 
 impl Services {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Watch>, Status> {
-        let standing = Standing::of(&request, v1::WatchRequest::MESSAGE);
+        let standing = Standing::of(&self.gate, &request, v1::WatchRequest::MESSAGE);
         let (call, message) = Call::begin(&self.gate, request);
         match call.in_time(self.open_watch(&call, standing, &message)).await {
             Ok(Ok(watch)) => Ok(Response::new(watch)),
@@ -62,11 +62,11 @@ impl Services {
         if !filter.is_open_to(principal) {
             return Err(forbidden(principal, &filter));
         }
-        if *self.gate.settings.stage.borrow() >= Stage::Going {
+        if *standing.stage().borrow() >= Stage::Going {
             return Err(gate::refused(Refused::Draining));
         }
         let engine = self.gate.engine()?;
-        let shared = self.hub.join(&self.gate).await?;
+        let shared = self.gate.hub.join(&self.gate).await?;
         let filter = Arc::new(filter);
         // The seat comes first: whatever is committed behind the position is then marked, or found by the first look.
         let seat = Seat::take(shared, &filter, principal.app.clone()).map_err(|full| crowded(full, principal))?;

@@ -33,6 +33,9 @@ use crate::{
 /// Reports of one worker that are in the engine at a time; beyond it nothing more is read from its stream.
 const PENDING_MAX: usize = 256;
 
+/// An input that is larger waits until the worker has read what came before it: of such ones no more than one waits.
+const LARGE_BYTES: usize = 64 << 10;
+
 type Outbox = mpsc::Sender<Result<v1::WorkResponse, Status>>;
 
 /// See the module.
@@ -97,7 +100,7 @@ impl Work {
         outbox: &Outbox,
         awaited: &mut JoinSet<Awaited>,
     ) -> End {
-        let stage = self.gate.settings.stage.clone();
+        let stage = self.standing.stage().clone();
         let mut recheck = time::interval(RECHECK);
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -272,6 +275,9 @@ impl Work {
                 } else {
                     None
                 };
+                if payload.as_ref().is_some_and(|payload| payload.data.len() > LARGE_BYTES) {
+                    self.until_read(outbox).await?;
+                }
                 let message = convert::assignment(&assignment, payload.as_ref());
                 self.say(outbox, "", Kind::Assignment(message)).await
             }
@@ -327,11 +333,19 @@ impl Work {
         self.deliver(outbox, Ok(message)).await
     }
 
+    /// Waits until the worker has read all that was said to it, but not beyond the server's own end.
+    async fn until_read(&self, outbox: &Outbox) -> Result<(), End> {
+        tokio::select! {
+            all = outbox.reserve_many(outbox.max_capacity()) => all.map(drop).map_err(|_| End::Gone),
+            () = gate::reached(&self.gate.settings.stage, Stage::Cut) => Err(End::Gone),
+        }
+    }
+
     /// Waits for the worker to read, but not beyond the server's own end.
     async fn deliver(&self, outbox: &Outbox, message: Result<v1::WorkResponse, Status>) -> Result<(), End> {
         tokio::select! {
             sent = outbox.send(message) => sent.map_err(|_| End::Gone),
-            () = gate::reached(&self.gate.settings.stage, Stage::Cut) => Err(End::Gone),
+            () = gate::reached(self.standing.stage(), Stage::Cut) => Err(End::Gone),
         }
     }
 }

@@ -32,7 +32,7 @@ impl WorkerService for Services {
     type WorkStream = Outbox;
 
     async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Outbox>, Status> {
-        let standing = Standing::of(&request, v1::WorkRequest::MESSAGE);
+        let standing = Standing::of(&self.gate, &request, v1::WorkRequest::MESSAGE);
         let (verdict, slot, address) = (standing.verdict().clone(), standing.slot().clone(), standing.address());
         let mut inbox = request.into_inner();
         let first = time::timeout(HELLO_TIMEOUT, inbox.message()).await;

@@ -9,6 +9,9 @@ use tokio_rustls::rustls::{
     server::{VerifierBuilderError, WebPkiClientVerifier},
 };
 
+use semel_core::id::Timestamp;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
 use super::{ClientAuth, TlsFiles};
 
 /// More than this is no certificate and no bundle of authorities.
@@ -127,6 +130,16 @@ pub(super) fn config(files: &TlsFiles, contents: &Contents) -> Result<Arc<Server
     // The latter for gRPC-Web of old proxies.
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// When the certificate ends, or one of its chain if that ends before; none if it does not say so.
+pub(super) fn end(contents: &Contents) -> Option<Timestamp> {
+    let ends = CertificateDer::pem_slice_iter(&contents.certificate).filter_map(|certificate| {
+        let certificate = certificate.ok()?;
+        let (_, parsed) = X509Certificate::from_der(&certificate).ok()?;
+        Some(Timestamp(parsed.validity().not_after.timestamp().saturating_mul(1000)))
+    });
+    ends.min()
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {

@@ -16,7 +16,7 @@ use super::{
     TlsFiles,
     load::{self, Contents, Error},
 };
-use crate::{causes::with_causes, hangup::Hangup};
+use crate::{causes::with_causes, hangup::Hangup, metrics::Metrics};
 
 /// What is served with now. The files are looked at as long as it lives.
 pub(crate) struct Reloaded {
@@ -25,15 +25,18 @@ pub(crate) struct Reloaded {
 }
 
 impl Reloaded {
-    /// Reads the files for the first time.
+    /// Reads the files for the first time. What becomes of them is counted, if there is something to count it with.
     ///
     /// # Errors
     /// If TLS cannot be set up with them.
-    pub(crate) fn start(files: TlsFiles) -> Result<Self, Error> {
+    pub(crate) fn start(files: TlsFiles, metrics: Option<Arc<Metrics>>) -> Result<Self, Error> {
         let contents = load::read(&files)?;
         let current = Arc::new(ArcSwap::new(load::config(&files, &contents)?));
+        if let (Some(metrics), Some(end)) = (&metrics, load::end(&contents)) {
+            metrics.tls().began(end);
+        }
         // Before anything else can happen: a signal that nobody listens for ends the process.
-        let task = tokio::spawn(watch(files, contents, current.clone(), Hangup::new()));
+        let task = tokio::spawn(watch(files, contents, current.clone(), metrics, Hangup::new()));
         Ok(Self { current, task })
     }
 
@@ -49,7 +52,14 @@ impl Drop for Reloaded {
     }
 }
 
-async fn watch(files: TlsFiles, mut known: Contents, current: Arc<ArcSwap<ServerConfig>>, mut hangup: Hangup) {
+async fn watch(
+    files: TlsFiles,
+    mut known: Contents,
+    current: Arc<ArcSwap<ServerConfig>>,
+    metrics: Option<Arc<Metrics>>,
+    mut hangup: Hangup,
+) {
+    let failed = || metrics.iter().for_each(|metrics| metrics.tls().failed());
     let mut unreadable = false;
     loop {
         hangup.or_after(files.look_every).await;
@@ -63,9 +73,12 @@ async fn watch(files: TlsFiles, mut known: Contents, current: Arc<ArcSwap<Server
                 match load::config(&files, &contents) {
                     Ok(config) => {
                         current.store(config);
+                        let counted = metrics.as_ref().zip(load::end(&contents));
+                        counted.into_iter().for_each(|(metrics, end)| metrics.tls().taken(end));
                         info!(certificate = %files.certificate.display(), "new connections get the certificate that is there now");
                     }
                     Err(error) => {
+                        failed();
                         let error = with_causes(&error);
                         warn!(%error, "the files of TLS have changed and cannot be used; the former certificate stays until they are mended");
                     }
@@ -75,6 +88,7 @@ async fn watch(files: TlsFiles, mut known: Contents, current: Arc<ArcSwap<Server
             // Told once: it may be a swap that is under way.
             Err(error) => {
                 if !std::mem::replace(&mut unreadable, true) {
+                    failed();
                     let error = with_causes(&error);
                     warn!(%error, "the files of TLS cannot be read; the former certificate stays");
                 }

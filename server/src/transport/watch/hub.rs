@@ -25,6 +25,7 @@ use super::{
 use crate::{
     clock,
     engine::{Fed, Feed},
+    metrics::WatchSeen,
     transport::{
         gate::{self, Gate, Stage},
         status::Refusal,
@@ -57,6 +58,19 @@ impl Hub {
             Ok(shared)
         };
         self.0.get_or_try_init(start).await
+    }
+
+    /// How many watch, and by how many revisions the slowest is behind this position. Looks at each of them: some milliseconds
+    /// where there are very many.
+    pub(crate) fn seen(&self, committed: Revision) -> WatchSeen {
+        let Some(shared) = self.0.get() else { return WatchSeen::default() };
+        let watchers = shared.watchers() as u64;
+        if watchers == 0 {
+            return WatchSeen::default();
+        }
+        let first_unseen = shared.slots().first_unseen().unwrap_or(Revision(u64::MAX));
+        let unseen = first_unseen.min(shared.marked().next());
+        WatchSeen { watchers, behind: committed.next().0.saturating_sub(unseen.0) }
     }
 }
 

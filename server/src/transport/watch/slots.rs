@@ -55,6 +55,11 @@ impl Slot {
         state.waker.take()
     }
 
+    /// From where on there may be something that the watcher has not looked at yet.
+    fn unseen(&self) -> Option<Revision> {
+        self.lock().mark
+    }
+
     /// Has the watcher look, although there may be no event for it.
     pub(crate) fn nudge(&self) {
         let waker = {
@@ -216,6 +221,11 @@ impl Slots {
             }
         }
         marked
+    }
+
+    /// The first position at which there may be something that a watcher has not looked at yet; none if all have.
+    pub(crate) fn first_unseen(&self) -> Option<Revision> {
+        self.by_key.values().flat_map(HashMap::values).filter_map(|place| place.slot.unseen()).min()
     }
 
     /// Does something with every slot; with one that stands under several keys, once for each.

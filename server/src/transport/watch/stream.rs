@@ -159,7 +159,7 @@ impl Watch {
 
     /// Looks whether the stream must end, or the caller be warned.
     fn check(&mut self) {
-        if *self.gate.settings.stage.borrow() >= Stage::Going {
+        if *self.standing.stage().borrow() >= Stage::Going {
             self.say(Kind::GoingAway(going_away()));
             self.ended = true;
         } else if self.seat.shared().is_over() {

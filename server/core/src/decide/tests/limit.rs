@@ -201,6 +201,23 @@ fn a_run_is_ready_for_its_own_processor_only() {
 }
 
 #[test]
+fn since_when_the_oldest_waits_is_known_and_who_may_not_start_is_left_out() {
+    let world =
+        given(base()).and(run(1).at(Phase::Running)).and(waiting([2])).after(500).when(Command::RunJob(run_job()));
+    let world = world.done();
+    assert_eq!((world.state.ready().oldest(9), world.state.ready().oldest(0)), (Some(T0), None));
+    let counts =
+        [Phase::Queued, Phase::Running, Phase::Scheduled, Phase::Succeeded].map(|phase| world.state.runs_in(phase));
+    assert_eq!(counts, [2, 1, 0, 0]);
+    let world = world.when_system(&start(id(2))).done();
+    assert_eq!(world.state.ready().oldest(9), Some(T0.plus(Millis(500))), "the other one came later");
+    let world = world.when(Command::PauseJob { key: settle(), note: String::new() }).done();
+    assert_eq!((world.state.ready().oldest(9), world.state.runs_in(Phase::Queued)), (None, 1));
+    let world = world.when(report(id(1), 1, succeeded())).done();
+    assert_eq!((world.state.runs_in(Phase::Running), world.state.runs_in(Phase::Succeeded)), (1, 0));
+}
+
+#[test]
 fn a_worker_is_known_by_what_it_holds() {
     let world = given(base()).and(run(1).at(Phase::Running)).and(run(2).at(Phase::Running));
     let held: Vec<_> = world.state.held_by(&of_pay(WORKER)).collect();

@@ -12,9 +12,11 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::Path,
+    sync::Arc,
 };
 
 use super::BLOCK;
+use crate::{clock::Stopwatch, store::embedded::meter::Meter};
 
 /// At most so much is written at a time: a bound on the buffer, and far above what commits are.
 const PIECE_BYTES: usize = 4 << 20;
@@ -24,27 +26,29 @@ pub(super) struct Sink {
     file: File,
     /// Where bytes are put first if they go round the cache.
     aligned: Option<Aligned>,
+    meter: Arc<Meter>,
 }
 
 impl Sink {
-    /// Opens a file of whole blocks that is there already.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens a file of whole blocks that is there already. Its writes are measured.
+    pub(super) fn open(path: &Path, meter: Arc<Meter>) -> io::Result<Self> {
         if let Some(file) = open_direct(path) {
             let mut aligned = Aligned::default();
             // Some file systems take the flag and refuse the write; a read tells without touching anything.
             if file.read_exact_at(aligned.room(BLOCK as usize), 0).is_ok() {
-                return Ok(Self { file, aligned: Some(aligned) });
+                return Ok(Self { file, aligned: Some(aligned), meter });
             }
         }
-        Ok(Self::through_cache(OpenOptions::new().write(true).open(path)?))
+        Ok(Self::through_cache(OpenOptions::new().write(true).open(path)?, meter))
     }
 
-    pub(super) fn through_cache(file: File) -> Self {
-        Self { file, aligned: None }
+    pub(super) fn through_cache(file: File, meter: Arc<Meter>) -> Self {
+        Self { file, aligned: None, meter }
     }
 
     /// Writes whole blocks to a place that begins a block. They are durable once this has returned.
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let begun = Stopwatch::start();
         match &mut self.aligned {
             None => self.file.write_all_at(bytes, offset)?,
             Some(aligned) => {
@@ -57,7 +61,9 @@ impl Sink {
                 }
             }
         }
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.meter.logged(bytes.len(), begun.elapsed());
+        Ok(())
     }
 }
 
@@ -106,8 +112,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
         std::fs::write(&path, vec![0; 5 * 4096]).expect("a file");
-        let through = Sink::through_cache(File::options().write(true).open(&path).expect("it opens"));
-        for (mut sink, letter) in [(Sink::open(&path).expect("it opens"), 1_u8), (through, 2)] {
+        let through = Sink::through_cache(File::options().write(true).open(&path).expect("it opens"), Arc::default());
+        for (mut sink, letter) in [(Sink::open(&path, Arc::default()).expect("it opens"), 1_u8), (through, 2)] {
             sink.write(&[letter; 8192], 4096).expect("it writes");
             let bytes = std::fs::read(&path).expect("it reads");
             let expected = [[0_u8; 4096], [letter; 4096], [letter; 4096], [0; 4096], [0; 4096]].concat();

@@ -193,9 +193,9 @@ fn records_of_another_log_are_none() {
 fn nothing_is_appended_after_a_write_that_failed() {
     let ring = Ring::new(8);
     let (mut wal, _) = ring.open(Position::START).expect("an empty log");
-    wal.sink = Sink::through_cache(File::open(&ring.path).expect("a file that cannot be written"));
+    wal.sink = Sink::through_cache(File::open(&ring.path).expect("a file that cannot be written"), Arc::default());
     assert!(wal.append(record(1, 1), 0).is_err());
-    wal.sink = Sink::open(&ring.path).expect("a file");
+    wal.sink = Sink::open(&ring.path, Arc::default()).expect("a file");
     assert!(wal.append(record(1, 1), 0).is_err(), "though the disk is well again");
     assert!(ring.open(Position::START).expect("a good log").1.is_empty());
 }

@@ -4,13 +4,17 @@
 use std::{
     io,
     path::Path,
-    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
 
 use bytes::Bytes;
 
 use super::sink::Sink;
+use crate::store::embedded::meter::Meter;
 
 /// See the module. Ends when it is dropped, behind the write that is under way.
 pub(super) struct Writer {
@@ -23,8 +27,8 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts it for a file of whole blocks that is there already.
-    pub(super) fn start(path: &Path) -> io::Result<Self> {
-        let mut sink = Sink::open(path)?;
+    pub(super) fn start(path: &Path, meter: Arc<Meter>) -> io::Result<Self> {
+        let mut sink = Sink::open(path, meter)?;
         let (jobs, taken) = sync_channel::<(Bytes, u64)>(1);
         let (done, outcomes) = sync_channel(1);
         let body = move || {

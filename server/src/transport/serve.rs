@@ -1,0 +1,145 @@
+//! Serves HTTP on the connections that come in, each in a task of its own, from its first byte to its end.
+//!
+//! Context: tonic's server gives every connection the same age, so all that came after a restart go at one moment; it tells the
+//! streams on them nothing, so a connection with a watch on it goes on for ever; and it leaves connections behind when it is
+//! told to end at once. Choice: its loop is written here, on the same hyper, with the same limits. Each connection has an age of
+//! its own, its streams are told when it goes, and nothing outlives the loop. It also saves each call tonic's own deadline, which
+//! would answer CANCELLED (and a mesh sends that again), and three wrappings.
+
+use std::{convert::Infallible, pin::pin, time::Duration};
+
+use http::Request;
+use hyper::body::Incoming as Received;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{sync::watch, task::JoinSet, time};
+use tokio_stream::StreamExt as _;
+use tonic::{body::Body, codegen::Service as _, transport::server::Connected as _};
+
+use super::{
+    gate::Stage,
+    listen::{Connection, Incoming},
+    native::Native,
+    router::{
+        CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, LOCAL_RESETS_MAX, PENDING_RESETS_MAX, PING_EVERY, PONG_WITHIN,
+        STREAM_WINDOW_BYTES, STREAMS_MAX,
+    },
+    web::Web,
+};
+use crate::clock;
+
+/// How long a connection that has reached its age may still take to end what is under way on it.
+const GRACE: Duration = Duration::from_secs(300);
+
+/// See the module.
+pub(super) struct Serve {
+    pub(super) service: Web<Native>,
+    /// How old connections become, give or take a tenth; none for as old as they like.
+    pub(super) age: Option<Duration>,
+    /// How far the server is on its way out.
+    pub(super) stage: watch::Receiver<Stage>,
+}
+
+impl Serve {
+    /// Serves until `stop` comes, then until all connections have ended: none of them takes a new call, and the listener is
+    /// closed. Dropping it cuts what is left.
+    pub(super) async fn run(self, incoming: Incoming, stop: impl Future<Output = ()>) {
+        let (closing, closed) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let builder = builder();
+        {
+            let (mut incoming, mut stop) = (pin!(incoming), pin!(stop));
+            loop {
+                let connection = tokio::select! {
+                    biased;
+                    () = &mut stop => break,
+                    Some(_) = tasks.join_next() => continue,
+                    connection = incoming.next() => connection,
+                };
+                let Some(Ok(connection)) = connection else { break };
+                let (stage, closed) = (self.stage.clone(), closed.clone());
+                let life = Life { service: self.service.clone(), stage, closed, age: self.age.map(clock::around) };
+                tasks.spawn(life.live(connection, builder.clone()));
+            }
+        }
+        closing.send_replace(true);
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// With our limits: the same that the bare echo of the bench has.
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(LOCAL_RESETS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN);
+    // Without a timer hyper waits for the head of a request for ever.
+    builder.http1().timer(TokioTimer::new());
+    builder
+}
+
+/// The life of one connection.
+struct Life {
+    service: Web<Native>,
+    stage: watch::Receiver<Stage>,
+    closed: watch::Receiver<bool>,
+    age: Option<Duration>,
+}
+
+impl Life {
+    async fn live(mut self, connection: Connection, builder: Builder<TokioExecutor>) {
+        let peer = connection.connect_info();
+        let leaving = peer.leaving().clone();
+        let service = hyper::service::service_fn(move |request: Request<Received>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer.clone());
+            let mut service = self.service.clone();
+            async move { Ok::<_, Infallible>(service.call(request).await?) }
+        });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), service));
+        let mut end_of_age = pin!(time::sleep(self.age.unwrap_or_default()));
+        let (ages, mut is_open, mut is_old) = (self.age.is_some(), true, false);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error, "a connection ended badly");
+                    }
+                    return;
+                }
+                Ok(()) = self.stage.changed() => {
+                    leaving.send_replace(*self.stage.borrow_and_update());
+                }
+                closed = self.closed.changed(), if is_open => {
+                    is_open = closed.is_ok() && !*self.closed.borrow_and_update();
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = end_of_age.as_mut(), if ages => {
+                    if is_old {
+                        tracing::debug!("a connection that is too old is cut");
+                        return;
+                    }
+                    // No new call from here on; what is under way goes on, and streams go elsewhere.
+                    is_old = true;
+                    connection.as_mut().graceful_shutdown();
+                    leaving.send_if_modified(|stage| {
+                        let is_news = *stage < Stage::Going;
+                        *stage = Stage::Going.max(*stage);
+                        is_news
+                    });
+                    end_of_age.as_mut().reset(clock::timer_now() + GRACE);
+                }
+            }
+        }
+    }
+}

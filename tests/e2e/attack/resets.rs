@@ -1,0 +1,118 @@
+//! Streams that are opened to be reset, by the caller and by the server.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::time::Instant;
+
+use super::raw::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PRIORITY, RESET, Raw, Seen, WINDOW_UPDATE, call, frame, message,
+};
+
+/// What HTTP/2 calls ENHANCE_YOUR_CALM.
+pub(crate) const CALM: u32 = 11;
+const CANCEL: u32 = 8;
+/// Streams of one write.
+const TOGETHER: u32 = 100;
+/// How long the server gets to say its last word.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What was sent, and what came back.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) connections: u64,
+    pub(crate) streams: u64,
+    pub(crate) seen: Seen,
+}
+
+impl Tally {
+    /// What the server did, in words.
+    pub(crate) fn server(&self) -> String {
+        let ended = match &self.seen.go_away {
+            Some((code, words)) => format!("GOAWAY {code} {words}").trim_end().to_owned(),
+            None if self.seen.closed => "closed the connection".to_owned(),
+            None => "served on".to_owned(),
+        };
+        let resets: Vec<String> =
+            self.seen.resets.iter().map(|(code, count)| format!("{count} resets by {code}")).collect();
+        [vec![ended], resets, vec![format!("{} answers", self.seen.heads)]].concat().join(", ")
+    }
+}
+
+/// Opens connections and fills each with streams, until the time is over. `streams` gives what is written for this one.
+async fn streams(
+    server: SocketAddr,
+    lasting: Duration,
+    per_connection: u32,
+    together: u32,
+    streams: impl Fn(u32) -> Vec<u8>,
+) -> Tally {
+    let (mut tally, end) = (Tally::default(), Instant::now() + lasting);
+    while tally.connections == 0 || Instant::now() < end {
+        let mut raw = Raw::begin(server, &[]).await.expect("it is let in");
+        tally.connections += 1;
+        for first in (0..per_connection).step_by(together as usize) {
+            let bytes: Vec<u8> = (first..first + together).flat_map(|number| streams(number * 2 + 1)).collect();
+            if raw.send(&bytes).await.is_err() || Instant::now() > end {
+                break;
+            }
+            tally.streams += u64::from(together);
+        }
+        tally.seen = std::mem::take(&mut tally.seen).and(raw.end(PATIENCE).await);
+    }
+    tally
+}
+
+/// A call is begun and taken back at once (CVE-2023-44487).
+pub(crate) async fn rapid(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
+    let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
+    let tally = streams(server, lasting, per_connection, TOGETHER, |id| {
+        [frame(HEADERS, END_HEADERS, id, &head), frame(RESET, 0, id, &CANCEL.to_be_bytes())].concat()
+    });
+    let tally = tally.await;
+    assert_eq!(tally.seen.go_away.as_ref().map(|(code, _)| *code), Some(CALM), "{:?}", tally.seen);
+    (format!("{} streams over {} connections", tally.streams, tally.connections), tally.server())
+}
+
+/// The same one by one, so that each call has begun when it is taken back.
+pub(crate) async fn rapid_one_by_one(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
+    let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
+    let tally = streams(server, lasting, per_connection, 1, |id| {
+        // The former stream, which has begun by now, is reset.
+        let former = if id > 1 { frame(RESET, 0, id - 2, &CANCEL.to_be_bytes()) } else { Vec::new() };
+        [former, frame(HEADERS, END_HEADERS, id, &head)].concat()
+    });
+    let tally = tally.await;
+    (format!("{} streams over {} connections", tally.streams, tally.connections), tally.server())
+}
+
+/// What is written for a stream.
+type Fault<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+
+/// Streams on which the server has to reset (CVE-2025-8671), by one kind of fault for each connection.
+pub(crate) async fn made(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
+    let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
+    let body = message(0, 0, &[]);
+    let open = |id| frame(HEADERS, END_HEADERS, id, &head);
+    let whole = |id| [open(id), frame(DATA, END_STREAM, id, &body)].concat();
+    let nothing = |id| [whole(id), frame(WINDOW_UPDATE, 0, id, &0_u32.to_be_bytes())].concat();
+    let overflow = |id| [open(id), frame(WINDOW_UPDATE, 0, id, &0x7fff_ffff_u32.to_be_bytes())].concat();
+    let behind = |id| [whole(id), frame(DATA, END_STREAM, id, &body)].concat();
+    let itself = |id: u32| [open(id), frame(PRIORITY, 0, id, &[&id.to_be_bytes()[..], &[0]].concat())].concat();
+    let wrong_length = |id| [open(id), frame(PRIORITY, 0, id, &[0; 4])].concat();
+    let kinds: [(&str, Fault<'_>); 5] = [
+        ("window updates of 0", &nothing),
+        ("windows that overflow", &overflow),
+        ("data behind the end", &behind),
+        ("streams that depend on themselves", &itself),
+        ("priorities of a wrong length", &wrong_length),
+    ];
+    let mut tally = Tally::default();
+    for (kind, bytes) in kinds {
+        let one = streams(server, lasting / 5, per_connection, TOGETHER, bytes).await;
+        assert!(one.seen.go_away.is_some(), "{kind}: {:?}", one.seen);
+        tally.connections += one.connections;
+        tally.streams += one.streams;
+        tally.seen = tally.seen.and(one.seen);
+    }
+    (format!("{} streams over {} connections, by five faults", tally.streams, tally.connections), tally.server())
+}
