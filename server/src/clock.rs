@@ -81,6 +81,12 @@ pub fn timer_now() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
+/// The time of day by the machine, in nanoseconds since 1970, for what is only shown: the spans of calls.
+pub(crate) fn wall_nanos() -> u64 {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn millis(value: u128) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -14,6 +14,7 @@ pub mod dev;
 pub mod engine;
 pub mod metrics;
 pub mod observe;
+pub mod otlp;
 pub mod server;
 pub mod store;
 pub mod transport;

@@ -9,11 +9,15 @@ use std::{
 };
 
 use http::{HeaderValue, Uri, Version};
-use semel_core::id::{AppName, Revision};
+use semel_core::{
+    id::{AppName, Revision, RunId},
+    trace::TraceContext,
+};
 
 use crate::{
     auth::{self, Verdict},
     engine::{Answer, Disposition},
+    otlp::Place,
 };
 
 /// Who is told of each call once it has ended, be it by its caller's leaving. Is called where the call was served, so it must be
@@ -95,6 +99,12 @@ pub struct Facts {
     pub revision: Option<Revision>,
     /// Why it was refused, as `ErrorInfo.reason` has it.
     pub reason: Option<&'static str>,
+    /// Which run it made, or found.
+    pub run_id: Option<RunId>,
+    /// Where it stands in a trace.
+    pub place: Option<Place>,
+    /// Where the call stands that took effect, if this one repeats it.
+    pub first: Option<TraceContext>,
 }
 
 /// Where facts of one call are told. A clone is the same place; without an observer there is none, and telling does nothing.
@@ -120,6 +130,10 @@ impl Slot {
             facts.disposition = Some(answer.disposition);
             facts.arrivals = answer.arrivals;
             facts.revision = Some(answer.revision);
+            facts.run_id = answer.reply.run_id();
+            if answer.disposition == Disposition::Replayed {
+                facts.first = answer.trace.as_deref().cloned();
+            }
         });
     }
 

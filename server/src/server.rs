@@ -22,9 +22,10 @@ use crate::{
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
-    engine::{self, Handle, Stopped},
+    engine::{self, Handle, PassageSender, Passages, Stopped},
     metrics::Metrics,
     observe::{Observer, Observers},
+    otlp::{self, Exporter, Tracer},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
     transport::{self, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
@@ -84,6 +85,8 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
+    /// Where spans and metrics go; none for nowhere.
+    pub otlp: Option<otlp::Settings>,
     /// Who is told of each call that has ended, beside the metrics.
     pub observers: Vec<Arc<dyn Observer>>,
     /// What time it is.
@@ -110,6 +113,7 @@ impl Settings {
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
             drain_timeout: Duration::from_secs(10),
+            otlp: None,
             observers: Vec::new(),
             clock: Clock::system(),
             keyring: None,
@@ -161,6 +165,9 @@ pub enum Error {
         "the engine has stopped: {0}; mend the store and start the server again, nothing that was acknowledged is lost"
     )]
     Engine(String),
+    /// Spans and metrics.
+    #[error("spans and metrics cannot be sent")]
+    Otlp(#[from] otlp::Error),
     /// The transport.
     #[error(transparent)]
     Transport(#[from] transport::Error),
@@ -176,6 +183,7 @@ pub struct Running {
     gate: Arc<Gate>,
     refreshers: Refreshers,
     door: transport::Door,
+    exporter: Option<Exporter>,
     drain_timeout: Duration,
 }
 
@@ -199,6 +207,11 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         Some(keyring) => keyring.clone(),
         None => Arc::new(open_keyring(&settings.data)?),
     };
+    let admin = open_admin(&settings).await?;
+    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
+    let metrics = metrics.or_else(|| settings.otlp.is_some().then(Arc::default));
+    let server_id = uuid::Uuid::new_v4().to_string();
+    let Traced { tracer, exporter, passages } = traced(&settings, &server_id, metrics.as_ref())?;
     let (stage, stage_seen) = watch::channel(Stage::Serving);
     let gate = Arc::new(Gate::new(transport::Settings {
         authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
@@ -207,25 +220,23 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         clock: settings.clock.clone(),
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
-        server_id: uuid::Uuid::new_v4().to_string(),
+        server_id,
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",
             Data::Memory(_) => "memory",
         },
+        tracer: tracer.clone(),
         stage: stage_seen,
     }));
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
-    let admin = open_admin(&settings).await?;
-    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
-    let observers = observers(&settings, metrics.as_deref());
+    let observers = observers(&settings, metrics.as_deref(), tracer);
     let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins, observers).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
-    let loaded =
-        engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash()), metrics).await;
-    let (engine, _) = loaded?;
+    let (clock, hash) = (settings.clock.clone(), Some(secret.hash()));
+    let (engine, _) = engine::start(store, settings.engine, clock, seed, hash, metrics, passages).await?;
     let is_admins = engine.directory().app_of_secret(&secret.hash()).is_some();
     let file = settle_admin_secret(&settings.data, is_admins)?;
     let first_admin = is_admins.then_some((secret, file));
@@ -239,7 +250,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     }
     info!(%address, "serving");
     let drain_timeout = settings.drain_timeout;
-    Ok(Running { address, admin, engine, first_admin, stage, gate, refreshers, door, drain_timeout })
+    Ok(Running { address, admin, engine, first_admin, stage, gate, refreshers, door, exporter, drain_timeout })
 }
 
 impl Running {
@@ -315,6 +326,9 @@ impl Running {
             }
         };
         let _ = time::timeout(LET_GO_MAX, let_go).await;
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
+        }
         match stopped {
             Stopped::Asked => Ok(closed.map(|_| ())?),
             Stopped::Failed(why) => Err(Error::Engine(why)),
@@ -336,13 +350,32 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
     Ok(())
 }
 
+/// What draws traces.
+#[derive(Default)]
+struct Traced {
+    tracer: Tracer,
+    exporter: Option<Exporter>,
+    passages: Option<PassageSender>,
+}
+
+/// Starts to send spans and metrics, if it is said where to.
+fn traced(settings: &Settings, server_id: &str, metrics: Option<&Arc<Metrics>>) -> Result<Traced, Error> {
+    let Some((otlp, metrics)) = settings.otlp.as_ref().zip(metrics) else { return Ok(Traced::default()) };
+    let (sender, passages) = Passages::channel();
+    let seed = u64::from_be_bytes(random_bytes()?);
+    let (tracer, exporter) = Exporter::start(otlp, server_id, seed, passages, metrics.clone())?;
+    info!(endpoint = %otlp.endpoint, "spans and metrics are sent");
+    Ok(Traced { tracer, exporter: Some(exporter), passages: Some(sender) })
+}
+
 /// Who is told of each call that has ended.
-fn observers(settings: &Settings, metrics: Option<&Metrics>) -> Observers {
+fn observers(settings: &Settings, metrics: Option<&Metrics>, tracer: Tracer) -> Observers {
     let calls = metrics.map(|metrics| {
         metrics.calls().name_methods(transport::methods());
         Arc::new(metrics.calls().clone()) as Arc<dyn Observer>
     });
-    Observers::new(calls.into_iter().chain(settings.observers.iter().cloned()))
+    let drawn = tracer.is_on().then(|| Arc::new(tracer) as Arc<dyn Observer>);
+    Observers::new(calls.into_iter().chain(drawn).chain(settings.observers.iter().cloned()))
 }
 
 async fn open_admin(settings: &Settings) -> Result<Option<Admin>, Error> {

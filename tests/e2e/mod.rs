@@ -31,6 +31,7 @@ mod smoke;
 mod submit_file;
 mod submit_runs;
 mod tls;
+mod trace;
 mod triggers;
 mod upkeep;
 mod valve;

@@ -92,6 +92,7 @@ fn settings(config: &Config) -> Settings {
         payload_bytes_max: config.payload_bytes_max,
         message_bytes_max: config.message_bytes_max,
         drain_timeout: config.drain_timeout,
+        otlp: config.otlp_settings(),
         ..Settings::new(data)
     }
 }
@@ -170,6 +171,7 @@ fn failed(error: &server::Error) -> Failure {
         server::Error::Engine(_) => {
             "mend what is named above, as by making space, then start it again: all that was acknowledged is there"
         }
+        server::Error::Otlp(_) => "mend otlp.endpoint or otlp.ca, or leave otlp.endpoint out",
         server::Error::Transport(_) => "read the log above, then start it again",
     };
     Failure::with_causes(error, next)

@@ -7,6 +7,7 @@ mod fault;
 mod given;
 mod issuers;
 mod keys;
+mod otlp;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     auth::{Identity, Mode, jwt},
-    engine, store,
+    engine,
+    otlp::{CollectorUrl, Headers},
+    store,
     transport::{ClientAuth, LOOK_EVERY, TlsFiles, WebOrigin},
 };
 
@@ -95,6 +98,16 @@ pub struct Config {
     pub map_size_gib: usize,
     /// How long a stopping server waits for calls under way. Default 10 s.
     pub drain_timeout: Duration,
+    /// Where spans and metrics go, over OTLP. Default nowhere.
+    pub otlp_endpoint: Option<CollectorUrl>,
+    /// Sent with all of it. Default nothing.
+    pub otlp_headers: Headers,
+    /// The authorities of the collector's certificate, PEM. Default those of the system.
+    pub otlp_ca: Option<PathBuf>,
+    /// Of the traces that begin here, which part is recorded. Default all.
+    pub otlp_sample_ratio: f64,
+    /// How often metrics are sent, and how long spans may wait. Default 10 s.
+    pub otlp_interval: Duration,
     /// How logs are written. Default text.
     pub log_format: LogFormat,
     /// Which logs are written, as `tracing` filters have it. Default `info`.
@@ -127,6 +140,11 @@ impl Default for Config {
             message_bytes_max: 4 << 20,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
             drain_timeout: Duration::from_secs(10),
+            otlp_endpoint: None,
+            otlp_headers: Headers::default(),
+            otlp_ca: None,
+            otlp_sample_ratio: 1.0,
+            otlp_interval: Duration::from_secs(10),
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
         }
@@ -344,6 +362,11 @@ impl Build {
         let open = config.admin_listen.filter(|address| !address.ip().is_loopback() && !config.allow_plaintext);
         let problem = "asks nobody for credentials, so listen on 127.0.0.1, or set allow_plaintext = true";
         judge(["admin.listen", "allow_plaintext"], open.is_some(), problem.to_owned());
+        let shown = config.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_private());
+        let shown = shown && !config.otlp_headers.is_empty() && !config.allow_plaintext;
+        let problem =
+            "would cross the network in plaintext; write otlp.endpoint with https://, or set allow_plaintext = true";
+        judge(["otlp.headers", "otlp.endpoint"], shown, problem.to_owned());
         let room = config.payload_bytes_max.saturating_add(limits::LOG_CHUNK_BYTES_MAX);
         let problem =
             format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");

@@ -12,6 +12,7 @@ use super::{
     dispatch::Order,
     feed::FeedSender,
     handle::Parts,
+    passages::PassageSender,
     replies::{self, Reply},
     step::StepOutput,
     workers::SessionId,
@@ -28,6 +29,8 @@ pub(super) struct Desk {
     orders: HashMap<SessionId, mpsc::UnboundedSender<Order>>,
     /// To whoever watches; none as long as nobody ever did.
     feed: Option<FeedSender>,
+    /// To whoever draws traces, if anybody does.
+    passages: Option<PassageSender>,
     /// Where is counted what is handed out, if anybody wants to know.
     metrics: Option<Arc<Metrics>>,
     shared: Weak<Parts>,
@@ -37,8 +40,13 @@ pub(super) struct Desk {
 
 impl Desk {
     /// One with nothing on it.
-    pub(super) fn new(shared: Weak<Parts>, runtime: runtime::Handle, metrics: Option<Arc<Metrics>>) -> Self {
-        Self { kept: None, orders: HashMap::new(), feed: None, metrics, shared, runtime }
+    pub(super) fn new(
+        shared: Weak<Parts>,
+        runtime: runtime::Handle,
+        metrics: Option<Arc<Metrics>>,
+        passages: Option<PassageSender>,
+    ) -> Self {
+        Self { kept: None, orders: HashMap::new(), feed: None, passages, metrics, shared, runtime }
     }
 
     /// From now on what happens is told to this one as well.
@@ -108,6 +116,9 @@ impl Desk {
         }
         if let Some(feed) = &self.feed {
             feed.send(output.records);
+        }
+        if let Some(passages) = &self.passages {
+            passages.send(output.passages);
         }
         for (session_id, order) in output.orders {
             if let Some(orders) = self.orders.get(&session_id) {

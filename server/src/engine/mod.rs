@@ -21,6 +21,7 @@ mod feed;
 mod handle;
 mod in_flight;
 mod liveness;
+mod passages;
 mod replies;
 mod step;
 mod thread;
@@ -38,6 +39,7 @@ pub use self::{
     feed::{Fed, Feed},
     handle::{Handle, Parts, Pending, PendingAll, Stopped, View, WorkerStream},
     liveness::Progress,
+    passages::{Passage, PassageKind, PassageSender, Passages},
     step::{Engine, History, Options, StepOutput},
     thread::start,
     upkeep::Retention,

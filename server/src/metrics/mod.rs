@@ -6,6 +6,7 @@
 
 mod calls;
 mod engine;
+mod otlp;
 
 use prometheus_client::{
     encoding::text,
@@ -15,7 +16,7 @@ use prometheus_client::{
 use semel_core::{event::Record, id::Revision};
 
 pub(crate) use self::calls::Calls;
-use self::engine::EngineMetrics;
+use self::{engine::EngineMetrics, otlp::OtlpMetrics};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Metrics {
     registry: Registry,
     engine: EngineMetrics,
     calls: Calls,
+    otlp: OtlpMetrics,
 }
 
 impl Metrics {
@@ -37,7 +39,8 @@ impl Metrics {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         ours.register("build", "The version of the server", Info::new(version));
         let engine = EngineMetrics::register(ours);
-        Self { registry, engine, calls }
+        let otlp = OtlpMetrics::register(ours);
+        Self { registry, engine, calls, otlp }
     }
 
     /// Counts a batch that is durable: how many requests it answered, and what happened.
@@ -48,6 +51,11 @@ impl Metrics {
     /// Where calls are counted.
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// Where is counted what goes to a collector.
+    pub(crate) fn otlp(&self) -> &OtlpMetrics {
+        &self.otlp
     }
 
     /// All of them, as OpenMetrics has it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use semel_core::{
     id::{Millis, RequestId},
     policy::Principal,
+    trace::TraceContext,
     window::Told,
 };
 use semel_proto::{fingerprint, v1};
@@ -16,9 +17,9 @@ use super::{
     deadline,
     gate::{self, Gate},
     status::Refusal,
-    told,
+    told, trace,
 };
-use crate::{auth::Verdict, clock, observe::Slot};
+use crate::{auth::Verdict, clock, observe::Slot, otlp::Place};
 
 /// See the module.
 pub(super) struct Call<'g> {
@@ -30,26 +31,33 @@ pub(super) struct Call<'g> {
     deadline: Option<Instant>,
     /// What it says of other tries.
     pub(super) told: Option<Told>,
+    /// Where it stands in a trace.
+    place: Option<Place>,
     /// Where it is told what is found out about it.
     pub(super) slot: Slot,
 }
 
 impl<'g> Call<'g> {
-    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>) -> (Self, R) {
+    /// One that changes something may begin a trace.
+    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>, changes: bool) -> (Self, R) {
         let deadline = deadline::of(request.metadata(), clock::timer_now());
         let told = told::of(request.metadata());
+        let caller = trace::of(request.metadata());
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
         let slot = Gate::slot(&request);
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
+        let in_header = || trace::of_message(message.header()?.trace_context.as_ref());
+        let place = gate.settings.tracer.arrive(caller.or_else(in_header), changes);
         slot.tell(|facts| {
+            facts.place.clone_from(&place);
             facts.verdict = Some(verdict.clone());
             facts.request_id.clone_from(&request_id);
             facts.client = message.header().and_then(|header| header.client.clone()).map(|c| (c.name, c.version));
         });
-        (Self { gate, verdict, address, request_id, parsed_id, deadline, told, slot }, message)
+        (Self { gate, verdict, address, request_id, parsed_id, deadline, told, place, slot }, message)
     }
 
     /// Whoever calls, if it may be served at all.
@@ -74,6 +82,11 @@ impl<'g> Call<'g> {
 
     pub(super) fn basis(&self) -> Basis<'_> {
         self.gate.basis(&self.request_id, self.parsed_id, &self.verdict)
+    }
+
+    /// Where in a trace that stands which it makes.
+    pub(super) fn trace(&self) -> Option<Box<TraceContext>> {
+        self.place.as_ref().map(|place| Box::new(place.context().clone()))
     }
 
     /// The header of a read.

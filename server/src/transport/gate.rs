@@ -35,6 +35,7 @@ use crate::{
     clock::Clock,
     engine::{Directory, Envelope, Handle, Refused},
     observe::Slot,
+    otlp::Tracer,
 };
 
 /// What the gate must know of the server.
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) message_bytes_max: usize,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
+    /// Where calls and runs stand in traces.
+    pub(crate) tracer: Tracer,
     /// How far the server is on its way out.
     pub(crate) stage: watch::Receiver<Stage>,
 }
@@ -161,13 +164,13 @@ impl Gate {
         R: fingerprint::Request,
         P: FromAnswer,
     {
-        let (call, message) = Call::begin(self, request);
+        let (call, message) = Call::begin(self, request, true);
         let result = async {
             let principal = call.principal()?;
             let request_id = call.required_id()?;
             let envelope = self.envelope(principal, request_id, &message, parse)?;
             call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
-            let envelope = envelope.telling(call.told).until(call.engine_deadline());
+            let envelope = envelope.telling(call.told).traced(call.trace()).until(call.engine_deadline());
             let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
             let answer = call.in_time(pending.answer()).await?;
             let answer = answer.map_err(|error| Refusal::of_refused(error, R::leaf_name))?;
@@ -217,7 +220,7 @@ impl Gate {
     where
         R: fingerprint::Request,
     {
-        let (call, message) = Call::begin(self, request);
+        let (call, message) = Call::begin(self, request, false);
         let result = async {
             let principal = call.principal()?;
             call.checked_id()?;
@@ -241,7 +244,7 @@ impl Gate {
     where
         R: fingerprint::Request,
     {
-        let (call, message) = Call::begin(self, request);
+        let (call, message) = Call::begin(self, request, false);
         let result = async {
             let principal = call.principal()?;
             call.checked_id()?;

@@ -21,6 +21,7 @@ mod services;
 mod status;
 mod tls;
 mod told;
+mod trace;
 mod watch;
 mod web;
 

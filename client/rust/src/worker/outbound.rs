@@ -172,5 +172,5 @@ fn message(key: &AttemptKey, outgoing: &Outgoing, request_id: String) -> WorkReq
         }),
         Content::Report { outcome, .. } => Kind::Report(attempt::report(key, outcome.clone())),
     };
-    WorkRequest { header: Some(RequestHeader { request_id, client: None }), kind: Some(kind) }
+    WorkRequest { header: Some(RequestHeader { request_id, ..Default::default() }), kind: Some(kind) }
 }

@@ -24,15 +24,19 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time,
 };
+use tonic::Code;
 
 use super::job::parse_run_job;
 use crate::{
     auth::{self, Verdict},
-    engine::{Envelope, PendingAll, Refused, Submitted},
+    clock::Stopwatch,
+    engine::{Disposition, Envelope, PendingAll, Refused, Submitted},
+    otlp::{self, OwnSpan, Place},
     transport::{
         convert::{fields, reply},
         gate::{self, Gate},
         status::Refusal,
+        trace::{self, Drawn},
     },
 };
 
@@ -97,6 +101,8 @@ struct Item {
     request_id: String,
     parsed_id: Option<RequestId>,
     bytes: usize,
+    /// Its span, since when.
+    drawn: Option<(OwnSpan, Stopwatch)>,
 }
 
 impl Queue {
@@ -162,10 +168,14 @@ impl Queue {
         let mut places = self.places(self.backlog.len().min(TOGETHER_MAX)).ok_or(Held::Crowded)?;
         let now = self.gate.now();
         let mut envelopes = Vec::with_capacity(places.num_permits());
+        let mut drawn = Vec::with_capacity(places.num_permits());
         let mut refusal = None;
         for item in self.backlog.iter().take(places.num_permits()) {
             match envelope(&self.gate, verdict, item, now) {
-                Ok(envelope) => envelopes.push(envelope),
+                Ok((envelope, own)) => {
+                    envelopes.push(envelope);
+                    drawn.push(own.map(|own| (own, Stopwatch::start())));
+                }
                 Err(away) => {
                     refusal = Some(away);
                     break;
@@ -176,7 +186,7 @@ impl Queue {
         match self.enqueue(envelopes) {
             Ok(None) => {}
             Ok(Some(answers)) => {
-                let items = (0..count).map(|_| self.pop()).collect();
+                let items = drawn.into_iter().map(|drawn| Item { drawn, ..self.pop() }).collect();
                 let taken = places.split(count).expect("each item has a place");
                 self.line.push_back(Entry::Taken { items, answers, _places: taken });
                 self.gate.served_anonymously(verdict, count);
@@ -236,7 +246,7 @@ impl Queue {
         let request_id = item.header.map(|header| header.request_id).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
         self.in_line += 1;
-        Item { request_id: shown(request_id, parsed_id), parsed_id, bytes }
+        Item { request_id: shown(request_id, parsed_id), parsed_id, bytes, drawn: None }
     }
 
     /// What has to come before [`Queue::admit`] is of use again; nothing is lost if it is not waited for to the end.
@@ -283,7 +293,10 @@ impl Queue {
                 }
                 Entry::Taken { items, .. } => {
                     let answers = answers.unwrap_or_else(|| items.iter().map(|_| Err(Refused::NoOwner)).collect());
-                    for (item, submitted) in items.into_iter().zip(answers) {
+                    for (mut item, submitted) in items.into_iter().zip(answers) {
+                        if let Some(drawn) = item.drawn.take() {
+                            self.draw(drawn, &item, &submitted);
+                        }
                         let outcome = self.outcome(&item, submitted, verdict);
                         self.deliver(item, outcome, ready);
                     }
@@ -297,6 +310,26 @@ impl Queue {
         self.in_line -= 1;
         self.bytes -= item.bytes;
         ready.push_back(v1::SubmitResult { request_id: item.request_id, outcome: Some(outcome) });
+    }
+
+    /// Draws an item, which is a call as good as any other.
+    fn draw(&self, (own, begun): (OwnSpan, Stopwatch), item: &Item, submitted: &Submitted) {
+        let mut attributes = vec![("semel.request_id", item.request_id.clone().into())];
+        let mut first = None;
+        let code = match submitted {
+            Ok(answer) => {
+                attributes.push(("semel.disposition", otlp::disposition_name(answer.disposition).into()));
+                attributes.extend(answer.reply.run_id().map(|run_id| ("semel.run_id", run_id.to_string().into())));
+                let replayed = answer.disposition == Disposition::Replayed;
+                first = answer.trace.as_deref().filter(|_| replayed).cloned();
+                Code::Ok
+            }
+            Err(refused) => Refusal::of_refused(refused.clone(), v1::RunJobRequest::leaf_name).code(),
+        };
+        let name = "semel.v1.JobService/SubmitRuns";
+        let code = usize::try_from(i32::from(code)).unwrap_or_default();
+        let drawn = Drawn { own, begun, name, method: name, code, attributes, first };
+        drawn.record(&self.gate.settings.tracer);
     }
 
     fn outcome(&self, item: &Item, submitted: Submitted, verdict: &Verdict) -> v1::submit_result::Outcome {
@@ -315,14 +348,23 @@ impl Queue {
 }
 
 /// The same rules as for a call of its own: credentials, id, fields. What comes out goes into the engine.
-fn envelope(gate: &Gate, verdict: &Verdict, item: &v1::RunJobRequest, now: Timestamp) -> Result<Envelope, Refusal> {
+fn envelope(
+    gate: &Gate,
+    verdict: &Verdict,
+    item: &v1::RunJobRequest,
+    now: Timestamp,
+) -> Result<(Envelope, Option<OwnSpan>), Refusal> {
     let missing = || Refusal::of_verdict(&Verdict::refused(auth::Status::Missing));
     let principal = verdict.principal.as_ref();
     let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
     let request_id = item.header.as_ref().map(|header| header.request_id.as_str()).unwrap_or_default();
     let request_id = gate::required_id(request_id, fields::parse_request_id(request_id))?;
     let parse = |item: &v1::RunJobRequest, app, fields: &mut fields::Fields| parse_run_job(item, app, fields, now);
-    gate.envelope(principal, request_id, item, parse)
+    let envelope = gate.envelope(principal, request_id, item, parse)?;
+    let said = item.header.as_ref().and_then(|header| trace::of_message(header.trace_context.as_ref()));
+    let place = gate.settings.tracer.arrive(said, true);
+    let context = place.as_ref().map(|place| Box::new(place.context().clone()));
+    Ok((envelope.traced(context), place.and_then(Place::into_own)))
 }
 
 fn input_bytes(item: &v1::RunJobRequest) -> usize {
