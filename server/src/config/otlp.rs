@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::{Config, given::Given};
 use crate::otlp::{CollectorUrl, Headers, Settings};
 
+/// What is shown in place of a secret.
+const HIDDEN: &str = "***";
+
 /// An address; an empty text means none.
 pub(super) fn endpoint(given: &Given<'_>) -> Result<Option<CollectorUrl>, String> {
     match given.text("http://127.0.0.1:4317")? {
@@ -33,9 +36,9 @@ pub(super) fn headers(given: &Given<'_>) -> Result<Headers, String> {
     }
 }
 
-/// The names alone.
+/// The names alone, in the form of the file.
 pub(super) fn show_headers(headers: &Headers) -> Value {
-    headers.names().map(|name| json!(name)).collect()
+    headers.names().map(|name| (name.to_owned(), json!(HIDDEN))).collect()
 }
 
 /// A part of a whole: from 0 to 1.
