@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{Admin, Readiness},
     auth::{
-        AppSecret, Authenticator, Identity, Keyring, KeyringError, Mode,
+        AppSecret, Authenticator, Forwarder, Identity, Keyring, KeyringError, Mode,
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
@@ -27,7 +27,7 @@ use crate::{
     observe::{Observer, Observers},
     otlp::{self, Exporter, Tracer},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{self, Gate, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
+    transport::{self, ConnectionLimits, Connections, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles, WebOrigin},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
@@ -73,6 +73,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Who callers are by their certificates.
     pub identities: Vec<Identity>,
+    /// Which peers are believed when they say who their callers are.
+    pub forwarders: Vec<Forwarder>,
     /// Whose tokens are taken beside the server's own.
     pub issuers: Vec<IssuerSettings>,
     /// Whether to listen without TLS on anything but loopback.
@@ -83,6 +85,14 @@ pub struct Settings {
     pub payload_bytes_max: usize,
     /// The largest message.
     pub message_bytes_max: usize,
+    /// What requests without an answer may hold together, in bytes.
+    pub intake_bytes_max: usize,
+    /// What answers that their callers have not read yet may hold together, in bytes.
+    pub answer_bytes_max: usize,
+    /// How many connections are taken.
+    pub connections: ConnectionLimits,
+    /// What each app may ask for. Default no bound.
+    pub quota: Quota,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
     /// Where spans and metrics go; none for nowhere.
@@ -107,11 +117,16 @@ impl Settings {
             anonymous: Vec::new(),
             tls: None,
             identities: Vec::new(),
+            forwarders: Vec::new(),
             issuers: Vec::new(),
             allow_plaintext: false,
             web_origins: Vec::new(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
+            intake_bytes_max: 256 << 20,
+            answer_bytes_max: 256 << 20,
+            connections: ConnectionLimits::default(),
+            quota: Quota::default(),
             drain_timeout: Duration::from_secs(10),
             otlp: None,
             observers: Vec::new(),
@@ -216,10 +231,15 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let gate = Arc::new(Gate::new(transport::Settings {
         authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
             .with_identities(settings.identities.clone())
+            .with_forwarders(settings.forwarders.clone())
             .with_issuers(Issuers::new(settings.issuers.clone())),
         clock: settings.clock.clone(),
         payload_bytes_max: settings.payload_bytes_max,
         message_bytes_max: settings.message_bytes_max,
+        intake_bytes_max: settings.intake_bytes_max,
+        answer_bytes_max: settings.answer_bytes_max,
+        queue_max: settings.engine.bounds.queue_max,
+        quota: settings.quota,
         server_id,
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",
@@ -230,8 +250,9 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     }));
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     let tls = settings.tls.clone().map(Reloaded::start).transpose()?;
+    let (limits, origins) = (settings.connections, &settings.web_origins);
     let observers = observers(&settings, metrics.as_deref(), tracer);
-    let door = transport::Door::open(gate.clone(), listener, tls, &settings.web_origins, observers).await;
+    let door = transport::Door::open(gate.clone(), listener, limits, tls, origins, observers).await;
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
@@ -262,6 +283,11 @@ impl Running {
     /// Where it listens for operators, if it does.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Admin::address)
+    }
+
+    /// What became of callers' connections so far.
+    pub fn connections(&self) -> Connections {
+        self.door.connections()
     }
 
     /// The first admin's secret, if this start made it.

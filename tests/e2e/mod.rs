@@ -12,6 +12,7 @@ mod docs;
 mod dynamic;
 mod faults;
 mod fire;
+mod forwarded;
 mod harness;
 mod jwt;
 mod lifecycle;

@@ -128,6 +128,8 @@ const (
 	AuthMethod_AUTH_METHOD_ANONYMOUS AuthMethod = 4
 	// A token that an outside issuer signed, which the server was told to trust.
 	AuthMethod_AUTH_METHOD_OUTSIDE_TOKEN AuthMethod = 5
+	// A client certificate of which a proxy told, whom the server was told to trust. When it ends is not known.
+	AuthMethod_AUTH_METHOD_FORWARDED_CERTIFICATE AuthMethod = 6
 )
 
 // Enum value maps for AuthMethod.
@@ -139,14 +141,16 @@ var (
 		3: "AUTH_METHOD_CLIENT_CERTIFICATE",
 		4: "AUTH_METHOD_ANONYMOUS",
 		5: "AUTH_METHOD_OUTSIDE_TOKEN",
+		6: "AUTH_METHOD_FORWARDED_CERTIFICATE",
 	}
 	AuthMethod_value = map[string]int32{
-		"AUTH_METHOD_UNSPECIFIED":        0,
-		"AUTH_METHOD_APP_SECRET":         1,
-		"AUTH_METHOD_TOKEN":              2,
-		"AUTH_METHOD_CLIENT_CERTIFICATE": 3,
-		"AUTH_METHOD_ANONYMOUS":          4,
-		"AUTH_METHOD_OUTSIDE_TOKEN":      5,
+		"AUTH_METHOD_UNSPECIFIED":           0,
+		"AUTH_METHOD_APP_SECRET":            1,
+		"AUTH_METHOD_TOKEN":                 2,
+		"AUTH_METHOD_CLIENT_CERTIFICATE":    3,
+		"AUTH_METHOD_ANONYMOUS":             4,
+		"AUTH_METHOD_OUTSIDE_TOKEN":         5,
+		"AUTH_METHOD_FORWARDED_CERTIFICATE": 6,
 	}
 )
 
@@ -899,7 +903,7 @@ const file_semel_v1_header_proto_rawDesc = "" +
 	"\x15AUTH_STATUS_THROTTLED\x10\t\x12\x1b\n" +
 	"\x17AUTH_STATUS_UNAVAILABLE\x10\n" +
 	"\x12\x18\n" +
-	"\x14AUTH_STATUS_EXPIRING\x10\v*\xba\x01\n" +
+	"\x14AUTH_STATUS_EXPIRING\x10\v*\xe1\x01\n" +
 	"\n" +
 	"AuthMethod\x12\x1b\n" +
 	"\x17AUTH_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -907,7 +911,8 @@ const file_semel_v1_header_proto_rawDesc = "" +
 	"\x11AUTH_METHOD_TOKEN\x10\x02\x12\"\n" +
 	"\x1eAUTH_METHOD_CLIENT_CERTIFICATE\x10\x03\x12\x19\n" +
 	"\x15AUTH_METHOD_ANONYMOUS\x10\x04\x12\x1d\n" +
-	"\x19AUTH_METHOD_OUTSIDE_TOKEN\x10\x05*y\n" +
+	"\x19AUTH_METHOD_OUTSIDE_TOKEN\x10\x05\x12%\n" +
+	"!AUTH_METHOD_FORWARDED_CERTIFICATE\x10\x06*y\n" +
 	"\vDisposition\x12\x1b\n" +
 	"\x17DISPOSITION_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14DISPOSITION_EXECUTED\x10\x01\x12\x18\n" +

@@ -10,6 +10,7 @@ use semel_core::{
 
 use super::{
     Method, Status,
+    forwarded::{Forwarder, Forwarders},
     identity::{Certificate, Identities, Identity},
     jwt::Issuers,
     keyring::Keyring,
@@ -72,6 +73,7 @@ pub struct Authenticator {
     mode: Mode,
     anonymous: Vec<Grant>,
     identities: Identities,
+    forwarders: Forwarders,
     keyring: Arc<Keyring>,
     issuers: Issuers,
     throttle: Throttle,
@@ -84,6 +86,8 @@ pub struct Shown<'a> {
     pub authorization: Option<&'a [u8]>,
     /// The certificate of its connection, which has been verified.
     pub certificate: Option<&'a Certificate>,
+    /// Its [`FORWARDED_HEADER`](super::FORWARDED_HEADER), which may be anybody's word.
+    pub forwarded: Option<&'a [u8]>,
 }
 
 /// What is known of the moment of a call.
@@ -100,14 +104,25 @@ pub struct Moment {
 impl Authenticator {
     /// With `anonymous`, the grants of callers without credentials under [`Mode::Permissive`].
     pub fn new(mode: Mode, anonymous: Vec<Grant>, keyring: Arc<Keyring>) -> Self {
-        let (identities, issuers) = (Identities::default(), Issuers::default());
-        Self { mode, anonymous, identities, keyring, issuers, throttle: Throttle::default() }
+        let (identities, forwarders, issuers) = (Identities::default(), Forwarders::default(), Issuers::default());
+        Self { mode, anonymous, identities, forwarders, keyring, issuers, throttle: Throttle::default() }
     }
 
     /// The same, but callers are known by these names of their certificates too.
     #[must_use]
     pub fn with_identities(self, identities: Vec<Identity>) -> Self {
         Self { identities: Identities::new(identities), ..self }
+    }
+
+    /// The same, but what these peers say of who their callers are is taken.
+    #[must_use]
+    pub fn with_forwarders(self, forwarders: Vec<Forwarder>) -> Self {
+        Self { forwarders: Forwarders::new(forwarders), ..self }
+    }
+
+    /// Whether anybody's word on its callers is taken.
+    pub fn takes_forwarded(&self) -> bool {
+        !self.forwarders.is_empty()
     }
 
     /// The same, but tokens of these outside issuers are taken too.
@@ -135,12 +150,11 @@ impl Authenticator {
     /// certificate says who it is. Where there are both, the `authorization` decides: it is the caller's own word, and the
     /// certificate may be that of a sidecar that many share.
     pub fn judge(&self, directory: Option<&Directory>, shown: Shown<'_>, moment: Moment) -> Verdict {
-        let Shown { authorization, certificate } = shown;
         if self.mode == Mode::Off {
             return Verdict::served(Status::NotRequired, Principal::unrestricted(), Method::Anonymous, None);
         }
-        let Some(authorization) = authorization.filter(|value| !value.is_empty()) else {
-            if let Some(verdict) = certificate.and_then(|shown| self.identities.judge(shown, moment.now)) {
+        let Some(authorization) = shown.authorization.filter(|value| !value.is_empty()) else {
+            if let Some(verdict) = self.judge_certificate(shown, moment) {
                 return verdict;
             }
             if self.mode == Mode::Permissive {
@@ -157,6 +171,21 @@ impl Authenticator {
             None => Verdict::refused(Status::Malformed),
         };
         self.throttled(verdict, moment.address.map(Subject::Address), moment.steady)
+    }
+
+    /// The verdict on who a certificate names, be it that of the connection or the one that its peer tells of. None if there is
+    /// none that says anything. A proxy speaks for its callers alone: its own certificate is nobody's who comes through it.
+    fn judge_certificate(&self, shown: Shown<'_>, moment: Moment) -> Option<Verdict> {
+        if !self.forwarders.trust(shown.certificate, moment.address) {
+            return self.identities.judge(shown.certificate?, moment.now);
+        }
+        let header = std::str::from_utf8(shown.forwarded?).ok();
+        let Some(Ok(caller)) = header.map(|header| self.forwarders.caller(header)) else {
+            return Some(Verdict::refused(Status::Malformed));
+        };
+        let principal = self.identities.principal(&caller?)?;
+        // Its end is known to the proxy alone.
+        Some(Verdict::served(Status::Passed, principal, Method::ForwardedCertificate, None))
     }
 
     /// Judges an app's secret, as it stands in a message.

@@ -3,7 +3,7 @@
 //! A name is a SPIFFE id, the one URI of a certificate. It stays the same when the certificate is renewed, so a call that is
 //! sent again over another connection is the same principal's (promise D5).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use semel_core::{
     app::Grant,
@@ -16,18 +16,20 @@ use super::{Method, Status, authenticator::Verdict};
 const SCHEME: &str = "spiffe://";
 
 /// What a verified certificate says of its bearer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Certificate {
     /// The URIs among its names.
     pub uris: Vec<String>,
     /// Its end.
     pub expire_time: Timestamp,
+    /// Who bears it, once it was looked up: one connection asks with each of its calls.
+    known: OnceLock<Option<Arc<Principal>>>,
 }
 
 impl Certificate {
-    /// One of which nothing can be known.
-    pub fn unreadable() -> Self {
-        Self { uris: Vec::new(), expire_time: Timestamp(0) }
+    /// One with these names.
+    pub fn new(uris: Vec<String>, expire_time: Timestamp) -> Self {
+        Self { uris, expire_time, known: OnceLock::new() }
     }
 }
 
@@ -80,7 +82,7 @@ impl UriPattern {
         format!("{}{}", self.text, if self.is_prefix { "*" } else { "" })
     }
 
-    fn holds(&self, uri: &str) -> bool {
+    pub(super) fn holds(&self, uri: &str) -> bool {
         if self.is_prefix { uri.len() > self.text.len() && uri.starts_with(&self.text) } else { uri == self.text }
     }
 }
@@ -105,14 +107,19 @@ impl Identities {
             // By the SPIFFE standard such a certificate is nobody's.
             _ => return Some(Verdict::refused(Status::Malformed)),
         };
-        let identity = self.0.iter().find(|identity| identity.uri.holds(uri))?;
+        let principal = certificate.known.get_or_init(|| self.principal(uri)).clone()?;
         if certificate.expire_time <= now {
             let verdict = Verdict::refused(Status::Expired);
             return Some(Verdict { expire_time: Some(certificate.expire_time), ..verdict });
         }
-        let principal =
-            Principal { name: Arc::from(uri.as_str()), app: identity.app.clone(), grants: identity.grants.clone() };
         Some(Verdict::served(Status::Passed, principal, Method::ClientCertificate, Some(certificate.expire_time)))
+    }
+
+    /// Who bears this name, if anybody is known by it.
+    pub(super) fn principal(&self, uri: &str) -> Option<Arc<Principal>> {
+        let identity = self.0.iter().find(|identity| identity.uri.holds(uri))?;
+        let (app, grants) = (identity.app.clone(), identity.grants.clone());
+        Some(Arc::new(Principal { name: Arc::from(uri), app, grants }))
     }
 }
 
@@ -130,7 +137,7 @@ mod tests {
     }
 
     fn shown(uris: &[&str]) -> Certificate {
-        Certificate { uris: uris.iter().map(|uri| (*uri).to_owned()).collect(), expire_time: Timestamp(2_000) }
+        Certificate::new(uris.iter().map(|uri| (*uri).to_owned()).collect(), Timestamp(2_000))
     }
 
     fn role_of(identities: &Identities, uri: &str) -> Option<Role> {
@@ -160,9 +167,17 @@ mod tests {
     fn two_names_are_nobodys_and_none_is_as_if_there_were_no_certificate() {
         let identities = Identities::new(vec![identity("spiffe://prod/*", Role::Admin)]);
         assert!(identities.judge(&shown(&[]), NOW).is_none());
-        assert!(identities.judge(&Certificate::unreadable(), NOW).is_none());
+        assert!(identities.judge(&Certificate::new(Vec::new(), Timestamp(0)), NOW).is_none());
         let verdict = identities.judge(&shown(&["spiffe://prod/a", "spiffe://prod/b"]), NOW).expect("a verdict");
         assert_eq!((verdict.status, verdict.principal), (Status::Malformed, None));
+    }
+
+    #[test]
+    fn who_bears_it_is_looked_up_once() {
+        let identities = Identities::new(vec![identity("spiffe://prod/*", Role::Admin)]);
+        let certificate = shown(&["spiffe://prod/a"]);
+        let bearer = || identities.judge(&certificate, NOW).and_then(|verdict| verdict.principal).expect("somebody");
+        assert!(Arc::ptr_eq(&bearer(), &bearer()));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! Four kinds of credentials are taken. As `Bearer`: the long-lived secret of an app (`sk_…`), a short-lived token that this
 //! server signed, and a token of an outside issuer whom the operator trusts (`jwt`). And a client certificate, which the
-//! transport has verified (`identity`). Only the verdict made here makes a [`semel_core::policy::Principal`].
+//! transport has verified (`identity`), be it by the word of a proxy that the operator trusts (`forwarded`). Only the verdict made here makes a [`semel_core::policy::Principal`].
 
 mod authenticator;
+mod forwarded;
 mod identity;
 pub mod jwt;
 mod keyring;
@@ -15,6 +16,7 @@ mod token;
 pub(crate) use self::keyring::write_owner_only;
 pub use self::{
     authenticator::{Authenticator, Mode, Moment, NarrowingError, Shown, Verdict},
+    forwarded::{Forwarder, HEADER as FORWARDED_HEADER},
     identity::{Certificate, Identity, UriPattern},
     keyring::{Error as KeyringError, Keyring},
     secret::AppSecret,
@@ -56,6 +58,8 @@ pub enum Method {
     Token,
     /// A client certificate.
     ClientCertificate,
+    /// A client certificate, of which a proxy that is trusted has told.
+    ForwardedCertificate,
     /// A token of an outside issuer.
     OutsideToken,
     /// No proof was asked for.

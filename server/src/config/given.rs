@@ -2,16 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use semel_core::{
-    app::{AppPattern, Grant, Role},
-    id::AppName,
-};
+use semel_core::app::{AppPattern, Grant, Role};
 
 use super::{duration::parse_duration, show_duration};
-use crate::{
-    auth::{Identity, Mode, UriPattern},
-    transport::WebOrigin,
-};
+use crate::auth::Mode;
 
 /// The word for a span of time without an end.
 pub(super) const FOREVER: &str = "forever";
@@ -112,38 +106,17 @@ impl Given<'_> {
         }
     }
 
-    /// Callers by their certificates: a list of tables, which only a file can hold.
-    pub(super) fn identities(&self) -> Result<Vec<Identity>, String> {
-        let Self::Toml(toml::Value::Array(items)) = self else { return Err(IDENTITIES_FORM.to_owned()) };
-        items.iter().map(identity).collect()
-    }
-
-    /// Origins of pages: in a file a list, as text with commas between them.
-    pub(super) fn origins(&self) -> Result<Vec<WebOrigin>, String> {
-        let form = "must be a list such as [\"https://ops.example.com\"]";
+    /// A list of things that are each read from a word: in a file a list of text, as text with commas between them.
+    pub(super) fn words<T>(&self, example: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+        let form = || format!("must be a list such as [{example:?}]");
         match self {
-            Self::Text(text) => text.split(',').filter(|part| !part.is_empty()).map(WebOrigin::parse).collect(),
+            Self::Text(text) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(parse).collect(),
             Self::Toml(toml::Value::Array(items)) => {
-                items.iter().map(|item| WebOrigin::parse(item.as_str().ok_or(form)?)).collect()
+                items.iter().map(|item| parse(item.as_str().ok_or_else(form)?)).collect()
             }
-            Self::Toml(_) => Err(form.to_owned()),
+            Self::Toml(_) => Err(form()),
         }
     }
-}
-
-const IDENTITIES_FORM: &str = "must be a list in a file, such as [{ uri = \"spiffe://prod.example/ns/pay/*\", app = \"pay\", \
-                               grants = [{ role = \"submitter\", apps = \"pay\" }] }]";
-
-fn identity(item: &toml::Value) -> Result<Identity, String> {
-    let table = item.as_table().ok_or(IDENTITIES_FORM)?;
-    if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "uri" | "app" | "grants")) {
-        return Err(format!("{unknown} is no field of an identity; it has uri, app and grants"));
-    }
-    let text = |name: &str| table.get(name).map(|value| value.as_str().ok_or(IDENTITIES_FORM)).transpose();
-    let app = text("app")?.map(|app| AppName::parse(app).map_err(|problem| format!("app {problem}"))).transpose()?;
-    let grants = table.get("grants").ok_or(IDENTITIES_FORM)?;
-    let uri = UriPattern::parse(text("uri")?.ok_or(IDENTITIES_FORM)?)?;
-    Ok(Identity { uri, app, grants: Given::Toml(grants).grants()? })
 }
 
 fn grant_table(item: &toml::Value, form: &str) -> Result<Grant, String> {

@@ -3,20 +3,19 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use semel_core::id::AppName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     given::Given,
+    identities::{IDENTITIES_MAX, grantee, nothing, numbered, tables},
     keys::{show_grants, show_millis},
     millis, show_duration,
 };
 use crate::auth::jwt::{Identity, IssuerSettings, JwksUrl, KeySource, SubjectPattern};
 
-/// Issuers in the list, and rows of one of them.
+/// Issuers in the list.
 const ISSUERS_MAX: usize = 16;
-const IDENTITIES_MAX: usize = 1000;
 const FORM: &str = "must be a list of tables: write [[auth.issuers]] with issuer, audience, and jwks_url or jwks_file";
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,28 +47,11 @@ struct StatedIdentity {
     grants: toml::Value,
 }
 
-fn nothing() -> toml::Value {
-    toml::Value::Array(Vec::new())
-}
-
-/// Reads the list: tables in a file, the same list in TOML as text.
+/// Reads the list.
 pub(super) fn read(given: &Given<'_>) -> Result<Vec<IssuerSettings>, String> {
-    let list = match given {
-        Given::Toml(value) => (*value).clone(),
-        Given::Text("") => nothing(),
-        Given::Text(text) => {
-            let mut table = format!("list = {text}").parse::<toml::Table>().map_err(|_| FORM)?;
-            table.remove("list").ok_or(FORM)?
-        }
-    };
-    let toml::Value::Array(list) = list else { return Err(FORM.to_owned()) };
-    if list.len() > ISSUERS_MAX {
-        return Err(format!("holds {} issuers; at most {ISSUERS_MAX} are taken", list.len()));
-    }
     let mut issuers: Vec<IssuerSettings> = Vec::new();
-    for (index, table) in list.into_iter().enumerate() {
-        let wrong = |problem: String| format!("issuer number {}: {problem}", index + 1);
-        let stated: Stated = table.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+    for (index, stated) in tables::<Stated>(given, "issuer", FORM, ISSUERS_MAX)?.into_iter().enumerate() {
+        let wrong = |problem: String| numbered("issuer", index, &problem);
         let read = issuer(stated).map_err(wrong)?;
         if issuers.iter().any(|other| other.issuer == read.issuer) {
             return Err(wrong(format!("{:?} is there already", read.issuer)));
@@ -131,10 +113,8 @@ fn span(name: &str, value: Option<&toml::Value>, min: Duration, max: Duration) -
 
 fn identity(stated: StatedIdentity) -> Result<Identity, String> {
     let subject = SubjectPattern::parse(&stated.subject)?;
-    let wrong = |problem: String| format!("the identity {:?}: {problem}", stated.subject);
-    let app = stated.app.as_deref().map(AppName::parse).transpose();
-    let app = app.map_err(|problem| wrong(format!("app {problem}")))?;
-    let grants = Given::Toml(&stated.grants).grants().map_err(wrong)?;
+    let (app, grants) = grantee(stated.app.as_deref(), &stated.grants)
+        .map_err(|problem| format!("the identity {:?}: {problem}", stated.subject))?;
     Ok(Identity { subject, app, grants })
 }
 

@@ -10,10 +10,11 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Config, LogFormat,
     given::{FOREVER, Given},
-    issuers, millis, otlp, parse_mode, show_duration,
+    identities, issuers, millis, otlp, parse_mode, show_duration,
 };
 use crate::{
-    auth::{Identity, Mode},
+    auth::{Forwarder, Mode},
+    engine::QUEUE_LIMIT,
     transport::{ClientAuth, WebOrigin},
 };
 
@@ -24,14 +25,22 @@ pub(super) struct Key {
     pub(super) show: fn(&Config) -> Value,
 }
 
+const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Larger messages than this hold up everything else on their connection.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// What the machines have at most that this runs on.
+const MEMORY_BYTES_MAX: usize = 1 << 40;
+/// More connections than this no machine has memory for.
+const CONNECTIONS_MAX: usize = 1_000_000;
 /// What 47 bits of address space hold, with room for the rest of the process.
 const MAP_SIZE_GIB_MAX: usize = 64 << 10;
+
+/// The largest quota.
+const QUOTA_MAX: u64 = 1_000_000;
 
 /// A row for a field: how it is read, and how it is shown.
 macro_rules! key {
@@ -98,8 +107,15 @@ pub(super) const KEYS: &[Key] = &[
         "auth.identities",
         config,
         given,
-        config.identities = given.identities()?,
-        show_identities(&config.identities)
+        config.identities = identities::read(given)?,
+        identities::show(&config.identities)
+    ),
+    key!(
+        "auth.forwarders",
+        config,
+        given,
+        config.forwarders = given.words("10.1.0.0/16", Forwarder::parse)?,
+        config.forwarders.iter().map(Forwarder::show).collect::<Vec<_>>()
     ),
     key!("auth.anonymous", config, given, config.anonymous = given.grants()?, show_grants(&config.anonymous)),
     key!("auth.issuers", config, given, config.issuers = issuers::read(given)?, issuers::show(&config.issuers)),
@@ -107,7 +123,7 @@ pub(super) const KEYS: &[Key] = &[
         "web.origins",
         config,
         given,
-        config.web_origins = given.origins()?,
+        config.web_origins = given.words("https://ops.example.com", WebOrigin::parse)?,
         config.web_origins.iter().map(WebOrigin::as_str).collect::<Vec<_>>()
     ),
     key!(
@@ -161,6 +177,48 @@ pub(super) const KEYS: &[Key] = &[
         config.live_runs_per_app_max
     ),
     key!(
+        "engine.queue_max",
+        config,
+        given,
+        config.bounds.queue_max = given.size(1, QUEUE_LIMIT)?,
+        config.bounds.queue_max
+    ),
+    key!(
+        "engine.queue_bytes_max",
+        config,
+        given,
+        config.bounds.queue_bytes_max = given.number(1 << 20, 1 << 36)?,
+        config.bounds.queue_bytes_max
+    ),
+    key!(
+        "engine.queue_wait_max",
+        config,
+        given,
+        config.bounds.wait_max = given.duration(10 * MILLISECOND, MINUTE)?,
+        show_duration(config.bounds.wait_max)
+    ),
+    key!(
+        "quota.mutations_per_second",
+        config,
+        given,
+        config.quota.mutations_per_second = given.number(0, QUOTA_MAX)?,
+        config.quota.mutations_per_second
+    ),
+    key!(
+        "quota.mutations_burst",
+        config,
+        given,
+        config.quota.mutations_burst = given.number(0, QUOTA_MAX)?,
+        config.quota.mutations_burst
+    ),
+    key!(
+        "quota.calls_max",
+        config,
+        given,
+        config.quota.calls_max = given.number(0, QUOTA_MAX)?,
+        config.quota.calls_max
+    ),
+    key!(
         "limits.payload_bytes_max",
         config,
         given,
@@ -173,6 +231,28 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.message_bytes_max = given.size(64 << 10, MESSAGE_BYTES_MAX)?,
         config.message_bytes_max
+    ),
+    key!(
+        "limits.intake_bytes_max",
+        config,
+        given,
+        config.intake_bytes_max = given.size(1 << 20, MEMORY_BYTES_MAX)?,
+        config.intake_bytes_max
+    ),
+    key!(
+        "limits.answer_bytes_max",
+        config,
+        given,
+        config.answer_bytes_max = given.size(1 << 20, MEMORY_BYTES_MAX)?,
+        config.answer_bytes_max
+    ),
+    key!("limits.connections", config, given, config.connections = given.size(1, CONNECTIONS_MAX)?, config.connections),
+    key!(
+        "limits.connections_per_address",
+        config,
+        given,
+        config.connections_per_address = given.size(1, CONNECTIONS_MAX)?,
+        config.connections_per_address
     ),
     key!(
         "store.map_size_gib",
@@ -242,14 +322,6 @@ fn client_auth_name(auth: ClientAuth) -> &'static str {
 
 fn show_path(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
-}
-
-fn show_identities(identities: &[Identity]) -> Value {
-    let row = |identity: &Identity| {
-        let app = identity.app.as_ref().map(ToString::to_string);
-        json!({ "uri": identity.uri.show(), "app": app, "grants": show_grants(&identity.grants) })
-    };
-    identities.iter().map(row).collect()
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -5,6 +5,7 @@
 mod duration;
 mod fault;
 mod given;
+mod identities;
 mod issuers;
 mod keys;
 mod otlp;
@@ -20,11 +21,11 @@ use semel_core::{app::Grant, id::Millis, limits, window::Window};
 use serde_json::{Map, Value};
 
 use crate::{
-    auth::{Identity, Mode, jwt},
+    auth::{Forwarder, Identity, Mode, jwt},
     engine,
     otlp::{CollectorUrl, Headers},
     store,
-    transport::{ClientAuth, LOOK_EVERY, TlsFiles, WebOrigin},
+    transport::{ClientAuth, ConnectionLimits, LOOK_EVERY, Quota, TlsFiles, WebOrigin},
 };
 
 pub use self::{
@@ -68,6 +69,8 @@ pub struct Config {
     pub tls_client_auth: ClientAuth,
     /// Who callers are by their certificates. Default nobody.
     pub identities: Vec<Identity>,
+    /// Which peers are believed when they say who their callers are. Default none.
+    pub forwarders: Vec<Forwarder>,
     /// Whether plaintext is served on other addresses than loopback. Default false.
     pub allow_plaintext: bool,
     /// How credentials are treated. Default enforce.
@@ -90,10 +93,22 @@ pub struct Config {
     pub cancel_grace: Duration,
     /// How many runs of one app may be unfinished.
     pub live_runs_per_app_max: u64,
+    /// How much may wait for the engine, and how long.
+    pub bounds: engine::Bounds,
+    /// What each app may ask for. Default no bound.
+    pub quota: Quota,
     /// The largest payload or result. Default 1 MiB.
     pub payload_bytes_max: usize,
     /// The largest message. Default 4 MiB.
     pub message_bytes_max: usize,
+    /// What requests without an answer may hold together. Default 256 MiB.
+    pub intake_bytes_max: usize,
+    /// What answers that their callers have not read yet may hold together. Default 256 MiB.
+    pub answer_bytes_max: usize,
+    /// How many connections are taken in all. Default 4096.
+    pub connections: usize,
+    /// How many of one address, which a proxy or a gateway gives to all who come through it. Default 1024.
+    pub connections_per_address: usize,
     /// How large the store may grow, in GiB. Default 64.
     pub map_size_gib: usize,
     /// How long a stopping server waits for calls under way. Default 10 s.
@@ -125,6 +140,7 @@ impl Default for Config {
             tls_client_ca: None,
             tls_client_auth: ClientAuth::default(),
             identities: Vec::new(),
+            forwarders: Vec::new(),
             allow_plaintext: false,
             auth_mode: Mode::Enforce,
             anonymous: Vec::new(),
@@ -136,8 +152,14 @@ impl Default for Config {
             lease: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(30),
             live_runs_per_app_max: limits::LIVE_RUNS_PER_APP_MAX,
+            bounds: engine::Bounds::default(),
+            quota: Quota::default(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
+            intake_bytes_max: 256 << 20,
+            answer_bytes_max: 256 << 20,
+            connections: ConnectionLimits::default().total,
+            connections_per_address: ConnectionLimits::default().per_address,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
             drain_timeout: Duration::from_secs(10),
             otlp_endpoint: None,
@@ -219,6 +241,7 @@ impl Config {
         options.retention.events = self.keep_events.map(millis);
         options.limits.cancel_grace = millis(self.cancel_grace);
         options.limits.live_runs_per_app_max = self.live_runs_per_app_max;
+        options.bounds = self.bounds;
         options
     }
 
@@ -228,6 +251,11 @@ impl Config {
         let asked = self.tls_client_ca.clone().filter(|_| self.tls_client_auth != ClientAuth::Off);
         let clients = asked.map(|authorities| (authorities, self.tls_client_auth));
         Some(TlsFiles { certificate, key, clients, look_every: LOOK_EVERY })
+    }
+
+    /// How many connections are taken.
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits { total: self.connections, per_address: self.connections_per_address }
     }
 
     /// The size of the store's map, in bytes.
@@ -253,9 +281,23 @@ impl Config {
         if !self.listen.ip().is_loopback() && self.tls_files().is_none() {
             warnings.push(format!("credentials cross the network in plaintext on {}", self.listen));
         }
-        if !self.identities.is_empty() && self.tls_files().is_none_or(|files| files.clients.is_none()) {
+        if self.quota.mutations_burst > 0 && self.quota.mutations_per_second == 0 {
+            warnings.push("quota.mutations_burst has no effect without quota.mutations_per_second".to_owned());
+        }
+        let asks_nobody = self.tls_files().is_none_or(|files| files.clients.is_none());
+        if !self.identities.is_empty() && self.forwarders.is_empty() && asks_nobody {
             warnings
                 .push("auth.identities has no effect: callers are asked for no certificate (tls.client_ca)".to_owned());
+        }
+        if !self.forwarders.is_empty() && self.identities.is_empty() {
+            warnings
+                .push("auth.forwarders has no effect: nobody is known by a certificate (auth.identities)".to_owned());
+        }
+        let by_certificate = |peer: &Forwarder| matches!(peer, Forwarder::Certificate(_));
+        if asks_nobody && self.forwarders.iter().any(by_certificate) {
+            warnings.push(
+                "auth.forwarders names peers by certificates, and peers are asked for none (tls.client_ca)".to_owned(),
+            );
         }
         warnings
     }
@@ -371,6 +413,11 @@ impl Build {
         let problem =
             format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");
         judge(["limits.message_bytes_max", "limits.payload_bytes_max"], config.message_bytes_max < room, problem);
+        let problem = "must be at least limits.message_bytes_max, or the largest message finds no room".to_owned();
+        let narrow = config.intake_bytes_max < config.message_bytes_max;
+        judge(["limits.intake_bytes_max", "limits.message_bytes_max"], narrow, problem.clone());
+        let narrow = config.answer_bytes_max < config.message_bytes_max;
+        judge(["limits.answer_bytes_max", "limits.message_bytes_max"], narrow, problem);
         let swallowed = config.window.future_max >= config.window.length;
         let problem = "must be shorter than window.length".to_owned();
         judge(["window.future_max", "window.length"], swallowed, problem);

@@ -51,6 +51,13 @@ fn a_whole_file_is_read() {
         lease = "5s"
         cancel_grace = "1s"
         live_runs_per_app_max = 9
+        queue_max = 100
+        queue_bytes_max = 2000000
+        queue_wait_max = "250ms"
+        [quota]
+        mutations_per_second = 50
+        mutations_burst = 200
+        calls_max = 30
         [limits]
         payload_bytes_max = 1000
         message_bytes_max = 100000
@@ -70,6 +77,10 @@ fn a_whole_file_is_read() {
     assert_eq!((engine.lease, engine.limits.cancel_grace), (Millis(5_000), Millis(1_000)));
     assert_eq!((engine.window.length, engine.window.records_per_app_max), (Millis(172_800_000), 7));
     assert_eq!(engine.limits.live_runs_per_app_max, 9);
+    let bounds = engine.bounds;
+    let wait_max = Duration::from_millis(250);
+    assert_eq!((bounds.queue_max, bounds.queue_bytes_max, bounds.wait_max), (100, 2_000_000, wait_max));
+    assert_eq!(config.quota, Quota { mutations_per_second: 50, mutations_burst: 200, calls_max: 30 });
     assert_eq!((engine.retention.runs, engine.retention.events), (Some(Millis(90 * 24 * 3_600_000)), None));
 }
 
@@ -283,9 +294,27 @@ fn identities_are_read_as_the_documentation_writes_them() {
     assert_eq!(config.identities.len(), 1);
     assert_eq!(config.json()["auth"]["identities"][0]["uri"], "spiffe://prod.example/ns/pay/*");
     assert!(config.warnings()[0].contains("tls.client_ca"), "nobody is asked for a certificate");
-    for wrong in
-        ["{ uri = \"pay\", grants = [] }", "{ uri = \"spiffe://a/b\" }", "{ uri = \"spiffe://a/b\", role = \"x\" }"]
-    {
+    for wrong in ["{ uri = \"pay\", grants = [] }", "{ app = \"pay\" }", "{ uri = \"spiffe://a/b\", role = \"x\" }"] {
         resolve(&file(&format!("[auth]\nidentities = [{wrong}]"))).expect_err(wrong);
     }
+    let twice = resolve(&file(&format!("[auth]\nidentities = [{row}, {row}]"))).expect_err("one name, one row");
+    assert!(twice[0].problem.contains("identity number 2") && twice[0].problem.contains("there already"), "{twice:?}");
+}
+
+#[test]
+fn peers_that_speak_for_others_are_read_from_a_file_and_from_text() {
+    let both = ["10.1.0.0/16", "spiffe://prod.example/ns/ingress/*"];
+    let config = resolve(&file(&format!("[auth]\nforwarders = {both:?}"))).expect("they are right").config;
+    assert_eq!(config.json()["auth"]["forwarders"], serde_json::json!(both));
+    let warnings = config.warnings().join("\n");
+    assert!(warnings.contains("auth.identities") && warnings.contains("tls.client_ca"), "{warnings}");
+    let wrong = resolve(&file("[auth]\nforwarders = [\"ingress\"]")).expect_err("that is no peer");
+    assert!(wrong[0].problem.contains("10.1.0.0/16"), "{wrong:?}");
+}
+
+#[test]
+fn a_burst_of_nothing_is_seen() {
+    let config = resolve(&file("[quota]\nmutations_burst = 5")).expect("legal").config;
+    assert_eq!(config.warnings(), ["quota.mutations_burst has no effect without quota.mutations_per_second"]);
+    assert_eq!(faults(&file("[quota]\ncalls_max = 1000001")), pairs(&[("quota.calls_max", "semel.toml")]));
 }

@@ -6,7 +6,12 @@ use std::{
     sync::{Arc, Weak, atomic::Ordering},
 };
 
-use tokio::{runtime, sync::mpsc};
+use semel_core::limits;
+use tokio::{
+    runtime,
+    sync::mpsc::{self, error::TrySendError},
+};
+use tracing::warn;
 
 use super::{
     dispatch::Order,
@@ -22,11 +27,16 @@ use crate::{
     store::{Error, Store},
 };
 
+/// Orders that wait for one worker to read them: more than three for each attempt that it may hold (that it begins, that it
+/// stops, that it is none of its own). A worker that is further behind is cut off, and told all that still holds when it comes
+/// again.
+pub(super) const ORDERS_MAX: usize = 3 * limits::WORKER_SLOTS_MAX as usize + 64;
+
 /// See the module.
 pub(super) struct Desk {
     /// What waits to become durable.
     kept: Option<(StepOutput, Vec<Reply>)>,
-    orders: HashMap<SessionId, mpsc::UnboundedSender<Order>>,
+    orders: HashMap<SessionId, mpsc::Sender<Order>>,
     /// To whoever watches; none as long as nobody ever did.
     feed: Option<FeedSender>,
     /// To whoever draws traces, if anybody does.
@@ -58,15 +68,15 @@ impl Desk {
     pub(super) fn open(
         &mut self,
         id: SessionId,
-        orders: mpsc::UnboundedSender<Order>,
+        orders: mpsc::Sender<Order>,
         replaced: Option<SessionId>,
         resend: Vec<Order>,
     ) {
         if let Some(former) = replaced.and_then(|former| self.orders.remove(&former)) {
-            let _ = former.send(Order::Replaced);
+            let _ = former.try_send(Order::Replaced);
         }
         for order in resend {
-            let _ = orders.send(order);
+            let _ = orders.try_send(order);
         }
         self.orders.insert(id, orders);
     }
@@ -102,7 +112,7 @@ impl Desk {
     }
 
     /// Everything in here is durable.
-    pub(super) fn hand_out(&self, output: StepOutput, replies: Vec<Reply>) {
+    pub(super) fn hand_out(&mut self, output: StepOutput, replies: Vec<Reply>) {
         if let Some(shared) = self.shared.upgrade() {
             shared.committed.store(output.revision.0, Ordering::Release);
             shared.high_water.store(output.time.0, Ordering::Release);
@@ -121,8 +131,10 @@ impl Desk {
             passages.send(output.passages);
         }
         for (session_id, order) in output.orders {
-            if let Some(orders) = self.orders.get(&session_id) {
-                let _ = orders.send(order);
+            let full = |orders: &mpsc::Sender<Order>| matches!(orders.try_send(order), Err(TrySendError::Full(_)));
+            if self.orders.get(&session_id).is_some_and(full) {
+                warn!(session = session_id.0, "a worker does not read what it is ordered; its stream is ended");
+                self.orders.remove(&session_id);
             }
         }
         replies::send(&self.runtime, replies, output.answers);

@@ -61,6 +61,11 @@ impl Directory {
         self.apps.get(name)
     }
 
+    /// All apps.
+    pub fn names(&self) -> impl Iterator<Item = &AppName> {
+        self.apps.keys()
+    }
+
     /// The app that has a secret with this hash, whether that is still good or not. The secrets have 256 random bits and
     /// are looked up by their hash, so the time that it takes tells nothing of use.
     pub fn app_of_secret(&self, hash: &[u8; 32]) -> Option<&AppEntry> {

@@ -58,6 +58,11 @@ impl Envelope {
         DedupKey { request_id: self.request_id, app: self.command.scope() }
     }
 
+    /// What is wished.
+    pub fn command(&self) -> &Command {
+        &self.command
+    }
+
     /// The app that it is about.
     pub fn app(&self) -> &AppName {
         self.command.app()

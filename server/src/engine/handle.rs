@@ -5,29 +5,31 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{SyncSender, TrySendError},
     },
     task::{Context, Poll},
 };
 
 use arc_swap::ArcSwap;
 use semel_core::{
-    command::Command,
     id::{AttemptNumber, Millis, Revision, RunId, Timestamp},
     window::Window,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    admission::{self, Admission, Amount, Class, Load},
     answer::{Refused, Submitted},
+    desk,
     directory::Directory,
-    dispatch::Order,
     envelope::Envelope,
-    feed::{self, Feed, FeedSender},
-    in_flight::{Guard, GuardOfAll, InFlight},
-    liveness::Progress,
+    feed::{self, Feed},
+    in_flight::InFlight,
+    lane::{Inlet, Unsent},
+    liveness::{Progress, Pulse},
+    message::{Handed, Look, Message, WorkerMessage},
     step::{Engine, History},
     waiters::Waiters,
+    worker_stream::WorkerStream,
     workers::{Connected, Hello, SessionId},
 };
 use crate::{
@@ -35,19 +37,14 @@ use crate::{
     store::{DedupKey, Reader},
 };
 
-/// How many messages may wait for the engine. Beyond it callers are told to come again.
-pub(super) const QUEUE_MAX: usize = 8192;
-
-/// What callers are told to wait when the queue is full.
-const OVERLOAD_RETRY: Millis = Millis(200);
-
 /// See the module.
 #[derive(Clone)]
 pub struct Handle(Arc<Parts>);
 
 /// What the handle and the thread share.
 pub struct Parts {
-    pub(super) queue: SyncSender<Message>,
+    pub(super) queue: Inlet,
+    pub(super) admission: Arc<Admission>,
     pub(super) clock: Clock,
     pub(super) directory: ArcSwap<Directory>,
     pub(super) waiters: Waiters,
@@ -65,6 +62,18 @@ pub struct Parts {
     pub(super) history: History,
 }
 
+impl Parts {
+    /// The refusal of what could not be handed in, and no longer counts.
+    fn unsent(&self, unsent: Unsent, amount: Amount) -> Refused {
+        self.admission.taken(amount);
+        self.admission.done(amount);
+        match unsent {
+            Unsent::Full => self.admission.refuse(Class::Wish),
+            Unsent::Gone => Refused::NoOwner,
+        }
+    }
+}
+
 /// Why the engine does not run any more.
 #[derive(Clone, Debug)]
 pub enum Stopped {
@@ -72,33 +81,6 @@ pub enum Stopped {
     Asked,
     /// The store failed: what it says, with its sources.
     Failed(String),
-}
-
-/// A look at the state from outside.
-pub(super) type Look = Box<dyn FnOnce(&View<'_>) + Send>;
-
-pub(super) enum Message {
-    Submit(Handed),
-    Read(Look),
-    Worker(SessionId, WorkerMessage),
-    Feed(FeedSender, oneshot::Sender<Revision>),
-    Poke,
-    Stop,
-}
-
-/// Wishes that are in the queue, with where their answers go and that they are under way.
-pub(super) enum Handed {
-    One { envelope: Box<Envelope>, reply: oneshot::Sender<Submitted>, guard: Guard },
-    Many { envelopes: Vec<Envelope>, reply: oneshot::Sender<Vec<Submitted>>, guard: GuardOfAll },
-}
-
-pub(super) enum WorkerMessage {
-    Open { hello: Hello, orders: mpsc::UnboundedSender<Order>, reply: oneshot::Sender<Vec<(RunId, AttemptNumber)>> },
-    Close,
-    Heard,
-    Credit(u32),
-    Drain,
-    Progress(RunId, Progress),
 }
 
 /// What a reader in the engine's thread sees: the state as of the last commit, and what is volatile.
@@ -150,19 +132,20 @@ impl Handle {
         self.enqueue(envelope)?.answer().await
     }
 
-    /// Hands a wish in at once, behind all that was handed in before.
+    /// Hands a wish in at once, behind all that callers have handed in before.
     ///
     /// # Errors
     /// [`Refused::Draining`], [`Refused::Overloaded`] and [`Refused::NoOwner`].
     pub fn enqueue(&self, envelope: Envelope) -> Result<Pending, Refused> {
-        // While the server drains, nothing new begins; but what workers have done is still taken.
-        let is_report = matches!(envelope.command, Command::ReportAttempt { .. } | Command::AppendLog { .. });
-        if self.0.draining.load(Ordering::Relaxed) && !is_report {
+        if self.0.draining.load(Ordering::Relaxed) {
             return Err(Refused::Draining);
         }
+        let amount = Amount::of(std::slice::from_ref(&envelope));
+        self.0.admission.wish(amount)?;
         let guard = InFlight::enter(&self.0.in_flight, envelope.key());
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Submit(Handed::One { envelope: Box::new(envelope), reply, guard }))?;
+        let handed = Handed::One { envelope: Box::new(envelope), reply, guard };
+        self.0.queue.call(Message::Call(handed)).map_err(|unsent| self.0.unsent(unsent, amount))?;
         Ok(Pending(answer))
     }
 
@@ -175,10 +158,26 @@ impl Handle {
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(Refused::Draining);
         }
+        let amount = Amount::of(&envelopes);
+        self.0.admission.wish(amount)?;
         let guard = InFlight::enter_all(&self.0.in_flight, envelopes.iter().map(Envelope::key));
         let (reply, answers) = oneshot::channel();
-        self.send(Message::Submit(Handed::Many { envelopes, reply, guard }))?;
+        let handed = Handed::Many { envelopes, reply, guard };
+        self.0.queue.call(Message::Call(handed)).map_err(|unsent| self.0.unsent(unsent, amount))?;
         Ok(PendingAll(answers))
+    }
+
+    /// Hands in what a worker reports, before all that callers want, and also while the server drains: it is work that was
+    /// done. Waits for room, and is never told that there is none.
+    ///
+    /// # Errors
+    /// [`Refused::NoOwner`].
+    pub async fn enqueue_report(&self, envelope: Envelope) -> Result<Pending, Refused> {
+        let place = self.0.queue.place(admission::bytes(&envelope.command)).await?;
+        let guard = InFlight::enter(&self.0.in_flight, envelope.key());
+        let (reply, answer) = oneshot::channel();
+        self.0.queue.tell(Message::Report(Box::new(envelope), reply, guard), Some(place))?;
+        Ok(Pending(answer))
     }
 
     /// Looks at the state between two batches.
@@ -189,27 +188,83 @@ impl Handle {
         &self,
         look: impl FnOnce(&View<'_>) -> T + Send + 'static,
     ) -> Result<T, Refused> {
+        self.0.admission.look()?;
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Read(Box::new(move |view| {
+        let look: Look = Box::new(move |view| {
             let _ = reply.send(look(view));
-        })))?;
+        });
+        self.0.queue.call(Message::Read(look)).map_err(|unsent| {
+            self.0.admission.looked(1);
+            self.0.unsent(unsent, Amount::default())
+        })?;
         answer.await.map_err(|_| Refused::NoOwner)
+    }
+
+    /// The same for a worker: before all that callers want, and never refused for want of room.
+    ///
+    /// # Errors
+    /// [`Refused::NoOwner`].
+    pub(super) async fn read_for_worker<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View<'_>) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let place = self.0.queue.place(0).await?;
+        let (reply, answer) = oneshot::channel();
+        let message = Message::ReadFor(Box::new(move |view| {
+            let _ = reply.send(look(view));
+        }));
+        self.0.queue.tell(message, Some(place))?;
+        answer.await.map_err(|_| Refused::NoOwner)
+    }
+
+    /// Whether what only reads the store may go on: it uses what wishes need too.
+    ///
+    /// # Errors
+    /// [`Refused::Overloaded`].
+    pub fn admit_list(&self) -> Result<(), Refused> {
+        self.0.admission.list()
+    }
+
+    /// The refusal of a list that would have to wait too long for others. Counted with those of [`Handle::admit_list`].
+    pub fn shed_list(&self) -> Refused {
+        self.0.admission.refuse(Class::Look)
+    }
+
+    /// How much waits, and how much was refused.
+    pub fn load(&self) -> Load {
+        Load { worker_places: self.0.queue.places_taken(), ..self.0.admission.load() }
     }
 
     /// Opens the stream of a worker. Gives the stream and the attempts that are no longer the worker's.
     ///
     /// # Errors
-    /// [`Refused::Draining`], [`Refused::Overloaded`] and [`Refused::NoOwner`].
+    /// [`Refused::Draining`] and [`Refused::NoOwner`].
     pub async fn open_worker(&self, hello: Hello) -> Result<(WorkerStream, Vec<(RunId, AttemptNumber)>), Refused> {
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(Refused::Draining);
         }
+        let place = self.0.queue.place(0).await?;
         let id = SessionId(self.0.sessions.fetch_add(1, Ordering::Relaxed));
-        let (orders_in, orders) = mpsc::unbounded_channel();
+        let (orders_in, orders) = mpsc::channel(desk::ORDERS_MAX);
         let (reply, stale) = oneshot::channel();
-        self.send(Message::Worker(id, WorkerMessage::Open { hello, orders: orders_in, reply }))?;
+        let pulse = Pulse::default();
+        let opened = WorkerMessage::Open { hello, pulse: pulse.clone(), orders: orders_in, reply };
+        self.0.queue.tell(Message::Worker(id, opened), Some(place))?;
+        let stream = WorkerStream::new(self.clone(), id, pulse, orders);
         let stale = stale.await.map_err(|_| Refused::NoOwner)?;
-        Ok((WorkerStream { handle: self.clone(), id, orders }, stale))
+        Ok((stream, stale))
+    }
+
+    /// Hands in what a worker says, once there is room.
+    pub(super) async fn tell(&self, id: SessionId, message: WorkerMessage) {
+        if let Ok(place) = self.0.queue.place(0).await {
+            let _ = self.0.queue.tell(Message::Worker(id, message), Some(place));
+        }
+    }
+
+    /// Hands in what there is one of at most for a stream: that it was heard of, or that it has ended.
+    pub(super) fn tell_once(&self, id: SessionId, message: WorkerMessage) {
+        let _ = self.0.queue.tell(Message::Worker(id, message), None);
     }
 
     /// Everything that is committed from now on, whole and in order, with the position after which it begins. There is one
@@ -220,7 +275,8 @@ impl Handle {
     pub async fn feed(&self) -> Result<(Feed, Revision), Refused> {
         let (sender, feed) = feed::channel();
         let (reply, begin) = oneshot::channel();
-        self.send(Message::Feed(sender, reply))?;
+        let message = Message::Feed(sender, reply);
+        self.0.queue.call(message).map_err(|unsent| self.0.unsent(unsent, Amount::default()))?;
         let begin = begin.await.map_err(|_| Refused::NoOwner)?;
         Ok((feed, begin))
     }
@@ -288,13 +344,13 @@ impl Handle {
 
     /// Wakes the engine, after a test has moved its clock.
     pub fn poke(&self) {
-        let _ = self.send(Message::Poke);
+        let _ = self.0.queue.call(Message::Poke);
     }
 
     /// Ends the engine once what is in the queue is done, and waits for it.
     pub async fn stop(&self) -> Stopped {
         self.drain();
-        while let Err(Refused::Overloaded { .. }) = self.send(Message::Stop) {
+        while self.0.queue.call(Message::Stop) == Err(Unsent::Full) {
             tokio::task::yield_now().await;
         }
         self.stopped().await
@@ -312,13 +368,6 @@ impl Handle {
     /// Whether others hold the engine too: its reading half keeps the store open.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
-    }
-
-    fn send(&self, message: Message) -> Result<(), Refused> {
-        self.0.queue.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Overloaded { retry_after: OVERLOAD_RETRY },
-            TrySendError::Disconnected(_) => Refused::NoOwner,
-        })
     }
 }
 
@@ -344,72 +393,5 @@ impl Future for PendingAll {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(context).map(Result::ok)
-    }
-}
-
-/// The engine's end of a worker's stream. Dropping it says that the stream has ended; leases go on.
-pub struct WorkerStream {
-    handle: Handle,
-    id: SessionId,
-    orders: mpsc::UnboundedReceiver<Order>,
-}
-
-impl WorkerStream {
-    /// The next thing that the worker must be told; none when the engine has gone.
-    pub async fn order(&mut self) -> Option<Order> {
-        self.orders.recv().await
-    }
-
-    /// The next thing that the worker must be told, if there is one already.
-    pub fn order_at_hand(&mut self) -> Option<Order> {
-        self.orders.try_recv().ok()
-    }
-
-    /// The worker said something.
-    pub fn heard(&self) {
-        self.tell(WorkerMessage::Heard);
-    }
-
-    /// The worker takes so many attempts at a time from now on.
-    pub fn credit(&self, slots: u32) {
-        self.tell(WorkerMessage::Credit(slots));
-    }
-
-    /// The worker wants no further work.
-    pub fn drain(&self) {
-        self.tell(WorkerMessage::Drain);
-    }
-
-    /// The worker says how far an attempt is.
-    pub fn progress(&self, run_id: RunId, progress: Progress) {
-        self.tell(WorkerMessage::Progress(run_id, progress));
-    }
-
-    /// How many runs wait for what the worker can do.
-    ///
-    /// # Errors
-    /// As [`Handle::read`].
-    pub async fn queued_count(&self) -> Result<u64, Refused> {
-        let id = self.id;
-        self.handle.read(move |view| view.engine.queued_for_worker(id)).await
-    }
-
-    /// What is said here may be lost when the engine is overloaded: the worker says it again with its next heartbeat.
-    fn tell(&self, message: WorkerMessage) {
-        let _ = self.handle.send(Message::Worker(self.id, message));
-    }
-}
-
-impl Drop for WorkerStream {
-    fn drop(&mut self) {
-        let (handle, id) = (self.handle.clone(), self.id);
-        if let Err(Refused::Overloaded { .. }) = handle.send(Message::Worker(id, WorkerMessage::Close)) {
-            // The engine must learn of it: a session that is taken for open would be handed work.
-            tokio::spawn(async move {
-                while let Err(Refused::Overloaded { .. }) = handle.send(Message::Worker(id, WorkerMessage::Close)) {
-                    tokio::task::yield_now().await;
-                }
-            });
-        }
     }
 }

@@ -1,7 +1,13 @@
 //! What is known only while the process lives: when each worker was last heard of, and how far attempts say they are.
 //! None of it is written. After a restart every lease gets one fresh time of grace.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use semel_core::{
     State,
@@ -19,6 +25,28 @@ pub struct Progress {
     pub message: String,
     /// When it said so.
     pub time: Timestamp,
+}
+
+/// That a session was heard of and the engine does not know it yet. Set where its stream is read: if the engine is late, this
+/// still says that the worker was not silent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pulse(Arc<AtomicBool>);
+
+impl Pulse {
+    /// It was heard of. True if the engine must be told.
+    pub(super) fn beat(&self) -> bool {
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// The engine knows.
+    pub(super) fn known(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    /// Whether there is something that the engine does not know yet.
+    pub(super) fn is_news(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@
 //! holds by construction: the state and the store are owned by value in here, and the only thing that a caller can hand
 //! in is an [`Envelope`], which cannot be made without a principal and a request id.
 
+mod admission;
 mod answer;
 mod commit;
 mod desk;
@@ -20,7 +21,9 @@ mod explain;
 mod feed;
 mod handle;
 mod in_flight;
+mod lane;
 mod liveness;
+mod message;
 mod passages;
 mod replies;
 mod step;
@@ -28,21 +31,25 @@ mod thread;
 mod upkeep;
 mod waiters;
 mod window;
+mod worker_stream;
 mod workers;
 
+pub(crate) use self::admission::spread;
 pub use self::{
+    admission::{Bounds, Load, QUEUE_LIMIT},
     answer::{Answer, Disposition, Refused, Submitted},
     directory::{AppEntry, Directory},
     dispatch::{Assignment, CancelReason, Order},
     envelope::Envelope,
     explain::{Explanation, ExplanationKind, explain},
     feed::{Fed, Feed},
-    handle::{Handle, Parts, Pending, PendingAll, Stopped, View, WorkerStream},
+    handle::{Handle, Parts, Pending, PendingAll, Stopped, View},
     liveness::Progress,
     passages::{Passage, PassageKind, PassageSender, Passages},
     step::{Engine, History, Options, StepOutput},
     thread::start,
     upkeep::Retention,
     waiters::Waiters,
+    worker_stream::WorkerStream,
     workers::{Connected, Hello, SessionId},
 };

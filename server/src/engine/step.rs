@@ -19,6 +19,7 @@ use semel_core::{
 };
 
 use super::{
+    admission::Bounds,
     answer::{Answer, Disposition, Refused, Submitted},
     commit::Way,
     directory::Directory,
@@ -46,6 +47,8 @@ pub struct Options {
     pub lease: Millis,
     /// How long what has ended is kept.
     pub retention: Retention,
+    /// How much may wait.
+    pub bounds: Bounds,
 }
 
 impl Default for Options {
@@ -55,6 +58,7 @@ impl Default for Options {
             limits: Limits::default(),
             lease: Millis::from_secs(30),
             retention: Retention::default(),
+            bounds: Bounds::default(),
         }
     }
 }
@@ -417,6 +421,11 @@ impl Engine {
 
     fn expire_leases(&mut self, work: &mut Work, steady: Millis) {
         for worker in self.liveness.lost(&self.state, steady, self.options.lease) {
+            // It was not silent: the engine has not got round to hearing it.
+            if let Some(id) = self.workers.unheard(&worker) {
+                self.heard_of(steady, id);
+                continue;
+            }
             let held: Vec<(RunId, AttemptNumber)> = self.state.held_by(&worker).collect();
             self.workers.lost(&self.state, &worker);
             self.note_workers(work);

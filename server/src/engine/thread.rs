@@ -8,10 +8,7 @@
 //! would make recovery and the order of answers a matter of care, for less than was gained by the first.
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, sync_channel},
-    },
+    sync::{Arc, mpsc::RecvTimeoutError},
     thread,
     time::Duration,
 };
@@ -24,12 +21,15 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
+    admission::{Admission, Amount, LOOKS_MAX, Pace},
     commit::Way,
     desk::Desk,
     directory::Directory,
     envelope::Envelope,
-    handle::{Handed, Handle, Look, Message, Parts, QUEUE_MAX, Stopped, View, WorkerMessage},
+    handle::{Handle, Parts, Stopped, View},
     in_flight::InFlight,
+    lane::{self, Outlet},
+    message::{Handed, Look, Message, WorkerMessage},
     passages::PassageSender,
     replies::Reply,
     step::{Engine, Options},
@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     causes::with_causes,
-    clock::Clock,
+    clock::{Clock, Stopwatch},
     metrics::Metrics,
     store::{Error, Store},
 };
@@ -46,7 +46,13 @@ use crate::{
 /// Envelopes of one commit. Half of what a stream has outstanding: while one half is decided and written, the other is on its
 /// way to its caller and back. With all of it in one commit each side waits for the other; with less, the disk is waited for
 /// more often. Measured with 1024, 512 (and half of that handed in together) and 256: SubmitRuns 274k, 305k and 272k a second.
-const BATCH_MAX: usize = 512;
+pub(super) const BATCH_MAX: usize = 512;
+
+/// Of these, reports of workers take no more while callers wait: they go first, but they do not keep callers out for ever.
+const REPORTS_MAX: usize = BATCH_MAX * 3 / 4;
+
+/// Messages of one step. Most are envelopes; what is none must not hold a commit back for ever.
+const MESSAGES_MAX: usize = 8192;
 
 /// How often the engine lets other threads have its core before it commits. Where cores are free this takes microseconds
 /// and brings nothing; where they are not, it brings the calls that those threads were about to hand in, and a commit of
@@ -81,9 +87,11 @@ pub async fn start(
                 return;
             }
         };
-        let (queue, messages) = sync_channel(QUEUE_MAX);
+        let (queue, messages) = lane::queue(options.bounds.queue_max + LOOKS_MAX);
+        let admission = Arc::new(Admission::new(options.bounds));
         let handle = Handle::new(Parts {
             queue,
+            admission: admission.clone(),
             directory: ArcSwap::from_pointee(Directory::of(engine.state())),
             waiters: Waiters::default(),
             reader: engine.reader(),
@@ -111,7 +119,8 @@ pub async fn start(
             engine.tell_passages();
         }
         let desk = Desk::new(shared, runtime, metrics, passages);
-        let mut thread = Thread { engine, messages, next: None, desk, clock };
+        let (pace, since) = (Pace::default(), Stopwatch::start());
+        let mut thread = Thread { engine, messages, next: None, desk, clock, admission, pace, since };
         let reason = thread.run();
         // The queue and the store are let go before anybody is told: whoever waits may open the store again.
         drop(thread);
@@ -123,11 +132,15 @@ pub async fn start(
 
 struct Thread {
     engine: Engine,
-    messages: Receiver<Message>,
+    messages: Outlet,
     /// Taken from the queue, and for the next batch.
     next: Option<Message>,
     desk: Desk,
     clock: Clock,
+    admission: Arc<Admission>,
+    pace: Pace,
+    /// Runs since the end of the last turn.
+    since: Stopwatch,
 }
 
 /// What was taken from the queue for one step.
@@ -135,7 +148,13 @@ struct Thread {
 struct Taken {
     envelopes: Vec<Envelope>,
     replies: Vec<Reply>,
+    /// What the envelopes of callers come to.
+    amount: Amount,
+    /// How many envelopes are reports of workers.
+    reports: usize,
     reads: Vec<Look>,
+    /// How many of these are callers'.
+    looks: usize,
     stop: bool,
 }
 
@@ -161,6 +180,19 @@ impl Thread {
         if !self.take(&mut taken)? {
             return Ok(false);
         }
+        let (took, amount, looks, wishes) = (Stopwatch::start(), taken.amount, taken.looks, taken.envelopes.len());
+        self.admission.taken(amount);
+        let goes_on = self.serve(taken)?;
+        self.admission.done(amount);
+        self.admission.looked(looks);
+        self.messages.release();
+        self.pace.turned(&self.admission, wishes, took.elapsed(), self.since.elapsed());
+        self.since = Stopwatch::start();
+        Ok(goes_on)
+    }
+
+    /// Does what was taken. False when nothing is to follow.
+    fn serve(&mut self, taken: Taken) -> Result<bool, Error> {
         let now = self.clock.now();
         let desk = &mut self.desk;
         let work = self.engine.prepare(now, &taken.envelopes, |store| desk.look(store))?;
@@ -185,8 +217,18 @@ impl Thread {
 
     /// Whether something waits for the next batch already.
     fn has_more(&mut self) -> bool {
+        self.has_more_after(0)
+    }
+
+    /// The same once so many reports of workers were taken for this batch: when they have had their share, callers go first.
+    fn has_more_after(&mut self, reports: usize) -> bool {
+        let messages = &mut self.messages;
         if self.next.is_none() {
-            self.next = self.messages.try_recv().ok();
+            self.next = if reports < REPORTS_MAX {
+                messages.of_worker().or_else(|| messages.of_caller())
+            } else {
+                messages.of_caller().or_else(|| messages.of_worker())
+            };
         }
         self.next.is_some()
     }
@@ -203,7 +245,7 @@ impl Thread {
         if !self.has_more() {
             self.settle()?;
             let sleep = self.engine.sleep_max(self.clock.now());
-            match self.messages.recv_timeout(Duration::from_millis(u64::try_from(sleep.0).unwrap_or(0))) {
+            match self.messages.sleep(Duration::from_millis(u64::try_from(sleep.0).unwrap_or(0))) {
                 Ok(message) => self.next = Some(message),
                 Err(RecvTimeoutError::Timeout) => return Ok(true),
                 Err(RecvTimeoutError::Disconnected) => return Ok(false),
@@ -224,8 +266,8 @@ impl Thread {
 
     /// Takes all that is there, bounded whatever arrives: looks at the state must not hold a commit back for ever.
     fn gather(&mut self, taken: &mut Taken) -> Result<(), Error> {
-        for _ in 0..QUEUE_MAX {
-            if taken.envelopes.len() >= BATCH_MAX || !self.has_more() {
+        for _ in 0..MESSAGES_MAX {
+            if taken.envelopes.len() >= BATCH_MAX || !self.has_more_after(taken.reports) {
                 break;
             }
             if let Some(message) = self.next.take() {
@@ -237,15 +279,26 @@ impl Thread {
 
     fn receive(&mut self, taken: &mut Taken, message: Message) -> Result<(), Error> {
         match message {
-            Message::Submit(Handed::One { envelope, reply, guard }) => {
+            Message::Call(Handed::One { envelope, reply, guard }) => {
+                taken.amount.add(Amount::of(std::slice::from_ref(&*envelope)));
                 taken.envelopes.push(*envelope);
                 taken.replies.push(Reply::One(reply, guard));
             }
-            Message::Submit(Handed::Many { envelopes, reply, guard }) => {
+            Message::Call(Handed::Many { envelopes, reply, guard }) => {
+                taken.amount.add(Amount::of(&envelopes));
                 taken.envelopes.extend(envelopes);
                 taken.replies.push(Reply::Many(reply, guard));
             }
-            Message::Read(read) => taken.reads.push(read),
+            Message::Report(envelope, reply, guard) => {
+                taken.reports += 1;
+                taken.envelopes.push(*envelope);
+                taken.replies.push(Reply::One(reply, guard));
+            }
+            Message::Read(read) => {
+                taken.looks += 1;
+                taken.reads.push(read);
+            }
+            Message::ReadFor(read) => taken.reads.push(read),
             Message::Worker(id, message) => self.worker(id, message)?,
             Message::Feed(feed, reply) => {
                 self.settle()?;
@@ -253,7 +306,13 @@ impl Thread {
                 let _ = reply.send(self.engine.revision());
             }
             Message::Poke => {}
-            Message::Stop => taken.stop = true,
+            Message::Stop => {
+                taken.stop = true;
+                // Nothing that workers have said is left behind.
+                while let Some(message) = self.messages.of_worker() {
+                    self.receive(taken, message)?;
+                }
+            }
         }
         Ok(())
     }
@@ -261,10 +320,11 @@ impl Thread {
     fn worker(&mut self, id: SessionId, message: WorkerMessage) -> Result<(), Error> {
         let now = self.clock.now();
         match message {
-            WorkerMessage::Open { hello, orders, reply } => {
+            WorkerMessage::Open { hello, pulse, orders, reply } => {
                 // It is told what it holds.
                 self.settle()?;
                 let opened = self.engine.worker_opened(now, id, hello);
+                self.engine.workers.listen(id, pulse);
                 self.desk.open(id, orders, opened.replaced, opened.resend);
                 let _ = reply.send(opened.stale);
             }

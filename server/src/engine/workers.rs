@@ -9,13 +9,13 @@ use semel_core::{
     State,
     command::SystemCommand,
     event::WorkerStanding,
-    id::{AppName, AttemptNumber, ProcessorName, Revision, RunId, WorkerId, WorkerKey},
+    id::{AppName, AttemptNumber, Millis, ProcessorName, Revision, RunId, WorkerId, WorkerKey},
     run::{Run, RunState},
 };
 
 use super::{
     dispatch::{Assignment, CancelReason, Order},
-    liveness::Liveness,
+    liveness::{Liveness, Pulse},
 };
 
 /// One stream of one worker. 0 is none.
@@ -50,6 +50,7 @@ impl Hello {
 pub(super) struct Session {
     pub(super) hello: Hello,
     pub(super) draining: bool,
+    pulse: Pulse,
     /// Its lease has passed while it held something, and it was not heard of since.
     lost: bool,
     /// Where in the log its last change stands.
@@ -116,10 +117,23 @@ impl Workers {
             self.offers.entry((hello.app.clone(), processor.clone())).or_default().insert(id);
         }
         self.by_worker.insert(hello.key(), id);
-        let session = Session { hello, draining: false, lost: false, revision: Revision(0) };
+        let pulse = Pulse::default();
+        let session = Session { hello, draining: false, pulse, lost: false, revision: Revision(0) };
         self.notes.push((id, session.note(WorkerStanding::Connected)));
         self.sessions.insert(id, session);
         former
+    }
+
+    /// Where it is seen first that a session was heard of.
+    pub(super) fn listen(&mut self, id: SessionId, pulse: Pulse) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.pulse = pulse;
+        }
+    }
+
+    /// The session of a worker of which something was heard that has not come here yet.
+    pub(super) fn unheard(&self, worker: &WorkerKey) -> Option<SessionId> {
+        self.session_of(worker).filter(|id| self.sessions.get(id).is_some_and(|session| session.pulse.is_news()))
     }
 
     /// The server has started: whoever was connected before is so no more. Written down with the first batch and not at
@@ -305,8 +319,14 @@ impl super::Engine {
 
     /// A worker said something.
     pub fn worker_heard(&mut self, now: crate::clock::Now, id: SessionId) {
+        self.heard_of(now.steady, id);
+    }
+
+    /// A session was heard of, by now at the latest.
+    pub(super) fn heard_of(&mut self, steady: Millis, id: SessionId) {
         if let Some(session) = self.workers.get(id) {
-            self.liveness.heard(session.hello.key(), now.steady);
+            session.pulse.known();
+            self.liveness.heard(session.hello.key(), steady);
             self.workers.heard(id);
         }
     }

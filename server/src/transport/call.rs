@@ -16,6 +16,7 @@ use super::{
     convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
+    held::Held,
     status::Refusal,
     told, trace,
 };
@@ -35,6 +36,8 @@ pub(super) struct Call<'g> {
     place: Option<Place>,
     /// Where it is told what is found out about it.
     pub(super) slot: Slot,
+    /// What is kept of its request, until its answer.
+    _held: Option<Arc<Held>>,
 }
 
 impl<'g> Call<'g> {
@@ -46,6 +49,7 @@ impl<'g> Call<'g> {
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
         let slot = Gate::slot(&request);
+        let held = request.extensions().get::<Arc<Held>>().cloned();
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
@@ -57,7 +61,7 @@ impl<'g> Call<'g> {
             facts.request_id.clone_from(&request_id);
             facts.client = message.header().and_then(|header| header.client.clone()).map(|c| (c.name, c.version));
         });
-        (Self { gate, verdict, address, request_id, parsed_id, deadline, told, place, slot }, message)
+        (Self { gate, verdict, address, request_id, parsed_id, deadline, told, place, slot, _held: held }, message)
     }
 
     /// Whoever calls, if it may be served at all.

@@ -28,6 +28,8 @@ use super::{
         header::Basis,
         reply::{Body, FromAnswer},
     },
+    lists::Lists,
+    quota::{Quota, Quotas},
     status::Refusal,
 };
 use crate::{
@@ -44,6 +46,14 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) payload_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
+    /// What requests without an answer may hold together.
+    pub(crate) intake_bytes_max: usize,
+    /// What answers that have not left may hold together.
+    pub(crate) answer_bytes_max: usize,
+    /// Wishes that may wait for the engine.
+    pub(crate) queue_max: usize,
+    /// What each app may ask for.
+    pub(crate) quota: Quota,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
     /// Where calls and runs stand in traces.
@@ -73,13 +83,17 @@ pub(crate) struct Gate {
     pub(super) settings: Settings,
     pub(super) start_time: Timestamp,
     engine: ArcSwapOption<Handle>,
+    pub(super) lists: Lists,
+    pub(super) quotas: Quotas,
     anonymous_calls: AtomicU64,
 }
 
 impl Gate {
     pub(crate) fn new(settings: Settings) -> Self {
         let start_time = settings.clock.wall();
-        Self { settings, start_time, engine: ArcSwapOption::empty(), anonymous_calls: AtomicU64::new(0) }
+        let quotas = Quotas::new(settings.quota);
+        let (engine, lists) = (ArcSwapOption::empty(), Lists::default());
+        Self { settings, start_time, engine, lists, quotas, anonymous_calls: AtomicU64::new(0) }
     }
 
     /// The store is loaded: from now on calls are served.
@@ -171,7 +185,15 @@ impl Gate {
             let envelope = self.envelope(principal, request_id, &message, parse)?;
             call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
             let envelope = envelope.telling(call.told).traced(call.trace()).until(call.engine_deadline());
-            let pending = self.engine()?.enqueue(envelope).map_err(refused)?;
+            let _under_way = self.enter_to_change(principal, envelope.command())?;
+            let charge = self.charge(principal, envelope.command())?;
+            let pending = match self.engine()?.enqueue(envelope) {
+                Ok(pending) => pending,
+                Err(error) => {
+                    charge.give_back();
+                    return Err(refused(error));
+                }
+            };
             let answer = call.in_time(pending.answer()).await?;
             let answer = answer.map_err(|error| Refusal::of_refused(error, R::leaf_name))?;
             Ok((request_id, answer))
@@ -230,6 +252,7 @@ impl Gate {
             };
             call.slot.tell(|facts| facts.app = Some(app.clone()));
             principal.require(Role::Viewer, &app).map_err(rejected)?;
+            let _under_way = self.enter(&app)?;
             call.in_time(look(&call, &message, app, fields)).await?
         };
         result.await.map(Response::new).map_err(|refusal| call.refuse(refusal))

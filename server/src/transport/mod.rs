@@ -8,14 +8,20 @@
 //! Around all of it lies `web`, through which calls of gRPC-Web come in as calls of gRPC. The gate is the only way from a service to the engine, so each call's credentials, id, fields and deadline are looked
 //! at in one place and in one order.
 
+mod answers;
 mod auth_layer;
 mod call;
 mod convert;
 mod deadline;
 mod gate;
+mod held;
+mod intake;
+mod listen;
+mod lists;
 mod native;
 mod observe;
 mod page;
+mod quota;
 mod router;
 mod services;
 mod status;
@@ -33,6 +39,8 @@ pub(crate) use self::{
     tls::Reloaded,
 };
 pub use self::{
+    listen::{ConnectionLimits, Connections},
+    quota::Quota,
     router::Error,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,

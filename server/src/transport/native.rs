@@ -26,8 +26,10 @@ use tonic::{
 };
 
 use super::{
+    answers::{Answer, Answers},
     auth_layer::Judge,
     gate::Gate,
+    intake::Intake,
     observe::Followed,
     services::{Services, WatchDoor},
 };
@@ -39,6 +41,8 @@ pub(super) struct Native(Arc<Inner>);
 
 struct Inner {
     judge: Judge,
+    intake: Intake,
+    answers: Arc<Answers>,
     services: Ours,
     others: Routes,
     observers: Observers,
@@ -48,7 +52,9 @@ impl Native {
     /// All services of Semel, and whatever else is served; these are told of each call.
     pub(super) fn new(gate: Arc<Gate>, others: Routes, observers: Observers) -> Self {
         let services = Ours::new(&Services::new(gate.clone()), gate.settings.message_bytes_max);
-        Self(Arc::new(Inner { judge: Judge(gate), services, others: others.prepare(), observers }))
+        let (intake, answers) = (Intake::new(gate.clone()), Answers::new(gate.clone()));
+        let judge = Judge(gate);
+        Self(Arc::new(Inner { judge, intake, answers, services, others: others.prepare(), observers }))
     }
 }
 
@@ -108,11 +114,14 @@ impl Service<Request<Body>> for Native {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Served {
-        let Inner { judge, services, others, observers } = &*self.0;
-        judge.look_at(&mut request);
-        match Followed::begin(observers, &mut request) {
-            None => services.call(request, others),
-            Some(followed) => followed.answer(services.call(request, others)),
+        let Inner { judge, intake, answers, services, others, observers } = &*self.0;
+        let verdict = judge.look_at(&mut request);
+        let followed = Followed::begin(observers, &mut request);
+        let request = intake.bound(request, verdict.clone());
+        let answer = Answer::new(services.call(request, others), answers.clone(), verdict);
+        match followed {
+            None => Box::pin(answer),
+            Some(followed) => followed.answer(answer),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! the observers of it. Lies inside gRPC-Web, so a call of a browser is followed as any other. Refuses nothing.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -74,7 +75,10 @@ impl Followed {
     }
 
     /// Follows its answer to its end.
-    pub(super) fn answer(self, answer: Served) -> Served {
+    pub(super) fn answer(
+        self,
+        answer: impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    ) -> Served {
         Box::pin(Answer { answer, call: Some(self) })
     }
 

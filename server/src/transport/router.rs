@@ -5,15 +5,16 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 use tonic::{
     service::{Routes, interceptor::InterceptedService},
-    transport::{self, Server, server::TcpIncoming},
+    transport::{self, Server},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     auth_layer::Bar,
     gate::Gate,
+    listen::{Cap, ConnectionLimits, Connections, Incoming},
     native::Native,
-    tls::{Incoming, Reloaded},
+    tls::Reloaded,
     web::{WebLayer, WebOrigin},
 };
 use crate::observe::Observers;
@@ -40,6 +41,7 @@ pub struct Error(#[from] transport::Error);
 /// The open door: accepts connections from its making on.
 pub(crate) struct Door {
     health: HealthReporter,
+    cap: Arc<Cap>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), transport::Error>>,
 }
@@ -49,6 +51,7 @@ impl Door {
     pub(crate) async fn open(
         gate: Arc<Gate>,
         listener: TcpListener,
+        limits: ConnectionLimits,
         tls: Option<Reloaded>,
         web_origins: &[WebOrigin],
         observers: Observers,
@@ -56,11 +59,18 @@ impl Door {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", ServingStatus::NotServing).await;
         let (stop, stopped) = oneshot::channel::<()>();
+        let cap = Arc::new(Cap::new(limits));
+        let incoming = Incoming::new(listener, tls, cap.clone());
         let web = WebLayer::new(web_origins);
-        let task = tokio::spawn(serve(gate, listener, tls, (web, observers), health_service, async {
+        let task = tokio::spawn(serve(gate, incoming, (web, observers), health_service, async {
             let _ = stopped.await;
         }));
-        Self { health, stop: Some(stop), task }
+        Self { health, cap, stop: Some(stop), task }
+    }
+
+    /// What became of connections so far.
+    pub(crate) fn connections(&self) -> Connections {
+        self.cap.connections()
     }
 
     /// What health says.
@@ -111,8 +121,7 @@ pub(crate) fn http2() -> Server {
 /// Serves until told to stop, then until all connections have ended.
 async fn serve(
     gate: Arc<Gate>,
-    listener: TcpListener,
-    tls: Option<Reloaded>,
+    incoming: Incoming,
     (web, observers): (WebLayer, Observers),
     health_service: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
@@ -139,11 +148,5 @@ async fn serve(
         .add_service(InterceptedService::new(reflection_v1alpha, Bar(gate.clone())));
     let server = http2().accept_http1(true).layer(web);
     let services = Native::new(gate, others, observers);
-    match tls {
-        Some(tls) => server.serve_with_incoming_shutdown(services, Incoming::new(listener, tls), stop).await,
-        None => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(services, incoming, stop).await
-        }
-    }
+    server.serve_with_incoming_shutdown(services, incoming, stop).await
 }

@@ -55,7 +55,8 @@ impl Refusal {
         self
     }
 
-    fn after(mut self, wait: Millis) -> Self {
+    /// When the call may be sent again.
+    pub(crate) fn after(mut self, wait: Millis) -> Self {
         self.retry_after = Some(wait);
         self
     }

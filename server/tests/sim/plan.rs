@@ -75,6 +75,7 @@ impl Weather {
                 rows_max: *pick(rng, &[3, 50, 1000]),
                 bytes_max: *pick(rng, &[1000, 100_000]),
             },
+            ..Options::default()
         };
         Self {
             calls,

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use semel_core::{
     app::NewSecret,
     command::Command,
-    id::{AppName, RequestId, Timestamp},
+    id::{AppName, RequestId, Revision, Timestamp},
     policy::Principal,
     window::Fingerprint,
 };
@@ -13,7 +13,7 @@ use semel_core::{
 use super::*;
 use crate::{
     clock::ManualClock,
-    engine::{Disposition, Submitted},
+    engine::{Bounds, Disposition, PendingAll, Refused, Submitted},
     store::{Batch, Committed, Epoch, Fetched, Loaded, Memory, Reader, Wanted},
 };
 
@@ -120,11 +120,14 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Self {
         let (memory, switch) = (Memory::new(), Arc::new(Switch::default()));
         let clock = ManualClock::at(Timestamp(1_750_000_000_000));
         let store = Slow { memory: memory.reopen(), switch: switch.clone(), begun: false };
-        let opened =
-            start(Box::new(store), Options::default(), Clock::Manual(clock.clone()), 1, None, None, None).await;
+        let opened = start(Box::new(store), options, Clock::Manual(clock.clone()), 1, None, None, None).await;
         Self { handle: opened.expect("it starts").0, switch, memory, clock }
     }
 
@@ -147,12 +150,20 @@ impl World {
     }
 
     /// A batch that is full, and more behind it: the first is begun, the rest waits for it. Gives the answers to come.
-    async fn overload(&self) -> (super::super::handle::PendingAll, super::super::handle::PendingAll) {
-        // While the engine is in this look everything gathers behind it.
+    async fn overload(&self) -> (PendingAll, PendingAll) {
+        let leave = self.occupy().await;
+        let first = self.handle.enqueue_all((0..BATCH_MAX).map(|number| self.wish(number)).collect());
+        let second = self.handle.enqueue_all((0..=BATCH_MAX).map(|number| self.wish(number)).collect());
+        leave.send(()).expect("the engine waits");
+        (first.expect("there is room"), second.expect("there is room"))
+    }
+
+    /// Keeps the engine in a look, until it is told to leave: everything gathers behind it meanwhile.
+    async fn occupy(&self) -> std::sync::mpsc::Sender<()> {
         let (entered, inside) = oneshot::channel();
         let (leave, left) = std::sync::mpsc::channel::<()>();
         let handle = self.handle.clone();
-        let looking = tokio::spawn(async move {
+        tokio::spawn(async move {
             let look = move |_: &View<'_>| {
                 let _ = entered.send(());
                 let _ = left.recv();
@@ -160,11 +171,7 @@ impl World {
             handle.read(look).await
         });
         inside.await.expect("the engine looks");
-        let first = self.handle.enqueue_all((0..BATCH_MAX).map(|number| self.wish(number)).collect());
-        let second = self.handle.enqueue_all((0..=BATCH_MAX).map(|number| self.wish(number)).collect());
-        leave.send(()).expect("the engine waits");
-        looking.await.expect("no panic").expect("the look");
-        (first.expect("there is room"), second.expect("there is room"))
+        leave
     }
 
     /// Until the engine has begun a batch, has decided the next one, and can do nothing more.
@@ -227,4 +234,53 @@ async fn a_write_that_fails_takes_what_was_decided_after_it_along() {
     let again = handle.enqueue_all((0..=BATCH_MAX).map(|number| world.wish(number)).collect()).expect("there is room");
     assert_eq!(dispositions(&again.await.expect("answers")), (1, BATCH_MAX));
     assert_eq!(world.switch.lock().begun, 1);
+}
+
+#[tokio::test]
+async fn what_workers_report_goes_before_all_that_waits_and_is_never_refused() {
+    let bounds = Bounds { queue_max: 4, ..Bounds::default() };
+    let world = World::with(Options { bounds, ..Options::default() }).await;
+    let leave = world.occupy().await;
+    let wishes: Vec<_> =
+        (0..4).map(|number| world.handle.enqueue(world.wish(number)).expect("there is room")).collect();
+    let refused = world.handle.enqueue(world.wish(4)).err();
+    assert!(matches!(refused, Some(Refused::Overloaded { .. })), "{refused:?}");
+    let refused = world.handle.read(|_| ()).await;
+    assert!(matches!(refused, Err(Refused::Overloaded { .. })), "{refused:?}");
+    let mut reports = Vec::new();
+    for number in 10..110 {
+        reports.push(world.handle.enqueue_report(world.wish(number)).await.expect("it is taken"));
+    }
+    let load = world.handle.load();
+    assert_eq!((load.waiting, load.worker_places, load.refused_wishes, load.refused_looks), (4, 100, 1, 1));
+    // And what is there when the server stops is done.
+    let handle = world.handle.clone();
+    leave.send(()).expect("the engine waits");
+    assert!(matches!(handle.stop().await, Stopped::Asked));
+    let mut last = Revision(0);
+    for report in reports {
+        let revision = report.answer().await.expect("it takes effect").revision;
+        assert!(revision > last, "in their order");
+        last = revision;
+    }
+    for wish in wishes {
+        assert!(wish.answer().await.expect("it takes effect").revision > last, "callers come after workers");
+    }
+    let load = world.handle.load();
+    assert_eq!((load.waiting, load.waiting_bytes, load.looks, load.worker_places), (0, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_flood_of_reports_leaves_room_for_callers_in_every_batch() {
+    let world = World::new().await;
+    let leave = world.occupy().await;
+    let mut reports = Vec::new();
+    for number in 0..2 * BATCH_MAX {
+        reports.push(world.handle.enqueue_report(world.wish(number)).await.expect("it is taken"));
+    }
+    let wish = world.handle.enqueue(world.wish(2 * BATCH_MAX)).expect("there is room");
+    leave.send(()).expect("the engine waits");
+    let revision = wish.answer().await.expect("it takes effect").revision;
+    let last = reports.pop().expect("there are some").answer().await.expect("it takes effect").revision;
+    assert!(revision < last, "the caller did not wait for all of them");
 }

@@ -42,6 +42,7 @@ fn auth_method(method: auth::Method) -> v1::AuthMethod {
         auth::Method::AppSecret => v1::AuthMethod::AppSecret,
         auth::Method::Token => v1::AuthMethod::Token,
         auth::Method::ClientCertificate => v1::AuthMethod::ClientCertificate,
+        auth::Method::ForwardedCertificate => v1::AuthMethod::ForwardedCertificate,
         auth::Method::OutsideToken => v1::AuthMethod::OutsideToken,
         auth::Method::Anonymous => v1::AuthMethod::Anonymous,
     }

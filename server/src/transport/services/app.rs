@@ -82,8 +82,7 @@ impl AppService for Services {
                 return Err(Refusal::invalid(fields.violations()));
             }
             // Apps are few and lie in memory-mapped pages: all names are looked at, and the invisible passed over.
-            let all = self.gate.engine()?.reader().apps(after.as_ref(), usize::MAX);
-            let all = all.map_err(|error| Refusal::internal(&error))?;
+            let all = self.gate.list(move |reader| reader.apps(after.as_ref(), usize::MAX)).await?;
             let visible = all.iter().filter(|app| {
                 app.name.as_str().starts_with(&message.prefix)
                     && (principal.may(Role::Viewer, &app.name) || principal.app.as_ref() == Some(&app.name))

@@ -1,5 +1,7 @@
 //! `JobService`.
 
+use std::collections::BTreeMap;
+
 use semel_core::{
     command::{Command, RunJob, UniqueKey},
     id::{AppName, JobKey, JobName, Millis, Timestamp},
@@ -11,11 +13,14 @@ use semel_proto::v1::{self, job_service_server::JobService};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Services, submit::Answers};
-use crate::transport::{
-    call::Call,
-    convert::{fields::Fields, job as convert},
-    gate, page,
-    status::Refusal,
+use crate::{
+    store::{self, Reader},
+    transport::{
+        call::Call,
+        convert::{fields::Fields, job as convert},
+        gate, page,
+        status::Refusal,
+    },
 };
 
 const PAGE_KIND: u8 = b'j';
@@ -24,6 +29,44 @@ const CHUNK: usize = 16;
 
 fn key(fields: &mut Fields, app: AppName, job: &str) -> Option<JobKey> {
     fields.take("job", JobName::parse(job)).map(|job| JobKey { app, job })
+}
+
+/// Which jobs a list is of.
+struct Filter {
+    prefix: String,
+    paused: Option<bool>,
+    labels: BTreeMap<String, String>,
+}
+
+impl Filter {
+    fn holds(&self, job: &Job) -> bool {
+        job.key.job.as_str().starts_with(&self.prefix)
+            && self.paused.is_none_or(|paused| job.pause.is_some() == paused)
+            && self.labels.iter().all(|(key, value)| job.spec.labels.get(key) == Some(value))
+    }
+
+    /// One job more than a page of this size has, if there are as many. Jobs may carry an input of up to 1 MiB: no more are
+    /// held than one answer takes, and a few.
+    fn read(
+        &self,
+        reader: &dyn Reader,
+        app: &AppName,
+        mut after: Option<JobName>,
+        size: usize,
+    ) -> Result<Vec<Job>, store::Error> {
+        let mut jobs = Vec::new();
+        let mut bytes = 0;
+        while jobs.len() <= size && bytes <= page::BYTES_MAX {
+            let chunk = reader.jobs(app, after.as_ref(), CHUNK)?;
+            let Some(last) = chunk.last() else { break };
+            after = Some(last.key.job.clone());
+            let chunk: Vec<Job> = chunk.into_iter().filter(|job| self.holds(job)).collect();
+            bytes += chunk.iter().filter_map(|job| Some(job.spec.payload.as_ref()?.data.len())).sum::<usize>();
+            jobs.extend(chunk);
+        }
+        jobs.truncate(size + 1);
+        Ok(jobs)
+    }
 }
 
 impl Services {
@@ -67,29 +110,14 @@ impl JobService for Services {
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
         let look = async |call: &Call<'_>, message: &v1::ListJobsRequest, app: AppName, mut fields: Fields| {
             let place = page::place(&mut fields, message.page.as_ref(), PAGE_KIND);
-            let mut after = place.and_then(|place| fields.take("page.page_token", parse_name(&place)));
+            let after = place.and_then(|place| fields.take("page.page_token", parse_name(&place)));
             if !fields.is_clean() {
                 return Err(Refusal::invalid(fields.violations()));
             }
-            let wanted = |job: &Job| {
-                job.key.job.as_str().starts_with(&message.prefix)
-                    && message.paused.is_none_or(|paused| job.pause.is_some() == paused)
-                    && message.labels.iter().all(|(key, value)| job.spec.labels.get(key) == Some(value))
-            };
+            let filter =
+                Filter { prefix: message.prefix.clone(), paused: message.paused, labels: message.labels.clone() };
             let size = page::size(message.page.as_ref());
-            let mut jobs = Vec::new();
-            let mut bytes = 0;
-            // Jobs may carry an input of up to 1 MiB: no more are held than one answer takes, and a few.
-            while jobs.len() <= size && bytes <= page::BYTES_MAX {
-                let chunk = self.gate.engine()?.reader().jobs(&app, after.as_ref(), CHUNK);
-                let chunk = chunk.map_err(|error| Refusal::internal(&error))?;
-                let Some(last) = chunk.last() else { break };
-                after = Some(last.key.job.clone());
-                let chunk: Vec<Job> = chunk.into_iter().filter(wanted).collect();
-                bytes += chunk.iter().filter_map(|job| Some(job.spec.payload.as_ref()?.data.len())).sum::<usize>();
-                jobs.extend(chunk);
-            }
-            jobs.truncate(size + 1);
+            let jobs = self.gate.list(move |reader| filter.read(reader, &app, after, size)).await?;
             let jobs = self.with_counts(jobs).await?;
             let shown = page::fitting(&jobs).min(size);
             let next = (shown < jobs.len()).then(|| jobs[shown - 1].name.clone());

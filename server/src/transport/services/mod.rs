@@ -36,6 +36,7 @@ pub(super) struct Services {
 
 impl Services {
     pub(super) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, shared: Shared::new(), hub: Arc::default() }
+        let shared = Shared::new(gate.settings.queue_max);
+        Self { gate, shared, hub: Arc::default() }
     }
 }

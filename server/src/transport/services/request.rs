@@ -73,10 +73,7 @@ impl RequestService for Services {
             if !fields.is_clean() {
                 return Err(Refusal::invalid(fields.violations()));
             }
-            let reader = self.gate.engine()?.reader().clone();
-            // A list may look at many rows: not on a thread that serves others.
-            let listed = tokio::task::spawn_blocking(move || reader.requests(&query)).await;
-            let listed = listed.map_err(|error| Refusal::internal(&error))?.map_err(unreadable)?;
+            let listed = self.gate.list(move |reader| reader.requests(&query)).await?;
             let requests = listed.items.iter().map(|(key, record)| self.record(key.request_id, Some(record)));
             Ok(v1::ListRequestsResponse {
                 header: call.read_header(),

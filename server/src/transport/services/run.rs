@@ -126,10 +126,7 @@ impl RunService for Services {
             if !fields.is_clean() {
                 return Err(Refusal::invalid(fields.violations()));
             }
-            let reader = self.gate.engine()?.reader().clone();
-            // A list may look at many rows: not on a thread that serves others.
-            let listed = tokio::task::spawn_blocking(move || reader.runs(&query)).await;
-            let listed = listed.map_err(|error| Refusal::internal(&error))?.map_err(unreadable)?;
+            let listed = self.gate.list(move |reader| reader.runs(&query)).await?;
             let runs: Vec<v1::Run> = listed.items.iter().map(convert::run).collect();
             let shown = page::fitting(&runs);
             let next = if shown < runs.len() { Some(listed.items[shown - 1].id) } else { listed.next };
@@ -224,6 +221,7 @@ impl RunService for Services {
                 return Err(Refusal::invalid(fields.violations()));
             };
             let size = page::size(message.page.as_ref());
+            self.gate.engine()?.admit_list().map_err(gate::refused)?;
             let look = || {
                 // The run first: if it has ended now, the log that is read after it is whole.
                 let finished = self.find_run(&app, run_id)?.state.phase().is_terminal();

@@ -35,13 +35,12 @@ use crate::{
     transport::{
         convert::{fields, reply},
         gate::{self, Gate},
+        quota::Charge,
         status::Refusal,
         trace::{self, Drawn},
     },
 };
 
-/// Items of all streams that are in the engine at a time: half of what may wait there.
-const SHARED_MAX: usize = 4096;
 /// Items of one stream without an answer, beyond which it is not read.
 const ITEMS_MAX: usize = 4096;
 /// Bytes of their inputs, beyond which it is not read either.
@@ -58,8 +57,9 @@ const ID_CHARS_MAX: usize = 64;
 pub(super) struct Shared(Arc<Semaphore>);
 
 impl Shared {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(SHARED_MAX)))
+    /// Of all that may wait in the engine, half.
+    pub(super) fn new(queue_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(queue_max.div_ceil(2))))
     }
 }
 
@@ -168,13 +168,15 @@ impl Queue {
         let mut places = self.places(self.backlog.len().min(TOGETHER_MAX)).ok_or(Held::Crowded)?;
         let now = self.gate.now();
         let mut envelopes = Vec::with_capacity(places.num_permits());
-        let mut drawn = Vec::with_capacity(places.num_permits());
-        let mut refusal = None;
+        let (mut charges, mut drawn, mut refusal) = (Vec::new(), Vec::with_capacity(envelopes.capacity()), None);
         for item in self.backlog.iter().take(places.num_permits()) {
             match envelope(&self.gate, verdict, item, now) {
-                Ok((envelope, own)) => {
+                Ok((envelope, charge)) => {
+                    let (envelope, own) = placed(&self.gate, envelope, item);
                     envelopes.push(envelope);
                     drawn.push(own.map(|own| (own, Stopwatch::start())));
+                    // Without a quota there is nothing to keep.
+                    charges.extend(Some(charge).filter(Charge::is_real));
                 }
                 Err(away) => {
                     refusal = Some(away);
@@ -192,10 +194,12 @@ impl Queue {
                 self.gate.served_anonymously(verdict, count);
             }
             Err(Refused::Overloaded { .. }) => {
+                charges.into_iter().for_each(Charge::give_back);
                 self.place = Some(places);
                 return Err(Held::Full);
             }
             Err(refused) => {
+                charges.into_iter().for_each(Charge::give_back);
                 let refusal = Refusal::of_refused(refused, v1::RunJobRequest::leaf_name);
                 self.refuse(count, &refusal, verdict);
             }
@@ -347,13 +351,13 @@ impl Queue {
     }
 }
 
-/// The same rules as for a call of its own: credentials, id, fields. What comes out goes into the engine.
+/// The same rules as for a call of its own: credentials, id, fields, quota. What comes out goes into the engine.
 fn envelope(
     gate: &Gate,
     verdict: &Verdict,
     item: &v1::RunJobRequest,
     now: Timestamp,
-) -> Result<(Envelope, Option<OwnSpan>), Refusal> {
+) -> Result<(Envelope, Charge), Refusal> {
     let missing = || Refusal::of_verdict(&Verdict::refused(auth::Status::Missing));
     let principal = verdict.principal.as_ref();
     let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
@@ -361,10 +365,16 @@ fn envelope(
     let request_id = gate::required_id(request_id, fields::parse_request_id(request_id))?;
     let parse = |item: &v1::RunJobRequest, app, fields: &mut fields::Fields| parse_run_job(item, app, fields, now);
     let envelope = gate.envelope(principal, request_id, item, parse)?;
+    let charge = gate.charge(principal, envelope.command())?;
+    Ok((envelope, charge))
+}
+
+/// Where an item stands in a trace, as it says itself, goes with what it makes; gives the span that is to be drawn of it.
+fn placed(gate: &Gate, envelope: Envelope, item: &v1::RunJobRequest) -> (Envelope, Option<OwnSpan>) {
     let said = item.header.as_ref().and_then(|header| trace::of_message(header.trace_context.as_ref()));
     let place = gate.settings.tracer.arrive(said, true);
     let context = place.as_ref().map(|place| Box::new(place.context().clone()));
-    Ok((envelope.traced(context), place.and_then(Place::into_own)))
+    (envelope.traced(context), place.and_then(Place::into_own))
 }
 
 fn input_bytes(item: &v1::RunJobRequest) -> usize {

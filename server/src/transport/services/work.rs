@@ -172,19 +172,19 @@ impl Work {
                 self.say(outbox, "", Kind::HeartbeatAck(v1::HeartbeatAck { queued_count })).await
             }
             Some(work_request::Kind::Progress(progress)) => {
-                self.progress(&progress);
+                self.progress(&progress).await;
                 Ok(())
             }
             Some(work_request::Kind::Credit(credit)) => {
                 let mut fields = self.gate.fields();
                 match convert::parse_slots(&mut fields, "credit.slots", credit.slots) {
-                    Some(slots) => self.stream.credit(slots),
+                    Some(slots) => self.stream.credit(slots).await,
                     None => return Err(End::Refused(Box::new(Refusal::invalid(fields.violations())))),
                 }
                 Ok(())
             }
             Some(work_request::Kind::Drain(_)) => {
-                self.stream.drain();
+                self.stream.drain().await;
                 Ok(())
             }
             Some(work_request::Kind::Reauthenticate(fresh)) => {
@@ -210,7 +210,7 @@ impl Work {
         command: Option<Command>,
         message: &M,
     ) -> Result<(), End> {
-        match self.enqueue(&request_id, fields, command, message) {
+        match self.enqueue(&request_id, fields, command, message).await {
             Ok(pending) => {
                 let parsed_id = fields::parse_request_id(&request_id);
                 awaited.spawn(async move {
@@ -223,7 +223,7 @@ impl Work {
         }
     }
 
-    fn enqueue<M: Content>(
+    async fn enqueue<M: Content>(
         &self,
         request_id: &str,
         fields: Fields,
@@ -238,7 +238,7 @@ impl Work {
         let principal = self.verdict().principal.clone();
         let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
         let envelope = Envelope::new(principal, id, gate::stored(message.fingerprint()), command);
-        self.gate.engine()?.enqueue(envelope).map_err(gate::refused)
+        self.gate.engine()?.enqueue_report(envelope).await.map_err(gate::refused)
     }
 
     async fn acknowledge(&self, outbox: &Outbox, awaited: Awaited) -> Result<(), End> {
@@ -321,14 +321,14 @@ impl Work {
         }
     }
 
-    fn progress(&self, progress: &v1::AttemptProgress) {
+    async fn progress(&self, progress: &v1::AttemptProgress) {
         let mut fields = self.gate.fields();
         let run_id = fields.run_id(&progress.run_id);
         if let (Some(run_id), Ok(number)) = (run_id, u32::try_from(progress.attempt)) {
             let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, 1.0) } else { 0.0 };
             let message = progress.message.chars().take(255).collect();
             let progress = Progress { attempt: AttemptNumber(number), fraction, message, time: self.gate.now() };
-            self.stream.progress(run_id, progress);
+            self.stream.progress(run_id, progress).await;
         }
     }
 

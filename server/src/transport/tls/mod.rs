@@ -1,19 +1,17 @@
-//! TLS on the callers' listener: what it is set up with, how connections come in, and who the other end has proved to be.
+//! TLS on the callers' listener: what it is set up with, and who the other end has proved to be.
 //!
 //! ```text
 //! files ─▶ load ─▶ current ServerConfig ◀─ reload, when the files change
-//! TCP ─▶ accept: so many handshakes at a time, each bounded ─▶ Connection (address, certificate) ─▶ HTTP/2
 //! ```
 
-mod accept;
 mod load;
 mod peer;
 mod reload;
 
 use std::{path::PathBuf, time::Duration};
 
+pub(super) use self::peer::certificate_of;
 pub(crate) use self::reload::Reloaded;
-pub(super) use self::{accept::Incoming, peer::Peer};
 pub use self::{load::Error, load::check};
 
 /// Whether callers show a certificate of their own.

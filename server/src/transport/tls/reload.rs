@@ -38,7 +38,7 @@ impl Reloaded {
     }
 
     /// For connections to come.
-    pub(super) fn current(&self) -> Arc<ArcSwap<ServerConfig>> {
+    pub(in crate::transport) fn current(&self) -> Arc<ArcSwap<ServerConfig>> {
         self.current.clone()
     }
 }

@@ -1,0 +1,143 @@
+//! What is kept of answers whose callers do not read them. HTTP/2 lets a caller take an answer as slowly as it likes, and what
+//! it has not taken stays in memory; so the bytes are counted from when they were made until they have left. Where there is
+//! no room for another large answer its caller is told so instead.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use semel_core::id::Millis;
+use tonic::{Code, Status, body::Body};
+
+use super::{
+    gate::Gate,
+    held::{Budget, Held},
+    native::Served,
+    status::Refusal,
+};
+use crate::auth::Verdict;
+
+/// Smaller pieces are not counted: a stream has one at a time.
+const COUNTED_BYTES_MIN: usize = 4 << 10;
+/// When to come again where there was no room.
+const CROWDED_WAIT: Millis = Millis(1000);
+
+/// What all answers may hold that have not left yet.
+pub(super) struct Answers {
+    gate: Arc<Gate>,
+    budget: Arc<Budget>,
+}
+
+impl Answers {
+    pub(super) fn new(gate: Arc<Gate>) -> Arc<Self> {
+        let budget = Arc::new(Budget::new(gate.settings.answer_bytes_max));
+        Arc::new(Self { gate, budget })
+    }
+
+    fn crowded(&self, verdict: &Verdict) -> Status {
+        let message = "answers that nobody reads have all the room there is; ask again under the same request id";
+        let refusal = Refusal::new(Code::ResourceExhausted, "OVERLOADED", message).after(CROWDED_WAIT);
+        refusal.into_status(self.gate.basis("", None, verdict).header())
+    }
+}
+
+pin_project! {
+    /// What a service answers, before its head is there.
+    pub(super) struct Answer {
+        #[pin]
+        served: Served,
+        caller: Option<(Arc<Answers>, Verdict)>,
+    }
+}
+
+impl Answer {
+    /// The answer to a caller who was judged so.
+    pub(super) fn new(served: Served, answers: Arc<Answers>, verdict: Verdict) -> Self {
+        Self { served, caller: Some((answers, verdict)) }
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.served.poll(context))?;
+        Poll::Ready(Ok(match this.caller.take() {
+            // One that ends with its head has no body.
+            Some((answers, verdict)) if !answer.headers().contains_key(Status::GRPC_STATUS) => {
+                answer.map(|body| Body::new(Kept { body, answers, verdict, has_ended: false }))
+            }
+            _ => answer,
+        }))
+    }
+}
+
+/// The body of an answer.
+struct Kept {
+    body: Body,
+    answers: Arc<Answers>,
+    verdict: Verdict,
+    has_ended: bool,
+}
+
+/// A piece of it, until it has left.
+struct Piece {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Kept {
+    /// The same bytes, counted; or the end of the call.
+    fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        let held = Held::new(self.answers.budget.clone());
+        if held.add(bytes.len()) {
+            return Frame::data(Bytes::from_owner(Piece { bytes, _held: held }));
+        }
+        self.has_ended = true;
+        let mut trailers = HeaderMap::new();
+        let status = self.answers.crowded(&self.verdict);
+        // Our own statuses are made of what headers may hold.
+        let _ = status.add_header(&mut trailers);
+        Frame::trailers(trailers)
+    }
+}
+
+impl http_body::Body for Kept {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(bytes) if bytes.len() >= COUNTED_BYTES_MIN => self.count(bytes),
+            Ok(bytes) => Frame::data(bytes),
+            Err(frame) => frame,
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.has_ended { SizeHint::with_exact(0) } else { self.body.size_hint() }
+    }
+}

@@ -1,0 +1,156 @@
+//! Calls of those who were not recognised: how many are under way, and what one of them may send.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use prost::{Message as _, encoding};
+use semel_proto::v1;
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
+use tonic::Status;
+
+use super::{crowded, message::Messages};
+use crate::{
+    auth::Verdict,
+    transport::{gate::Gate, status::Refusal},
+};
+
+/// Calls at a time.
+const CALLS_MAX: usize = 1024;
+/// What one of them may send: a secret fits in, and so does the request id that its refusal must name.
+pub(super) const BYTES_MAX: usize = 64 << 10;
+/// How long one of them may take to send it.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// What is looked at of a message that is too large, to find its request id: it stands at the beginning.
+const LOOKED_AT_MAX: usize = 1 << 10;
+
+/// Those that are under way, in the order of their coming; some of them may have ended.
+#[derive(Debug, Default)]
+pub(super) struct Strangers(Mutex<VecDeque<oneshot::Sender<()>>>);
+
+impl Strangers {
+    /// Counts one more; where there are too many the oldest gives way.
+    pub(super) fn enter(&self) -> oneshot::Receiver<()> {
+        let (evict, eviction) = oneshot::channel();
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while calls.front().is_some_and(oneshot::Sender::is_closed) {
+            calls.pop_front();
+        }
+        if calls.len() >= CALLS_MAX {
+            calls.retain(|call| !call.is_closed());
+        }
+        if calls.len() >= CALLS_MAX
+            && let Some(oldest) = calls.pop_front()
+        {
+            let _ = oldest.send(());
+        }
+        calls.push_back(evict);
+        eviction
+    }
+}
+
+/// One of these calls.
+pub(super) struct Stranger {
+    eviction: oneshot::Receiver<()>,
+    alarm: Pin<Box<Sleep>>,
+    received: usize,
+    /// How its first message begins.
+    beginning: Vec<u8>,
+}
+
+impl Stranger {
+    pub(super) fn new(eviction: oneshot::Receiver<()>) -> Self {
+        let alarm = Box::pin(sleep(TIME_MAX));
+        Self { eviction, alarm, received: 0, beginning: Vec::new() }
+    }
+
+    /// How the call ends, if it must.
+    pub(super) fn must_end(&mut self, gate: &Gate, verdict: &Verdict, context: &mut Context<'_>) -> Option<Status> {
+        let why = if let Poll::Ready(Ok(())) = Pin::new(&mut self.eviction).poll(context) {
+            "there are too many calls without good credentials"
+        } else if self.alarm.as_mut().poll(context).is_ready() {
+            "the request took too long to come in"
+        } else {
+            return None;
+        };
+        Some(crowded(gate, why, &self.request_id(), verdict))
+    }
+
+    /// Looks at what came. Gives the refusal once it is too much: that of the credentials, to which any larger message would
+    /// have come as well.
+    pub(super) fn saw(
+        &mut self,
+        gate: &Gate,
+        verdict: &Verdict,
+        messages: &Messages,
+        bytes: &[u8],
+    ) -> Result<(), Status> {
+        self.received = self.received.saturating_add(bytes.len());
+        let room = LOOKED_AT_MAX - self.beginning.len();
+        self.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let is_known = || self.beginning.len() == LOOKED_AT_MAX || !self.request_id().is_empty();
+        if self.received <= BYTES_MAX && (messages.largest() <= BYTES_MAX || !is_known()) {
+            return Ok(());
+        }
+        let Some(refusal) = Refusal::of_verdict(verdict) else {
+            return Err(crowded(gate, "the request is too large", &self.request_id(), verdict));
+        };
+        Err(refusal.into_status(gate.basis(&self.request_id(), None, verdict).header()))
+    }
+
+    /// The id in the header of the first message, which is the first field of every request; empty if it is not to be seen.
+    fn request_id(&self) -> String {
+        let header = || {
+            let mut bytes = self.beginning.get(5..)?;
+            let (tag, wire) = encoding::decode_key(&mut bytes).ok()?;
+            let length = encoding::decode_varint(&mut bytes).ok()?;
+            let is_header = tag == 1 && wire == encoding::WireType::LengthDelimited;
+            let header = is_header.then(|| bytes.get(..usize::try_from(length).ok()?)).flatten()?;
+            v1::RequestHeader::decode(header).ok()
+        };
+        header().map(|header| header.request_id).filter(|id| id.len() <= ID_BYTES_MAX).unwrap_or_default()
+    }
+}
+
+/// A longer one is none, and is not shown.
+const ID_BYTES_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_call_gives_way_to_the_next_one_too_many() {
+        let strangers = Strangers::default();
+        let mut first = strangers.enter();
+        drop(strangers.enter());
+        let others: Vec<_> = (0..CALLS_MAX - 1).map(|_| strangers.enter()).collect();
+        assert!(first.try_recv().is_err(), "the one that ended made room");
+        let _last = strangers.enter();
+        assert!(first.try_recv().is_ok());
+        drop(others);
+        drop(strangers.enter());
+        assert!(strangers.0.lock().expect("not poisoned").len() <= CALLS_MAX);
+    }
+
+    #[tokio::test]
+    async fn the_request_id_is_found_at_the_beginning_of_a_large_message() {
+        let (_evict, eviction) = oneshot::channel();
+        let mut stranger = Stranger::new(eviction);
+        let header = v1::RequestHeader { request_id: "an id".to_owned(), ..Default::default() };
+        let request = v1::RunJobRequest { header: Some(header), job: "j".repeat(100), ..Default::default() };
+        stranger.beginning = [vec![0; 5], request.encode_to_vec()].concat();
+        assert_eq!(stranger.request_id(), "an id");
+        stranger.beginning.truncate(9);
+        assert_eq!(stranger.request_id(), "");
+        stranger.beginning = vec![0xff; LOOKED_AT_MAX];
+        assert_eq!(stranger.request_id(), "");
+    }
+}
