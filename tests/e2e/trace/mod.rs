@@ -3,6 +3,7 @@
 mod collector;
 mod metrics;
 mod runs;
+mod sdk;
 mod streams;
 mod trouble;
 
