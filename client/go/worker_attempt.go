@@ -88,6 +88,10 @@ func (a *Attempt) ScheduledTime() (time.Time, bool) {
 	return scheduled.AsTime(), scheduled != nil
 }
 
+// TraceContext is the span of this attempt in the trace of the run: let that of the work be its child. Nil if the run is in
+// no trace.
+func (a *Attempt) TraceContext() *semelv1.TraceContext { return a.assignment.GetTraceContext() }
+
 // Progress says how far the attempt is, from 0 to 1, with a word for people. The last one counts; it is sent every 200 ms
 // at most, and may be lost with the stream.
 func (a *Attempt) Progress(fraction float64, message string) {

@@ -89,6 +89,12 @@ pub(crate) fn around(time: Duration) -> Duration {
     time.mul_f64(0.9 + 0.2 * part)
 }
 
+/// The time of day by the machine, in nanoseconds since 1970, for what is only shown: the spans of calls.
+pub(crate) fn wall_nanos() -> u64 {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn millis(value: u128) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

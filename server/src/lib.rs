@@ -18,6 +18,7 @@ pub mod logs;
 mod look;
 pub mod metrics;
 pub mod observe;
+pub mod otlp;
 mod procfs;
 pub mod server;
 pub mod store;

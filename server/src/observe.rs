@@ -10,13 +10,15 @@ use std::{
 
 use http::{HeaderValue, Uri, Version};
 use semel_core::{
-    id::{AppName, Revision},
+    id::{AppName, Revision, RunId},
+    trace::TraceContext,
     window::Told,
 };
 
 use crate::{
     auth::{self, Verdict},
     engine::{Answer, Disposition},
+    otlp::Place,
 };
 
 /// The codes of gRPC, by their numbers.
@@ -140,6 +142,12 @@ pub struct Facts {
     pub revision: Option<Revision>,
     /// Why it was refused, as `ErrorInfo.reason` has it.
     pub reason: Option<&'static str>,
+    /// Which run it made, or found.
+    pub run_id: Option<RunId>,
+    /// Where it stands in a trace.
+    pub place: Option<Place>,
+    /// Where the call stands that took effect, if this one repeats it.
+    pub first: Option<TraceContext>,
 }
 
 /// Where facts of one call are told. A clone is the same place; without an observer there is none, and telling does nothing.
@@ -165,6 +173,10 @@ impl Slot {
             facts.disposition = Some(answer.disposition);
             facts.arrivals = answer.arrivals;
             facts.revision = Some(answer.revision);
+            facts.run_id = answer.reply.run_id();
+            if answer.disposition == Disposition::Replayed {
+                facts.first = answer.trace.as_deref().cloned();
+            }
         });
     }
 

@@ -25,11 +25,12 @@ use crate::{
         jwt::{IssuerSettings, Issuers, Refreshers},
     },
     clock::Clock,
-    engine::{self, Handle, Refused, Stopped},
+    engine::{self, Handle, PassageSender, Passages, Refused, Stopped},
     logs::{access, audit},
     look,
     metrics::Metrics,
     observe::{Observer, Observers},
+    otlp::{self, Exporter, Tracer},
     store::{self, Embedded, EmbeddedOptions, Memory, Store},
     transport::{
         self, ConnectionLimits, Connections, Door, DoorSettings, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles,
@@ -106,6 +107,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// How long calls that are under way get to end when the server stops.
     pub drain_timeout: Duration,
+    /// Where spans and metrics go; none for nowhere.
+    pub otlp: Option<otlp::Settings>,
     /// Who is told of each call that has ended, beside the metrics.
     pub observers: Vec<Arc<dyn Observer>>,
     /// Where a line is written for each call; none for nowhere.
@@ -143,6 +146,7 @@ impl Settings {
             connection_age: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+            otlp: None,
             observers: Vec::new(),
             access_log: None,
             audit: audit::Settings::default(),
@@ -205,6 +209,9 @@ pub enum Error {
         "the engine has stopped: {0}; mend the store and start the server again, nothing that was acknowledged is lost"
     )]
     Engine(String),
+    /// Spans and metrics.
+    #[error("spans and metrics cannot be sent")]
+    Otlp(#[from] otlp::Error),
 }
 
 /// A server that runs.
@@ -218,6 +225,7 @@ pub struct Running {
     refreshers: Refreshers,
     door: Door,
     logs: Logs,
+    exporter: Option<Exporter>,
     drain_delay: Duration,
     drain_timeout: Duration,
     is_audit_required: bool,
@@ -244,6 +252,11 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         None => Arc::new(open_keyring(&settings.data)?),
     };
     let mut logs = Logs::open(&settings)?;
+    let admin = open_admin(&settings).await?;
+    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
+    let metrics = metrics.or_else(|| settings.otlp.is_some().then(Arc::default));
+    let server_id = uuid::Uuid::new_v4().to_string();
+    let Traced { tracer, exporter, passages } = traced(&settings, &server_id, metrics.as_ref())?;
     let (stage, stage_seen) = watch::channel(Stage::Serving);
     let gate = Arc::new(Gate::new(transport::Settings {
         authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
@@ -257,17 +270,16 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         answer_bytes_max: settings.answer_bytes_max,
         queue_max: settings.engine.bounds.queue_max,
         quota: settings.quota,
-        server_id: uuid::Uuid::new_v4().to_string(),
+        server_id,
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",
             Data::Memory(_) => "memory",
         },
         audit: logs.audit().cloned(),
+        tracer: tracer.clone(),
         stage: stage_seen,
     }));
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
-    let admin = open_admin(&settings).await?;
-    let metrics = admin.as_ref().map(|admin| admin.metrics().clone());
     if let Some(metrics) = &metrics {
         metrics.name(transport::methods(), Refused::reasons(), transport::reasons());
     }
@@ -277,7 +289,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         age: settings.connection_age,
         tls,
         web_origins: &settings.web_origins,
-        observers: observers(&settings, metrics.as_deref(), logs.observer()),
+        observers: observers(&settings, metrics.as_deref(), logs.observer(), tracer),
     };
     let door = Door::open(gate.clone(), listener, door).await;
     if let Some(metrics) = &metrics {
@@ -286,9 +298,8 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
 
     let secret = pending_admin_secret(&settings.data)?;
     let seed = u64::from_be_bytes(random_bytes::<8>()?);
-    let loaded =
-        engine::start(store, settings.engine, settings.clock.clone(), seed, Some(secret.hash()), metrics).await;
-    let (engine, _) = loaded?;
+    let (clock, hash) = (settings.clock.clone(), Some(secret.hash()));
+    let (engine, _) = engine::start(store, settings.engine, clock, seed, hash, metrics, passages).await?;
     let is_admins = engine.directory().app_of_secret(&secret.hash()).is_some();
     let file = settle_admin_secret(&settings.data, is_admins)?;
     let first_admin = is_admins.then_some((secret, file));
@@ -314,6 +325,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
         refreshers,
         door,
         logs,
+        exporter,
         drain_delay,
         drain_timeout,
         is_audit_required,
@@ -417,6 +429,9 @@ impl Running {
             }
         };
         let _ = time::timeout(LET_GO_MAX, let_go).await;
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
+        }
         match stopped {
             Stopped::Asked => Ok(()),
             Stopped::Failed(why) => Err(Error::Engine(why)),
@@ -438,10 +453,34 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
     Ok(())
 }
 
+/// What draws traces.
+#[derive(Default)]
+struct Traced {
+    tracer: Tracer,
+    exporter: Option<Exporter>,
+    passages: Option<PassageSender>,
+}
+
+/// Starts to send spans and metrics, if it is said where to.
+fn traced(settings: &Settings, server_id: &str, metrics: Option<&Arc<Metrics>>) -> Result<Traced, Error> {
+    let Some((otlp, metrics)) = settings.otlp.as_ref().zip(metrics) else { return Ok(Traced::default()) };
+    let (sender, passages) = Passages::channel();
+    let seed = u64::from_be_bytes(random_bytes()?);
+    let (tracer, exporter) = Exporter::start(otlp, server_id, seed, passages, metrics.clone())?;
+    info!(endpoint = %otlp.endpoint, "spans and metrics are sent");
+    Ok(Traced { tracer, exporter: Some(exporter), passages: Some(sender) })
+}
+
 /// Who is told of each call that has ended.
-fn observers(settings: &Settings, metrics: Option<&Metrics>, access: Option<Arc<dyn Observer>>) -> Observers {
+fn observers(
+    settings: &Settings,
+    metrics: Option<&Metrics>,
+    access: Option<Arc<dyn Observer>>,
+    tracer: Tracer,
+) -> Observers {
     let calls = metrics.map(|metrics| Arc::new(metrics.calls().clone()) as Arc<dyn Observer>);
-    Observers::new(calls.into_iter().chain(access).chain(settings.observers.iter().cloned()))
+    let drawn = tracer.is_on().then(|| Arc::new(tracer) as Arc<dyn Observer>);
+    Observers::new(calls.into_iter().chain(access).chain(drawn).chain(settings.observers.iter().cloned()))
 }
 
 async fn open_admin(settings: &Settings) -> Result<Option<Admin>, Error> {

@@ -56,7 +56,7 @@ pub(crate) fn empty(method: &MethodDescriptor) -> DynamicMessage {
 /// The same request under another id.
 pub(crate) fn under(id: &str, message: &DynamicMessage) -> DynamicMessage {
     let mut message = message.clone();
-    let header = v1::RequestHeader { request_id: id.to_owned(), client: None };
+    let header = v1::RequestHeader { request_id: id.to_owned(), ..Default::default() };
     let field = message.descriptor().get_field_by_name("header").expect("every request has a header");
     let descriptor = field.kind().as_message().expect("the header is a message").clone();
     let header = DynamicMessage::decode(descriptor, header.encode_to_vec().as_slice()).expect("a header");

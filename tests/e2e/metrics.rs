@@ -192,7 +192,7 @@ async fn what_there_is_is_told_as_it_stands() {
     job(&pay.client, "settle", spec("p")).await;
     let mut worker = pay.worker("p", 3).await;
     let mut again = run_job("settle");
-    again.header = Some(v1::RequestHeader { request_id: fresh(), client: None });
+    again.header = Some(v1::RequestHeader { request_id: fresh(), ..Default::default() });
     let first = pay.submit_with(again.clone()).await;
     assert_eq!(pay.submit_with(again).await, first);
     worker.assignment().await;

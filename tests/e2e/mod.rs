@@ -36,6 +36,7 @@ mod smoke;
 mod submit_file;
 mod submit_runs;
 mod tls;
+mod trace;
 mod triggers;
 mod upkeep;
 mod valve;

@@ -182,7 +182,7 @@ pub(crate) fn item(id: &str) -> v1::RunJobRequest {
 
 /// Any run under this id.
 pub(crate) fn under(id: &str, request: v1::RunJobRequest) -> v1::RunJobRequest {
-    let header = Some(v1::RequestHeader { request_id: id.to_owned(), client: None });
+    let header = Some(v1::RequestHeader { request_id: id.to_owned(), ..Default::default() });
     v1::RunJobRequest { header, ..request }
 }
 

@@ -98,6 +98,16 @@ impl RawWorker {
         self.submit(&fresh(), submission).await.expect("it is taken")
     }
 
+    /// Hands it in from a span of the worker's own; it must be taken.
+    pub(crate) async fn report_under(&mut self, traceparent: &str, submission: impl Into<Submission>) {
+        let id = fresh();
+        let mut message = message(&id, submission.into().0);
+        let context = v1::TraceContext { traceparent: traceparent.to_owned(), ..Default::default() };
+        message.header.get_or_insert_default().trace_context = Some(context);
+        in_time(self.up.send(message)).await.expect("the stream is open");
+        self.acknowledged(&id).await.expect("it is taken");
+    }
+
     /// What became of what was said under this id.
     pub(crate) async fn acknowledged(&mut self, id: &str) -> Result<v1::ResponseHeader, Box<Refused>> {
         let wanted = |message: &WorkResponse| {
@@ -204,7 +214,7 @@ impl Down {
 
 /// A message under an id, or under none.
 fn message(id: &str, kind: work_request::Kind) -> WorkRequest {
-    let header = (!id.is_empty()).then(|| v1::RequestHeader { request_id: id.to_owned(), client: None });
+    let header = (!id.is_empty()).then(|| v1::RequestHeader { request_id: id.to_owned(), ..Default::default() });
     WorkRequest { header, kind: Some(kind) }
 }
 

@@ -181,7 +181,7 @@ async fn a_call_over_http_1_is_the_same_call() {
     assert_eq!(header.auth.expect("a verdict").status(), AuthStatus::Passed);
 
     let mut request = v1::RunJobRequest { app: "pay".to_owned(), ..run_job("settle") };
-    request.header = Some(v1::RequestHeader { request_id: fresh(), client: None });
+    request.header = Some(v1::RequestHeader { request_id: fresh(), ..Default::default() });
     let (_, first) = call(&pay.server, &headers, &request).await;
     let (_, again) = call(&pay.server, &headers, &request).await;
     assert_eq!(first.expect("it is served").run_id, again.expect("it is served").run_id);
@@ -193,7 +193,7 @@ async fn a_refusal_brings_its_details() {
     let pay = PayByWire::on(start().await).await;
     let mut request = run_job("settle");
     let id = fresh();
-    request.header = Some(v1::RequestHeader { request_id: id.clone(), client: None });
+    request.header = Some(v1::RequestHeader { request_id: id.clone(), ..Default::default() });
     let (_, refused) = call(&pay.server, &[], &request).await;
     let refused = taken_apart(&refused.expect_err("nobody is let in"));
     refused.expect_with(Code::Unauthenticated, "CREDENTIALS_MISSING", AuthStatus::Missing);
@@ -288,7 +288,7 @@ async fn a_page_of_another_origin_may_not() {
 
     let secret = format!("Bearer {}", server.admin_secret);
     let request = v1::CreateAppRequest {
-        header: Some(v1::RequestHeader { request_id: fresh(), client: None }),
+        header: Some(v1::RequestHeader { request_id: fresh(), ..Default::default() }),
         app: "pay".to_owned(),
         ..Default::default()
     };

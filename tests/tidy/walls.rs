@@ -68,8 +68,9 @@ const WALLS: &[Wall] = &[
     Wall {
         inside: &["server/src"],
         // The bench measures what gRPC costs, so it calls by the bare stub, and serves an echo that is nothing but tonic.
-        except: &["server/src/transport", "server/src/cluster", "server/src/bench"],
-        paths: &["tonic*", "prost*"],
+        // And a collector is spoken to by gRPC, by the protocol of others.
+        except: &["server/src/transport", "server/src/cluster", "server/src/bench", "server/src/otlp"],
+        paths: &["tonic*", "prost*", "opentelemetry*"],
         names: &[],
         instead: "gRPC is spoken in server/src/transport and server/src/cluster; everything else goes through \
                   semel_client or the engine",
@@ -123,7 +124,8 @@ const LAYERS: &[Layer] = &[
     },
     Layer { folder: "server/src/logs/access", may: &["logs", "observe", "engine", "clock"] },
     Layer { folder: "server/src/logs/audit", may: &["logs", "store", "clock", "causes"] },
-    Layer { folder: "server/src/observe", may: &["observe", "auth", "engine"] },
+    Layer { folder: "server/src/observe", may: &["observe", "auth", "engine", "otlp"] },
+    Layer { folder: "server/src/otlp", may: &["otlp", "observe", "engine", "metrics", "clock", "causes"] },
     Layer { folder: "server/src/admin", may: &["admin", "metrics"] },
 ];
 

@@ -204,7 +204,7 @@ impl Ground {
         let last = self.runs().await.iter().map(|run| run.revision).max().unwrap_or_default();
         let id = self.admin().mint_request_id().to_string();
         let request = v1::WatchRequest {
-            header: Some(v1::RequestHeader { request_id: id, client: None }),
+            header: Some(v1::RequestHeader { request_id: id, ..Default::default() }),
             app: APP.to_owned(),
             start: Some(v1::watch_request::Start::FromRevision(1)),
             ..Default::default()

@@ -245,7 +245,11 @@ type RequestHeader struct {
 	// any retry layer, and kept by every retry. Required for every mutation, optional for reads.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Who sends, for logs and support. Takes part in no decision.
-	Client        *ClientInfo `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	Client *ClientInfo `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	// The span of the caller under which this call stands in a trace. Needed only where metadata cannot say it: for each
+	// item of a stream. The metadata `traceparent` of a call of its own goes before it. Takes part in no decision, and what
+	// is malformed is left out.
+	TraceContext  *TraceContext `protobuf:"bytes,3,opt,name=trace_context,json=traceContext,proto3" json:"trace_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +298,68 @@ func (x *RequestHeader) GetClient() *ClientInfo {
 	return nil
 }
 
+func (x *RequestHeader) GetTraceContext() *TraceContext {
+	if x != nil {
+		return x.TraceContext
+	}
+	return nil
+}
+
+// A place in a distributed trace, as W3C Trace Context writes it.
+type TraceContext struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the header `traceparent`: `00-<trace id>-<span id>-<flags>`, 55 characters.
+	Traceparent string `protobuf:"bytes,1,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// As the header `tracestate`; empty if there is none. At most 512 bytes of it are carried on.
+	Tracestate    string `protobuf:"bytes,2,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceContext) Reset() {
+	*x = TraceContext{}
+	mi := &file_semel_v1_header_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceContext) ProtoMessage() {}
+
+func (x *TraceContext) ProtoReflect() protoreflect.Message {
+	mi := &file_semel_v1_header_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceContext.ProtoReflect.Descriptor instead.
+func (*TraceContext) Descriptor() ([]byte, []int) {
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *TraceContext) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *TraceContext) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
+}
+
 // The program that speaks to the server.
 type ClientInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -309,7 +375,7 @@ type ClientInfo struct {
 
 func (x *ClientInfo) Reset() {
 	*x = ClientInfo{}
-	mi := &file_semel_v1_header_proto_msgTypes[1]
+	mi := &file_semel_v1_header_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +387,7 @@ func (x *ClientInfo) String() string {
 func (*ClientInfo) ProtoMessage() {}
 
 func (x *ClientInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[1]
+	mi := &file_semel_v1_header_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +400,7 @@ func (x *ClientInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientInfo.ProtoReflect.Descriptor instead.
 func (*ClientInfo) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{1}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ClientInfo) GetName() string {
@@ -389,7 +455,7 @@ type ResponseHeader struct {
 
 func (x *ResponseHeader) Reset() {
 	*x = ResponseHeader{}
-	mi := &file_semel_v1_header_proto_msgTypes[2]
+	mi := &file_semel_v1_header_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +467,7 @@ func (x *ResponseHeader) String() string {
 func (*ResponseHeader) ProtoMessage() {}
 
 func (x *ResponseHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[2]
+	mi := &file_semel_v1_header_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +480,7 @@ func (x *ResponseHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResponseHeader.ProtoReflect.Descriptor instead.
 func (*ResponseHeader) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{2}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ResponseHeader) GetRequestId() string {
@@ -504,7 +570,7 @@ type AuthResult struct {
 
 func (x *AuthResult) Reset() {
 	*x = AuthResult{}
-	mi := &file_semel_v1_header_proto_msgTypes[3]
+	mi := &file_semel_v1_header_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +582,7 @@ func (x *AuthResult) String() string {
 func (*AuthResult) ProtoMessage() {}
 
 func (x *AuthResult) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[3]
+	mi := &file_semel_v1_header_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +595,7 @@ func (x *AuthResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthResult.ProtoReflect.Descriptor instead.
 func (*AuthResult) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{3}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AuthResult) GetStatus() AuthStatus {
@@ -573,7 +639,7 @@ type PageRequest struct {
 
 func (x *PageRequest) Reset() {
 	*x = PageRequest{}
-	mi := &file_semel_v1_header_proto_msgTypes[4]
+	mi := &file_semel_v1_header_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +651,7 @@ func (x *PageRequest) String() string {
 func (*PageRequest) ProtoMessage() {}
 
 func (x *PageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[4]
+	mi := &file_semel_v1_header_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +664,7 @@ func (x *PageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageRequest.ProtoReflect.Descriptor instead.
 func (*PageRequest) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{4}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PageRequest) GetPageSize() int32 {
@@ -627,7 +693,7 @@ type PageResponse struct {
 
 func (x *PageResponse) Reset() {
 	*x = PageResponse{}
-	mi := &file_semel_v1_header_proto_msgTypes[5]
+	mi := &file_semel_v1_header_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +705,7 @@ func (x *PageResponse) String() string {
 func (*PageResponse) ProtoMessage() {}
 
 func (x *PageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[5]
+	mi := &file_semel_v1_header_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +718,7 @@ func (x *PageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageResponse.ProtoReflect.Descriptor instead.
 func (*PageResponse) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{5}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PageResponse) GetNextPageToken() string {
@@ -675,7 +741,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_semel_v1_header_proto_msgTypes[6]
+	mi := &file_semel_v1_header_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +753,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[6]
+	mi := &file_semel_v1_header_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +766,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{6}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Payload) GetData() []byte {
@@ -730,7 +796,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_semel_v1_header_proto_msgTypes[7]
+	mi := &file_semel_v1_header_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +808,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[7]
+	mi := &file_semel_v1_header_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +821,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{7}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TimeRange) GetStartTime() *timestamppb.Timestamp {
@@ -787,7 +853,7 @@ type DedupWindow struct {
 
 func (x *DedupWindow) Reset() {
 	*x = DedupWindow{}
-	mi := &file_semel_v1_header_proto_msgTypes[8]
+	mi := &file_semel_v1_header_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +865,7 @@ func (x *DedupWindow) String() string {
 func (*DedupWindow) ProtoMessage() {}
 
 func (x *DedupWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_semel_v1_header_proto_msgTypes[8]
+	mi := &file_semel_v1_header_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +878,7 @@ func (x *DedupWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DedupWindow.ProtoReflect.Descriptor instead.
 func (*DedupWindow) Descriptor() ([]byte, []int) {
-	return file_semel_v1_header_proto_rawDescGZIP(), []int{8}
+	return file_semel_v1_header_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DedupWindow) GetLength() *durationpb.Duration {
@@ -840,11 +906,17 @@ var File_semel_v1_header_proto protoreflect.FileDescriptor
 
 const file_semel_v1_header_proto_rawDesc = "" +
 	"\n" +
-	"\x15semel/v1/header.proto\x12\bsemel.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\\\n" +
+	"\x15semel/v1/header.proto\x12\bsemel.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n" +
 	"\rRequestHeader\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12,\n" +
-	"\x06client\x18\x02 \x01(\v2\x14.semel.v1.ClientInfoR\x06client\"V\n" +
+	"\x06client\x18\x02 \x01(\v2\x14.semel.v1.ClientInfoR\x06client\x12;\n" +
+	"\rtrace_context\x18\x03 \x01(\v2\x16.semel.v1.TraceContextR\ftraceContext\"P\n" +
+	"\fTraceContext\x12 \n" +
+	"\vtraceparent\x18\x01 \x01(\tR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x18\x02 \x01(\tR\n" +
+	"tracestate\"V\n" +
 	"\n" +
 	"ClientInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -933,42 +1005,44 @@ func file_semel_v1_header_proto_rawDescGZIP() []byte {
 }
 
 var file_semel_v1_header_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_semel_v1_header_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_semel_v1_header_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_semel_v1_header_proto_goTypes = []any{
 	(AuthStatus)(0),               // 0: semel.v1.AuthStatus
 	(AuthMethod)(0),               // 1: semel.v1.AuthMethod
 	(Disposition)(0),              // 2: semel.v1.Disposition
 	(*RequestHeader)(nil),         // 3: semel.v1.RequestHeader
-	(*ClientInfo)(nil),            // 4: semel.v1.ClientInfo
-	(*ResponseHeader)(nil),        // 5: semel.v1.ResponseHeader
-	(*AuthResult)(nil),            // 6: semel.v1.AuthResult
-	(*PageRequest)(nil),           // 7: semel.v1.PageRequest
-	(*PageResponse)(nil),          // 8: semel.v1.PageResponse
-	(*Payload)(nil),               // 9: semel.v1.Payload
-	(*TimeRange)(nil),             // 10: semel.v1.TimeRange
-	(*DedupWindow)(nil),           // 11: semel.v1.DedupWindow
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*TraceContext)(nil),          // 4: semel.v1.TraceContext
+	(*ClientInfo)(nil),            // 5: semel.v1.ClientInfo
+	(*ResponseHeader)(nil),        // 6: semel.v1.ResponseHeader
+	(*AuthResult)(nil),            // 7: semel.v1.AuthResult
+	(*PageRequest)(nil),           // 8: semel.v1.PageRequest
+	(*PageResponse)(nil),          // 9: semel.v1.PageResponse
+	(*Payload)(nil),               // 10: semel.v1.Payload
+	(*TimeRange)(nil),             // 11: semel.v1.TimeRange
+	(*DedupWindow)(nil),           // 12: semel.v1.DedupWindow
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
 }
 var file_semel_v1_header_proto_depIdxs = []int32{
-	4,  // 0: semel.v1.RequestHeader.client:type_name -> semel.v1.ClientInfo
-	6,  // 1: semel.v1.ResponseHeader.auth:type_name -> semel.v1.AuthResult
-	2,  // 2: semel.v1.ResponseHeader.disposition:type_name -> semel.v1.Disposition
-	12, // 3: semel.v1.ResponseHeader.execute_time:type_name -> google.protobuf.Timestamp
-	12, // 4: semel.v1.ResponseHeader.safe_retry_until:type_name -> google.protobuf.Timestamp
-	12, // 5: semel.v1.ResponseHeader.server_time:type_name -> google.protobuf.Timestamp
-	0,  // 6: semel.v1.AuthResult.status:type_name -> semel.v1.AuthStatus
-	1,  // 7: semel.v1.AuthResult.method:type_name -> semel.v1.AuthMethod
-	12, // 8: semel.v1.AuthResult.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 9: semel.v1.TimeRange.start_time:type_name -> google.protobuf.Timestamp
-	12, // 10: semel.v1.TimeRange.end_time:type_name -> google.protobuf.Timestamp
-	13, // 11: semel.v1.DedupWindow.length:type_name -> google.protobuf.Duration
-	13, // 12: semel.v1.DedupWindow.future_max:type_name -> google.protobuf.Duration
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	5,  // 0: semel.v1.RequestHeader.client:type_name -> semel.v1.ClientInfo
+	4,  // 1: semel.v1.RequestHeader.trace_context:type_name -> semel.v1.TraceContext
+	7,  // 2: semel.v1.ResponseHeader.auth:type_name -> semel.v1.AuthResult
+	2,  // 3: semel.v1.ResponseHeader.disposition:type_name -> semel.v1.Disposition
+	13, // 4: semel.v1.ResponseHeader.execute_time:type_name -> google.protobuf.Timestamp
+	13, // 5: semel.v1.ResponseHeader.safe_retry_until:type_name -> google.protobuf.Timestamp
+	13, // 6: semel.v1.ResponseHeader.server_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: semel.v1.AuthResult.status:type_name -> semel.v1.AuthStatus
+	1,  // 8: semel.v1.AuthResult.method:type_name -> semel.v1.AuthMethod
+	13, // 9: semel.v1.AuthResult.expire_time:type_name -> google.protobuf.Timestamp
+	13, // 10: semel.v1.TimeRange.start_time:type_name -> google.protobuf.Timestamp
+	13, // 11: semel.v1.TimeRange.end_time:type_name -> google.protobuf.Timestamp
+	14, // 12: semel.v1.DedupWindow.length:type_name -> google.protobuf.Duration
+	14, // 13: semel.v1.DedupWindow.future_max:type_name -> google.protobuf.Duration
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_semel_v1_header_proto_init() }
@@ -982,7 +1056,7 @@ func file_semel_v1_header_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_semel_v1_header_proto_rawDesc), len(file_semel_v1_header_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -109,6 +109,8 @@ type RequestRecord struct {
 	// Which try of a proxy an arrival told to be (`x-envoy-attempt-count`), counted from one; the highest that was told. Zero
 	// if nothing was.
 	ProxyAttempts uint32 `protobuf:"varint,10,opt,name=proxy_attempts,json=proxyAttempts,proto3" json:"proxy_attempts,omitempty"`
+	// The span of the call that took effect; what arrives again is linked to it. Absent if it is in no trace.
+	TraceContext  *TraceContext `protobuf:"bytes,11,opt,name=trace_context,json=traceContext,proto3" json:"trace_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -211,6 +213,13 @@ func (x *RequestRecord) GetProxyAttempts() uint32 {
 		return x.ProxyAttempts
 	}
 	return 0
+}
+
+func (x *RequestRecord) GetTraceContext() *TraceContext {
+	if x != nil {
+		return x.TraceContext
+	}
+	return nil
 }
 
 // The request of `GetRequest`.
@@ -501,7 +510,7 @@ var File_semel_v1_request_service_proto protoreflect.FileDescriptor
 
 const file_semel_v1_request_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1esemel/v1/request_service.proto\x12\bsemel.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15semel/v1/header.proto\"\xa3\x03\n" +
+	"\x1esemel/v1/request_service.proto\x12\bsemel.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15semel/v1/header.proto\"\xe0\x03\n" +
 	"\rRequestRecord\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12,\n" +
@@ -514,7 +523,8 @@ const file_semel_v1_request_service_proto_rawDesc = "" +
 	"\barrivals\x18\b \x01(\x03R\barrivals\x12+\n" +
 	"\x11previous_attempts\x18\t \x01(\rR\x10previousAttempts\x12%\n" +
 	"\x0eproxy_attempts\x18\n" +
-	" \x01(\rR\rproxyAttempts\"\x82\x01\n" +
+	" \x01(\rR\rproxyAttempts\x12;\n" +
+	"\rtrace_context\x18\v \x01(\v2\x16.semel.v1.TraceContextR\ftraceContext\"\x82\x01\n" +
 	"\x11GetRequestRequest\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.semel.v1.RequestHeaderR\x06header\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\tR\x03app\x12*\n" +
@@ -568,36 +578,38 @@ var file_semel_v1_request_service_proto_goTypes = []any{
 	(*ListRequestsRequest)(nil),   // 4: semel.v1.ListRequestsRequest
 	(*ListRequestsResponse)(nil),  // 5: semel.v1.ListRequestsResponse
 	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*RequestHeader)(nil),         // 7: semel.v1.RequestHeader
-	(*ResponseHeader)(nil),        // 8: semel.v1.ResponseHeader
-	(*anypb.Any)(nil),             // 9: google.protobuf.Any
-	(*TimeRange)(nil),             // 10: semel.v1.TimeRange
-	(*PageRequest)(nil),           // 11: semel.v1.PageRequest
-	(*PageResponse)(nil),          // 12: semel.v1.PageResponse
+	(*TraceContext)(nil),          // 7: semel.v1.TraceContext
+	(*RequestHeader)(nil),         // 8: semel.v1.RequestHeader
+	(*ResponseHeader)(nil),        // 9: semel.v1.ResponseHeader
+	(*anypb.Any)(nil),             // 10: google.protobuf.Any
+	(*TimeRange)(nil),             // 11: semel.v1.TimeRange
+	(*PageRequest)(nil),           // 12: semel.v1.PageRequest
+	(*PageResponse)(nil),          // 13: semel.v1.PageResponse
 }
 var file_semel_v1_request_service_proto_depIdxs = []int32{
 	0,  // 0: semel.v1.RequestRecord.state:type_name -> semel.v1.RequestState
 	6,  // 1: semel.v1.RequestRecord.execute_time:type_name -> google.protobuf.Timestamp
 	6,  // 2: semel.v1.RequestRecord.safe_retry_until:type_name -> google.protobuf.Timestamp
-	7,  // 3: semel.v1.GetRequestRequest.header:type_name -> semel.v1.RequestHeader
-	8,  // 4: semel.v1.GetRequestResponse.header:type_name -> semel.v1.ResponseHeader
-	1,  // 5: semel.v1.GetRequestResponse.request:type_name -> semel.v1.RequestRecord
-	9,  // 6: semel.v1.GetRequestResponse.response:type_name -> google.protobuf.Any
-	7,  // 7: semel.v1.ListRequestsRequest.header:type_name -> semel.v1.RequestHeader
-	10, // 8: semel.v1.ListRequestsRequest.mint_time:type_name -> semel.v1.TimeRange
-	11, // 9: semel.v1.ListRequestsRequest.page:type_name -> semel.v1.PageRequest
-	8,  // 10: semel.v1.ListRequestsResponse.header:type_name -> semel.v1.ResponseHeader
-	1,  // 11: semel.v1.ListRequestsResponse.requests:type_name -> semel.v1.RequestRecord
-	12, // 12: semel.v1.ListRequestsResponse.page:type_name -> semel.v1.PageResponse
-	2,  // 13: semel.v1.RequestService.GetRequest:input_type -> semel.v1.GetRequestRequest
-	4,  // 14: semel.v1.RequestService.ListRequests:input_type -> semel.v1.ListRequestsRequest
-	3,  // 15: semel.v1.RequestService.GetRequest:output_type -> semel.v1.GetRequestResponse
-	5,  // 16: semel.v1.RequestService.ListRequests:output_type -> semel.v1.ListRequestsResponse
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	7,  // 3: semel.v1.RequestRecord.trace_context:type_name -> semel.v1.TraceContext
+	8,  // 4: semel.v1.GetRequestRequest.header:type_name -> semel.v1.RequestHeader
+	9,  // 5: semel.v1.GetRequestResponse.header:type_name -> semel.v1.ResponseHeader
+	1,  // 6: semel.v1.GetRequestResponse.request:type_name -> semel.v1.RequestRecord
+	10, // 7: semel.v1.GetRequestResponse.response:type_name -> google.protobuf.Any
+	8,  // 8: semel.v1.ListRequestsRequest.header:type_name -> semel.v1.RequestHeader
+	11, // 9: semel.v1.ListRequestsRequest.mint_time:type_name -> semel.v1.TimeRange
+	12, // 10: semel.v1.ListRequestsRequest.page:type_name -> semel.v1.PageRequest
+	9,  // 11: semel.v1.ListRequestsResponse.header:type_name -> semel.v1.ResponseHeader
+	1,  // 12: semel.v1.ListRequestsResponse.requests:type_name -> semel.v1.RequestRecord
+	13, // 13: semel.v1.ListRequestsResponse.page:type_name -> semel.v1.PageResponse
+	2,  // 14: semel.v1.RequestService.GetRequest:input_type -> semel.v1.GetRequestRequest
+	4,  // 15: semel.v1.RequestService.ListRequests:input_type -> semel.v1.ListRequestsRequest
+	3,  // 16: semel.v1.RequestService.GetRequest:output_type -> semel.v1.GetRequestResponse
+	5,  // 17: semel.v1.RequestService.ListRequests:output_type -> semel.v1.ListRequestsResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_semel_v1_request_service_proto_init() }

@@ -227,6 +227,8 @@ type Run struct {
 	Trigger string `protobuf:"bytes,23,opt,name=trigger,proto3" json:"trigger,omitempty"`
 	// The time that it was made for, by the schedule of that trigger.
 	ScheduledTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=scheduled_time,json=scheduledTime,proto3" json:"scheduled_time,omitempty"`
+	// The span under which the run stands in a trace: that of the call that made it. Absent if it is in none.
+	TraceContext  *TraceContext `protobuf:"bytes,25,opt,name=trace_context,json=traceContext,proto3" json:"trace_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,6 +431,13 @@ func (x *Run) GetScheduledTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Run) GetTraceContext() *TraceContext {
+	if x != nil {
+		return x.TraceContext
+	}
+	return nil
+}
+
 // One try of a run.
 type Attempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -597,7 +606,7 @@ var File_semel_v1_run_proto protoreflect.FileDescriptor
 
 const file_semel_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x12semel/v1/run.proto\x12\bsemel.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15semel/v1/header.proto\"\xf8\a\n" +
+	"\x12semel/v1/run.proto\x12\bsemel.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15semel/v1/header.proto\"\xb5\b\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\tR\x03app\x12\x10\n" +
@@ -628,7 +637,8 @@ const file_semel_v1_run_proto_rawDesc = "" +
 	"\bprogress\x18\x15 \x01(\v2\x12.semel.v1.ProgressR\bprogress\x12\x1a\n" +
 	"\brevision\x18\x16 \x01(\x03R\brevision\x12\x18\n" +
 	"\atrigger\x18\x17 \x01(\tR\atrigger\x12A\n" +
-	"\x0escheduled_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\rscheduledTime\x1a9\n" +
+	"\x0escheduled_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\rscheduledTime\x12;\n" +
+	"\rtrace_context\x18\x19 \x01(\v2\x16.semel.v1.TraceContextR\ftraceContext\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x02\n" +
@@ -692,6 +702,7 @@ var file_semel_v1_run_proto_goTypes = []any{
 	nil,                           // 5: semel.v1.Run.LabelsEntry
 	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 	(*Payload)(nil),               // 7: semel.v1.Payload
+	(*TraceContext)(nil),          // 8: semel.v1.TraceContext
 }
 var file_semel_v1_run_proto_depIdxs = []int32{
 	0,  // 0: semel.v1.Run.state:type_name -> semel.v1.RunState
@@ -706,15 +717,16 @@ var file_semel_v1_run_proto_depIdxs = []int32{
 	7,  // 9: semel.v1.Run.payload:type_name -> semel.v1.Payload
 	4,  // 10: semel.v1.Run.progress:type_name -> semel.v1.Progress
 	6,  // 11: semel.v1.Run.scheduled_time:type_name -> google.protobuf.Timestamp
-	1,  // 12: semel.v1.Attempt.state:type_name -> semel.v1.AttemptState
-	6,  // 13: semel.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	6,  // 14: semel.v1.Attempt.end_time:type_name -> google.protobuf.Timestamp
-	6,  // 15: semel.v1.Progress.update_time:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 12: semel.v1.Run.trace_context:type_name -> semel.v1.TraceContext
+	1,  // 13: semel.v1.Attempt.state:type_name -> semel.v1.AttemptState
+	6,  // 14: semel.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	6,  // 15: semel.v1.Attempt.end_time:type_name -> google.protobuf.Timestamp
+	6,  // 16: semel.v1.Progress.update_time:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_semel_v1_run_proto_init() }

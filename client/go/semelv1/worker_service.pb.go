@@ -1149,6 +1149,8 @@ type Assignment struct {
 	Trigger string `protobuf:"bytes,10,opt,name=trigger,proto3" json:"trigger,omitempty"`
 	// The time that the run was made for, by the schedule of that trigger; the same however late it runs.
 	ScheduledTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=scheduled_time,json=scheduledTime,proto3" json:"scheduled_time,omitempty"`
+	// The span of this attempt: let that of the work be its child. Absent if the run is in no trace.
+	TraceContext  *TraceContext `protobuf:"bytes,12,opt,name=trace_context,json=traceContext,proto3" json:"trace_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1256,6 +1258,13 @@ func (x *Assignment) GetTrigger() string {
 func (x *Assignment) GetScheduledTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ScheduledTime
+	}
+	return nil
+}
+
+func (x *Assignment) GetTraceContext() *TraceContext {
+	if x != nil {
+		return x.TraceContext
 	}
 	return nil
 }
@@ -1782,7 +1791,7 @@ const file_semel_v1_worker_service_proto_rawDesc = "" +
 	"\x06Opened\x12H\n" +
 	"\x12heartbeat_interval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12@\n" +
 	"\x0elease_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rleaseDuration\x12*\n" +
-	"\x05stale\x18\x03 \x03(\v2\x14.semel.v1.AttemptRefR\x05stale\"\xe8\x03\n" +
+	"\x05stale\x18\x03 \x03(\v2\x14.semel.v1.AttemptRefR\x05stale\"\xa5\x04\n" +
 	"\n" +
 	"Assignment\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x18\n" +
@@ -1796,7 +1805,8 @@ const file_semel_v1_worker_service_proto_rawDesc = "" +
 	"\fmax_attempts\x18\t \x01(\x05R\vmaxAttempts\x12\x18\n" +
 	"\atrigger\x18\n" +
 	" \x01(\tR\atrigger\x12A\n" +
-	"\x0escheduled_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rscheduledTime\x1a9\n" +
+	"\x0escheduled_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rscheduledTime\x12;\n" +
+	"\rtrace_context\x18\f \x01(\v2\x16.semel.v1.TraceContextR\ftraceContext\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"3\n" +
@@ -1867,8 +1877,9 @@ var file_semel_v1_worker_service_proto_goTypes = []any{
 	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
 	(*Payload)(nil),               // 28: semel.v1.Payload
 	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*status.Status)(nil),         // 30: google.rpc.Status
-	(*AuthResult)(nil),            // 31: semel.v1.AuthResult
+	(*TraceContext)(nil),          // 30: semel.v1.TraceContext
+	(*status.Status)(nil),         // 31: google.rpc.Status
+	(*AuthResult)(nil),            // 32: semel.v1.AuthResult
 }
 var file_semel_v1_worker_service_proto_depIdxs = []int32{
 	24, // 0: semel.v1.WorkRequest.header:type_name -> semel.v1.RequestHeader
@@ -1901,19 +1912,20 @@ var file_semel_v1_worker_service_proto_depIdxs = []int32{
 	23, // 27: semel.v1.Assignment.labels:type_name -> semel.v1.Assignment.LabelsEntry
 	29, // 28: semel.v1.Assignment.attempt_deadline:type_name -> google.protobuf.Timestamp
 	29, // 29: semel.v1.Assignment.scheduled_time:type_name -> google.protobuf.Timestamp
-	30, // 30: semel.v1.Ack.refused:type_name -> google.rpc.Status
-	0,  // 31: semel.v1.CancelAttempt.reason:type_name -> semel.v1.CancelAttempt.Reason
-	31, // 32: semel.v1.AuthNotice.auth:type_name -> semel.v1.AuthResult
-	27, // 33: semel.v1.GoingAway.reconnect_after:type_name -> google.protobuf.Duration
-	28, // 34: semel.v1.Report.Succeeded.result:type_name -> semel.v1.Payload
-	27, // 35: semel.v1.Report.Failed.retry_after:type_name -> google.protobuf.Duration
-	1,  // 36: semel.v1.WorkerService.Work:input_type -> semel.v1.WorkRequest
-	11, // 37: semel.v1.WorkerService.Work:output_type -> semel.v1.WorkResponse
-	37, // [37:38] is the sub-list for method output_type
-	36, // [36:37] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	30, // 30: semel.v1.Assignment.trace_context:type_name -> semel.v1.TraceContext
+	31, // 31: semel.v1.Ack.refused:type_name -> google.rpc.Status
+	0,  // 32: semel.v1.CancelAttempt.reason:type_name -> semel.v1.CancelAttempt.Reason
+	32, // 33: semel.v1.AuthNotice.auth:type_name -> semel.v1.AuthResult
+	27, // 34: semel.v1.GoingAway.reconnect_after:type_name -> google.protobuf.Duration
+	28, // 35: semel.v1.Report.Succeeded.result:type_name -> semel.v1.Payload
+	27, // 36: semel.v1.Report.Failed.retry_after:type_name -> google.protobuf.Duration
+	1,  // 37: semel.v1.WorkerService.Work:input_type -> semel.v1.WorkRequest
+	11, // 38: semel.v1.WorkerService.Work:output_type -> semel.v1.WorkResponse
+	38, // [38:39] is the sub-list for method output_type
+	37, // [37:38] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_semel_v1_worker_service_proto_init() }

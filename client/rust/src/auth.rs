@@ -171,7 +171,11 @@ impl Tokens {
     async fn issue(&self, core: &Core, deadline: Instant) -> Result<IssueTokenResponse, Error> {
         let id = RequestId::mint(core.transport.clock().now()).to_string();
         let request = IssueTokenRequest {
-            header: Some(RequestHeader { request_id: id.clone(), client: Some(core.client_info.clone()) }),
+            header: Some(RequestHeader {
+                request_id: id.clone(),
+                client: Some(core.client_info.clone()),
+                ..Default::default()
+            }),
             app: self.app.clone(),
             secret: self.secret.clone(),
             ..Default::default()

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use semel_proto::v1::{ClientInfo, RequestHeader};
+use semel_proto::v1::{ClientInfo, RequestHeader, TraceContext};
 
 use crate::{
     auth::{Auth, Signature},
@@ -17,6 +17,7 @@ use crate::{
     refusal::{Origin, Refusal},
     retry::{self, Class, Decision, Progress, RetryOptions},
     submit::{Pipe, Ticket},
+    trace::Source,
     transport::Transport,
     wait::Waits,
 };
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) waits: Waits,
     pub(crate) auth: Auth,
     pub(crate) client_info: ClientInfo,
+    pub(crate) trace: Source,
     pub(crate) app: String,
     pub(crate) retry: RetryOptions,
     pub(crate) request_timeout: Duration,
@@ -49,6 +51,8 @@ pub struct CallOptions {
     pub request_timeout: Option<Duration>,
     /// How it is sent again.
     pub retry: Option<RetryOptions>,
+    /// Under which span of a trace it stands, instead of what [`Options::trace_context`](crate::Options::trace_context) says.
+    pub trace_context: Option<TraceContext>,
 }
 
 /// A logical call that is ready to be made.
@@ -170,10 +174,19 @@ impl Core {
             }
             (header, option) => header.or(option),
         };
+        self.place(request, options);
         let is_given = given.is_some();
         let id = given.unwrap_or_else(|| RequestId::mint(self.transport.clock().now()).to_string());
         self.set_request_id(request, id.clone());
         Ok((id, is_given))
+    }
+
+    /// Says under which span of a trace the call stands, if anybody knows.
+    fn place<M: Method>(&self, request: &mut M, options: &CallOptions) {
+        let is_said = request.header().is_some_and(|header| header.trace_context.is_some());
+        if !is_said && let Some(context) = options.trace_context.clone().or_else(|| self.trace.ask()) {
+            request.header_mut().get_or_insert_with(RequestHeader::default).trace_context = Some(context);
+        }
     }
 
     fn set_request_id<M: Method>(&self, request: &mut M, id: String) {

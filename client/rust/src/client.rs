@@ -53,6 +53,7 @@ impl Client {
             transport,
             auth: Auth::new(&options.credentials)?,
             client_info,
+            trace: options.trace,
             app: options.app,
             retry: options.retry,
             request_timeout,

@@ -33,6 +33,11 @@
 //! A fresh id is minted a second time in one case only: the server refused the first one for its time, because this
 //! machine's clock is wrong, and it is certain that nothing was executed under it.
 //!
+//! # Tracing
+//!
+//! [`Options::trace_context`] names where to ask for the span that is active where a call is made; the server's spans stand
+//! under it, and so does what becomes of the run. [`worker::Context::trace_context`] gives a processor the span of its attempt.
+//!
 //! # Failing
 //!
 //! An [`Error`] has the server's [`reason`](Error::reason), the [`auth_status`](Error::auth_status) (unspecified if no
@@ -80,6 +85,7 @@ mod refusal;
 pub mod retry;
 mod submit;
 mod tls;
+mod trace;
 mod transport;
 mod wait;
 pub mod watch;

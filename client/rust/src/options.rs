@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{retry::RetryOptions, tls::Tls};
+use semel_proto::v1::TraceContext;
+
+use crate::{retry::RetryOptions, tls::Tls, trace::Source};
 
 /// How a [`Client`](crate::Client) is set up. Made with [`Options::new`], refined with the methods that follow.
 #[derive(Clone, Debug)]
@@ -20,6 +22,7 @@ pub struct Options {
     pub(crate) tls: Option<Tls>,
     pub(crate) allow_plaintext: bool,
     pub(crate) clock_offset_ms: i64,
+    pub(crate) trace: Source,
 }
 
 impl Options {
@@ -40,6 +43,7 @@ impl Options {
             tls: None,
             allow_plaintext: false,
             clock_offset_ms: 0,
+            trace: Source::default(),
         }
     }
 
@@ -123,6 +127,15 @@ impl Options {
     #[must_use]
     pub fn clock_offset_ms(mut self, offset: i64) -> Self {
         self.clock_offset_ms = offset;
+        self
+    }
+
+    /// Where to ask under which span of a trace a call stands: once for each logical call, by the task that makes it and
+    /// before anything is sent; all attempts of the call say the same. With the `opentelemetry` crate that is what its
+    /// `TraceContextPropagator` writes of `Context::current()`. Default: nobody is asked, and calls say nothing.
+    #[must_use]
+    pub fn trace_context(mut self, ask: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) -> Self {
+        self.trace = Source::new(ask);
         self
     }
 

@@ -22,7 +22,7 @@ use crate::{
     methods::{Answer, Method},
     options::Options,
     refusal::{self, Origin, Refusal},
-    tls,
+    tls, trace,
 };
 
 /// The largest message in either direction, as the server has it.
@@ -92,7 +92,9 @@ impl Transport {
         timeout: Duration,
     ) -> Result<M::Response, Box<Refusal>> {
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
+        let context = message.header().and_then(|header| header.trace_context.clone());
         let mut request = Request::new(message);
+        trace::tell(context.as_ref(), request.metadata_mut());
         request.set_timeout(timeout);
         if let Some(bearer) = bearer {
             request.metadata_mut().insert("authorization", bearer.clone());

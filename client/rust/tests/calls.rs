@@ -89,7 +89,7 @@ async fn an_id_of_the_callers_own_is_kept() {
     let client = client(&fake).await;
     let id = client.mint_request_id();
     client.with_request_id(id).run_job(job()).await.unwrap();
-    let header = RequestHeader { request_id: id.to_string(), client: None };
+    let header = RequestHeader { request_id: id.to_string(), ..Default::default() };
     client.run_job(RunJobRequest { header: Some(header.clone()), ..job() }).await.unwrap();
     client.with_request_id(id).run_job(RunJobRequest { header: Some(header.clone()), ..job() }).await.unwrap();
     assert_eq!(fake.ids(), vec![id.to_string(); 3]);

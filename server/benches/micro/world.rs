@@ -142,6 +142,7 @@ impl World {
             reply,
             arrivals: 1,
             told: None,
+            trace: None,
         };
         self.requests.push((DedupKey { request_id, app: self.key.app.clone() }, dedup));
         let request_id = Some(request_id);
@@ -156,7 +157,7 @@ impl World {
     }
 
     fn decide_on(&self, command: &Command) -> decide::Decision {
-        let origin = Origin { request_id: self.request_id() };
+        let origin = Origin { request_id: self.request_id(), trace: None };
         semel_core::decide(&self.state, &Cold::default(), self.stamp(), &origin, command)
     }
 

@@ -16,6 +16,7 @@ use crate::{
     job::{JobSpec, Labels},
     run::LogStream,
     schedule::Overlap,
+    trace::TraceContext,
 };
 
 /// The wish of a caller. Comes to the engine only inside an envelope: with a principal and a request id.
@@ -417,4 +418,6 @@ pub struct Stamp {
 pub struct Origin {
     /// The id of the call.
     pub request_id: RequestId,
+    /// Its place in a trace, if it said one.
+    pub trace: Option<Box<TraceContext>>,
 }

@@ -26,6 +26,7 @@ pub mod run;
 mod samples;
 pub mod schedule;
 pub mod state;
+pub mod trace;
 pub mod trigger;
 pub mod window;
 

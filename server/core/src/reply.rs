@@ -71,3 +71,15 @@ pub enum Reply {
     #[n(8)]
     Backfill(#[n(0)] u64),
 }
+
+impl Reply {
+    /// The run that was made, found or taken up again.
+    pub fn run_id(&self) -> Option<RunId> {
+        match self {
+            Self::Run { run_id, .. } | Self::Retried { run_id, .. } | Self::TriggerFired(Effect::Run(run_id)) => {
+                Some(*run_id)
+            }
+            _ => None,
+        }
+    }
+}

@@ -8,6 +8,7 @@ use crate::{
     id::{AttemptNumber, JobKey, RequestId, Revision, RunId, Timestamp, TriggerKey, TriggerName, WorkerId},
     job::{Labels, Plan},
     limits,
+    trace::TraceContext,
     trigger::FireSource,
 };
 
@@ -83,6 +84,9 @@ pub struct Run {
     /// The trigger that made it; none if none did.
     #[n(22)]
     pub cause: Option<Box<Cause>>,
+    /// The place in a trace under which what becomes of it stands; none if whoever made it said none.
+    #[n(23)]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 impl Run {

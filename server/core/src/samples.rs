@@ -170,6 +170,7 @@ pub(crate) fn run_with_id(id: RunId, revision: u64) -> Run {
         has_payload: false,
         has_result: false,
         cause: None,
+        trace: None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     id::{Millis, RequestId, Revision, Timestamp},
     rejection::Rejection,
     reply::Reply,
+    trace::TraceContext,
 };
 
 /// How long and how much is remembered.
@@ -124,6 +125,9 @@ pub struct DedupRecord {
     /// What was told of tries elsewhere; none if nothing ever was.
     #[n(7)]
     pub told: Option<Told>,
+    /// The place in a trace at which it took effect; none if it said none. What arrives again is linked to it.
+    #[n(8)]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// What arrivals of a request told of other tries of it, by the metadata that retry layers send: of each the highest. A try
@@ -291,6 +295,7 @@ mod tests {
             reply: Reply::Done,
             arrivals: 1,
             told: None,
+            trace: None,
         }
     }
 
@@ -355,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_told_nothing_is_written_as_before() {
+    fn a_request_that_told_nothing_and_is_in_no_trace_is_written_as_before() {
         let DedupRecord { method, principal, fingerprint, revision, execute_time, reply, arrivals, .. } = record();
         let principal = principal.to_string();
         let old = OldDedupRecord { method, principal, fingerprint, revision, execute_time, reply, arrivals };

@@ -113,7 +113,7 @@ impl Hand {
 }
 
 fn message(request_id: String, kind: work_request::Kind) -> WorkRequest {
-    let header = v1::RequestHeader { request_id, client: None };
+    let header = v1::RequestHeader { request_id, ..Default::default() };
     WorkRequest { header: Some(header), kind: Some(kind) }
 }
 

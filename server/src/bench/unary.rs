@@ -83,7 +83,7 @@ impl RunJobCaller {
 /// A new call.
 pub(super) fn run_job(app: &str, job: &str, payload: Vec<u8>) -> v1::RunJobRequest {
     v1::RunJobRequest {
-        header: Some(v1::RequestHeader { request_id: fresh_id(), client: None }),
+        header: Some(v1::RequestHeader { request_id: fresh_id(), ..Default::default() }),
         app: app.to_owned(),
         job: job.to_owned(),
         payload: Some(v1::Payload { data: payload.into(), content_type: String::new() }),

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use semel_client::{Client, Credentials, Options, Tls};
+use semel_client::{Client, Credentials, Options, Tls, v1::TraceContext};
 
 use super::{failure::Failure, files, parse};
 
@@ -64,6 +64,9 @@ pub(crate) struct Global {
     /// Lets credentials go over http:// to other machines: for networks that encrypt by themselves
     #[arg(long, global = true, env = "SEMEL_SERVER_PLAINTEXT")]
     pub(crate) server_plaintext: bool,
+    /// The span under which the calls stand in a trace, as W3C Trace Context writes it [env: TRACEPARENT]
+    #[arg(long, global = true, value_name = "TRACEPARENT", value_parser = parse::traceparent)]
+    pub(crate) traceparent: Option<String>,
     /// How long a call may take over all its attempts
     #[arg(long, global = true, value_name = "SPAN", value_parser = parse::duration, default_value = "60s")]
     pub(crate) timeout: Duration,
@@ -133,7 +136,18 @@ impl Global {
             .request_timeout(REQUEST_TIMEOUT.min(self.timeout))
             .connect_timeout(Duration::from_secs(5).min(self.timeout))
             .client_name("semel-cli");
+        let context = self.trace_context(|name| std::env::var(name).ok());
+        let options = options.trace_context(move || context.clone());
         Client::connect(options).await.map_err(|error| Failure::connect(error, &self.server))
+    }
+
+    /// Under which span the calls stand: that of the flag, or that of the environment, which may hold anything.
+    fn trace_context(&self, variable: impl Fn(&str) -> Option<String>) -> Option<TraceContext> {
+        if let Some(traceparent) = self.traceparent.clone() {
+            return Some(TraceContext { traceparent, ..Default::default() });
+        }
+        let traceparent = variable("TRACEPARENT").filter(|text| parse::traceparent(text).is_ok())?;
+        Some(TraceContext { traceparent, tracestate: variable("TRACESTATE").unwrap_or_default() })
     }
 
     fn tls(&self) -> Result<Tls, Failure> {
@@ -210,6 +224,24 @@ mod tests {
         let expected = Credentials::Bearer("sk_file".to_owned());
         assert!(credentials(&["--secret-file", path], &[]) == expected);
         assert!(credentials(&[], &[("SEMEL_SECRET_FILE", path)]) == expected);
+    }
+
+    #[test]
+    fn a_span_is_that_of_the_flag_or_a_good_one_of_the_environment() {
+        let (one, other) = (format!("00-{}1-{}2-01", "0".repeat(31), "0".repeat(15)), "00-zz-1-01");
+        let context = |flags: &[&str], parent: &str| {
+            let only = Only::try_parse_from(std::iter::once("semel").chain(flags.iter().copied())).expect("good flags");
+            let variables = [("TRACEPARENT", parent), ("TRACESTATE", "a=1")];
+            let variable =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
+            only.global.trace_context(variable)
+        };
+        let given =
+            |tracestate: &str| Some(TraceContext { traceparent: one.clone(), tracestate: tracestate.to_owned() });
+        assert_eq!(context(&["--traceparent", &one], other), given(""));
+        assert_eq!(context(&[], &one), given("a=1"));
+        assert_eq!(context(&[], other), None);
+        assert!(Only::try_parse_from(["semel", "--traceparent", other]).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use semel_core::trace::TraceContext;
 use semel_proto::v1::{Grant, Role};
 
 use crate::config;
@@ -28,6 +29,14 @@ pub(crate) fn past(text: &str) -> Result<SystemTime, String> {
     let before =
         |span: Duration| SystemTime::now().checked_sub(span).ok_or_else(|| format!("{text:?} is too long ago"));
     duration(text).map_or_else(|_| time(text).map_err(|problem| format!("{problem}, or a span such as 2h")), before)
+}
+
+/// A place in a trace, as W3C Trace Context writes it.
+pub(crate) fn traceparent(text: &str) -> Result<String, String> {
+    match TraceContext::parse(text, "") {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("is no traceparent; it is 00-<trace id>-<span id>-<flags>, in small hexadecimal digits".to_owned()),
+    }
 }
 
 /// A label, `KEY=VALUE`.

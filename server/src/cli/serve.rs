@@ -101,6 +101,7 @@ fn settings(config: &Config) -> Settings {
         drain_timeout: config.drain_timeout,
         access_log: config.access_log.clone(),
         audit: config.audit,
+        otlp: config.otlp_settings(),
         ..Settings::new(data)
     }
 }
@@ -182,6 +183,7 @@ fn failed(error: &server::Error) -> Failure {
         server::Error::Engine(_) => {
             "mend what is named above, as by making space, then start it again: all that was acknowledged is there"
         }
+        server::Error::Otlp(_) => "mend otlp.endpoint or otlp.ca, or leave otlp.endpoint out",
     };
     Failure::with_causes(error, next)
 }

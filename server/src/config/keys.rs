@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Config, LogFormat,
     given::{FOREVER, Given},
-    identities, issuers, millis, parse_mode, show_duration,
+    identities, issuers, millis, otlp, parse_mode, show_duration,
 };
 use crate::{
     auth::{Forwarder, Mode},
@@ -278,6 +278,29 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.map_size_gib = given.size(1, MAP_SIZE_GIB_MAX)?,
         config.map_size_gib
+    ),
+    key!(
+        "otlp.endpoint",
+        config,
+        given,
+        config.otlp_endpoint = otlp::endpoint(given)?,
+        config.otlp_endpoint.as_ref().map(ToString::to_string).unwrap_or_default()
+    ),
+    key!(
+        "otlp.headers",
+        config,
+        given,
+        config.otlp_headers = otlp::headers(given)?,
+        otlp::show_headers(&config.otlp_headers)
+    ),
+    key!("otlp.ca", config, given, config.otlp_ca = given.path_or_none()?, show_path(config.otlp_ca.as_deref())),
+    key!("otlp.sample_ratio", config, given, config.otlp_sample_ratio = otlp::ratio(given)?, config.otlp_sample_ratio),
+    key!(
+        "otlp.interval",
+        config,
+        given,
+        config.otlp_interval = given.duration(SECOND, HOUR)?,
+        show_duration(config.otlp_interval)
     ),
     key!(
         "log.format",

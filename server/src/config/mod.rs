@@ -8,6 +8,7 @@ mod given;
 mod identities;
 mod issuers;
 mod keys;
+mod otlp;
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +24,7 @@ use crate::{
     auth::{Forwarder, Identity, Mode, jwt},
     engine,
     logs::{access, audit},
+    otlp::{CollectorUrl, Headers},
     store,
     transport::{ClientAuth, ConnectionLimits, LOOK_EVERY, Quota, TlsFiles, WebOrigin},
 };
@@ -120,6 +122,16 @@ pub struct Config {
     pub access_log: Option<access::Target>,
     /// What is written of who changed what and who was refused. Default what [`audit::Settings`] has.
     pub audit: audit::Settings,
+    /// Where spans and metrics go, over OTLP. Default nowhere.
+    pub otlp_endpoint: Option<CollectorUrl>,
+    /// Sent with all of it. Default nothing.
+    pub otlp_headers: Headers,
+    /// The authorities of the collector's certificate, PEM. Default those of the system.
+    pub otlp_ca: Option<PathBuf>,
+    /// Of the traces that begin here, which part is recorded. Default all.
+    pub otlp_sample_ratio: f64,
+    /// How often metrics are sent, and how long spans may wait. Default 10 s.
+    pub otlp_interval: Duration,
     /// How logs are written. Default text.
     pub log_format: LogFormat,
     /// Which logs are written, as `tracing` filters have it. Default `info`.
@@ -163,6 +175,11 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             access_log: None,
             audit: audit::Settings::default(),
+            otlp_endpoint: None,
+            otlp_headers: Headers::default(),
+            otlp_ca: None,
+            otlp_sample_ratio: 1.0,
+            otlp_interval: Duration::from_secs(10),
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
         }
@@ -403,6 +420,11 @@ impl Build {
         let open = config.admin_listen.filter(|address| !address.ip().is_loopback() && !config.allow_plaintext);
         let problem = "asks nobody for credentials, so listen on 127.0.0.1, or set allow_plaintext = true";
         judge(["admin.listen", "allow_plaintext"], open.is_some(), problem.to_owned());
+        let shown = config.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_private());
+        let shown = shown && !config.otlp_headers.is_empty() && !config.allow_plaintext;
+        let problem =
+            "would cross the network in plaintext; write otlp.endpoint with https://, or set allow_plaintext = true";
+        judge(["otlp.headers", "otlp.endpoint"], shown, problem.to_owned());
         let room = config.payload_bytes_max.saturating_add(limits::LOG_CHUNK_BYTES_MAX);
         let problem =
             format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");

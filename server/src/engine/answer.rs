@@ -5,6 +5,7 @@ use semel_core::{
     id::{Millis, Revision, Timestamp},
     rejection::Rejection,
     reply::Reply,
+    trace::TraceContext,
     window::DedupRecord,
 };
 
@@ -26,6 +27,8 @@ pub struct Answer {
     pub revision: Revision,
     /// How often its id was seen.
     pub arrivals: u64,
+    /// Where what took effect stands in a trace: a worker's report in that of its run, any other call where it was made.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// Whether a call took effect now or earlier.
@@ -47,6 +50,7 @@ impl Answer {
             execute_time: record.execute_time,
             revision: record.revision,
             arrivals: record.arrivals,
+            trace: record.trace.clone(),
         }
     }
 }

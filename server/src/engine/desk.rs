@@ -19,6 +19,7 @@ use super::{
     feed::FeedSender,
     handle::Parts,
     message::Sent,
+    passages::PassageSender,
     replies::{self, Reply},
     step::StepOutput,
     upkeep::Forgot,
@@ -42,6 +43,8 @@ pub(super) struct Desk {
     orders: HashMap<SessionId, mpsc::Sender<Order>>,
     /// To whoever watches; none as long as nobody ever did.
     feed: Option<FeedSender>,
+    /// To whoever draws traces, if anybody does.
+    passages: Option<PassageSender>,
     /// Where is counted what is handed out, if anybody wants to know.
     metrics: Option<Arc<Metrics>>,
     shared: Weak<Parts>,
@@ -51,8 +54,13 @@ pub(super) struct Desk {
 
 impl Desk {
     /// One with nothing on it.
-    pub(super) fn new(shared: Weak<Parts>, runtime: runtime::Handle, metrics: Option<Arc<Metrics>>) -> Self {
-        Self { kept: None, orders: HashMap::new(), feed: None, metrics, shared, runtime }
+    pub(super) fn new(
+        shared: Weak<Parts>,
+        runtime: runtime::Handle,
+        metrics: Option<Arc<Metrics>>,
+        passages: Option<PassageSender>,
+    ) -> Self {
+        Self { kept: None, orders: HashMap::new(), feed: None, passages, metrics, shared, runtime }
     }
 
     /// From now on what happens is told to this one as well.
@@ -134,6 +142,9 @@ impl Desk {
         }
         if let Some(feed) = &mut self.feed {
             feed.send(output.records);
+        }
+        if let Some(passages) = &self.passages {
+            passages.send(output.passages);
         }
         for (session_id, order) in output.orders {
             let full = |orders: &mpsc::Sender<Order>| matches!(orders.try_send(order), Err(TrySendError::Full(_)));

@@ -10,6 +10,7 @@ use semel_core::{
     id::{AppName, AttemptNumber, JobName, ProcessorName, RunId, Timestamp, WorkerKey},
     job::Labels,
     run::{Cause, Run},
+    trace::TraceContext,
 };
 
 use super::{
@@ -58,6 +59,8 @@ pub struct Assignment {
     pub has_payload: bool,
     /// The trigger that made the run.
     pub cause: Option<Box<Cause>>,
+    /// Where the run stands in a trace.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// Why a worker is to stop.
@@ -85,6 +88,7 @@ impl Assignment {
             max_attempts: run.plan.retry.max_attempts,
             has_payload: run.has_payload,
             cause: run.cause.clone(),
+            trace: run.trace.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@ use semel_core::{
     command::Command,
     id::{AppName, Millis, RequestId},
     policy::Principal,
+    trace::TraceContext,
     window::{Fingerprint, Told},
 };
 
@@ -22,6 +23,7 @@ pub struct Envelope {
     pub(super) fingerprint: Fingerprint,
     pub(super) command: Command,
     pub(super) told: Option<Told>,
+    pub(super) trace: Option<Box<TraceContext>>,
     pub(super) deadline: Option<Millis>,
     pub(super) audited: Option<Box<Audited>>,
 }
@@ -40,6 +42,7 @@ impl Envelope {
             fingerprint,
             command,
             told: None,
+            trace: None,
             deadline: None,
             audited: None,
         }
@@ -49,6 +52,12 @@ impl Envelope {
     #[must_use]
     pub fn telling(self, told: Option<Told>) -> Self {
         Self { told, ..self }
+    }
+
+    /// Where the call stands in a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<Box<TraceContext>>) -> Self {
+        Self { trace, ..self }
     }
 
     /// From when on, by the steady clock, nobody waits for it: if it has not begun by then, it does not begin.

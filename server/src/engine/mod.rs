@@ -25,6 +25,7 @@ mod in_flight;
 mod lane;
 mod liveness;
 mod message;
+mod passages;
 mod replies;
 mod step;
 mod thread;
@@ -45,6 +46,7 @@ pub use self::{
     feed::{Fed, Feed},
     handle::{Handle, Parts, Pending, PendingAll, Stopped, View},
     liveness::Progress,
+    passages::{Passage, PassageKind, PassageSender, Passages},
     step::{Engine, History, Options, StepOutput},
     thread::start,
     upkeep::{Forgot, Retention},

@@ -14,6 +14,7 @@ use semel_core::{
     limits::{self, Limits},
     policy,
     rejection::Rejection,
+    trace::TraceContext,
     window::{DedupRecord, Window},
 };
 
@@ -25,6 +26,7 @@ use super::{
     dispatch::{self, Assignment, Order},
     envelope::Envelope,
     liveness::Liveness,
+    passages::{self, Passage},
     upkeep::{Forgot, Retention, Upkeep},
     window::{BatchWindow, Dedup},
     workers::{SessionId, Workers},
@@ -107,6 +109,8 @@ pub struct Engine {
     random: u64,
     /// Which log it is: see [`History`].
     history: History,
+    /// Whether anybody wants to know of passages.
+    tells_passages: bool,
 }
 
 /// What came of a batch. To be handed out when it is durable and not before; after [`Engine::step`] it is.
@@ -124,6 +128,8 @@ pub struct StepOutput {
     pub records: Vec<Record>,
     /// What the audit log is told.
     pub deeds: Vec<(Audit, Deed)>,
+    /// What of runs has ended, if anybody wants to know.
+    pub passages: Vec<Passage>,
     /// The position of the last of it.
     pub revision: Revision,
     /// The time of the batch.
@@ -192,6 +198,7 @@ impl Engine {
             upkeep: Upkeep::new(&options, now.steady),
             random: seed,
             history,
+            tells_passages: false,
             options,
         };
         let Some(hash) = bootstrap else { return Ok((engine, false)) };
@@ -238,6 +245,11 @@ impl Engine {
         self.fire_triggers(&mut work);
         self.hand_out(&mut work);
         Ok(work)
+    }
+
+    /// From now on it is told what of runs has ended.
+    pub(super) fn tell_passages(&mut self) {
+        self.tells_passages = true;
     }
 
     /// The position of the last commit.
@@ -338,9 +350,10 @@ impl Engine {
         }
         self.dedup.admit_new(&key, &envelope.command)?;
         let stamp = self.stamp(work.now);
-        let origin = Origin { request_id: envelope.request_id };
+        let origin = Origin { request_id: envelope.request_id, trace: envelope.trace.clone() };
         let (events, reply) = decide(&self.state, &work.cold, stamp, &origin, &envelope.command)?;
         let revision = if events.is_empty() { self.revision } else { stamp.revision };
+        let trace = self.trace_of_report(envelope);
         self.apply(work, stamp, events, Some(envelope));
         let record = DedupRecord {
             method: envelope.command.method(),
@@ -351,10 +364,20 @@ impl Engine {
             reply,
             arrivals: 1,
             told: envelope.told,
+            trace: envelope.trace.clone(),
         };
-        let answer = Answer::of(&record, Disposition::Executed);
+        let mut answer = Answer::of(&record, Disposition::Executed);
+        answer.trace = trace.or(answer.trace);
         self.dedup.remember(&mut work.window, key, record);
         Ok(answer)
+    }
+
+    /// Where the run of a report stands in a trace, before it is over.
+    fn trace_of_report(&self, envelope: &Envelope) -> Option<Box<TraceContext>> {
+        match &envelope.command {
+            Command::ReportAttempt { attempt, .. } => self.state.run(attempt.run_id)?.trace.clone(),
+            _ => None,
+        }
     }
 
     fn apply_system(&mut self, work: &mut Work, command: &SystemCommand) {
@@ -380,6 +403,9 @@ impl Engine {
             }
         }
         let facts = facts::of(&self.state, &events);
+        if self.tells_passages {
+            work.output.passages.extend(passages::of(&self.state, &events, stamp.now));
+        }
         for event in &events {
             self.state.evolve(stamp, event);
         }

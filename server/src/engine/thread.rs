@@ -31,6 +31,7 @@ use super::{
     in_flight::InFlight,
     lane::{self, Outlet},
     message::{Handed, Look, Message, WorkerMessage},
+    passages::PassageSender,
     replies::Reply,
     step::{Engine, Options},
     waiters::Waiters,
@@ -61,7 +62,8 @@ const MESSAGES_MAX: usize = 8192;
 const YIELDS: usize = 16;
 
 /// Loads the store in a thread of its own, and goes on there as the engine. Gives the handle and whether this was the
-/// first start on this store. What is committed from then on is counted, if there is something to count it with.
+/// first start on this store. What is committed from then on is counted, and what of runs has ended is told, if there is
+/// something to count it with and somebody to tell it to.
 ///
 /// # Errors
 /// When the store cannot be loaded.
@@ -72,13 +74,14 @@ pub async fn start(
     seed: u64,
     bootstrap: Option<[u8; 32]>,
     metrics: Option<Arc<Metrics>>,
+    passages: Option<PassageSender>,
 ) -> Result<(Handle, bool), Error> {
     let (ready, started) = oneshot::channel();
     let (stopped_in, stopped) = watch::channel(None);
     let runtime = runtime::Handle::current();
     let body = move || {
         let opened = Engine::open(store, options, clock.now(), seed, bootstrap);
-        let (engine, first_start) = match opened {
+        let (mut engine, first_start) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -114,7 +117,10 @@ pub async fn start(
             // Where the log stands, until the first commit says so.
             metrics.stands_at(engine.revision());
         }
-        let desk = Desk::new(shared, runtime, metrics);
+        if passages.is_some() {
+            engine.tell_passages();
+        }
+        let desk = Desk::new(shared, runtime, metrics, passages);
         let (pace, since) = (Pace::default(), Stopwatch::start());
         let mut thread = Thread { engine, messages, next: None, desk, clock, admission, pace, since };
         let reason = thread.run();

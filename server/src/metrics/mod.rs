@@ -14,6 +14,7 @@ mod calls;
 mod engine;
 mod gauges;
 mod live;
+mod otlp;
 mod series;
 mod shown;
 mod tls;
@@ -29,7 +30,7 @@ pub(crate) use self::{
     live::{ConnectionsSeen, EngineSeen, IssuerSeen, LoadSeen, Look, Seen, StoreSeen, WatchSeen},
     tls::TlsMetrics,
 };
-use self::{engine::EngineMetrics, live::Live};
+use self::{engine::EngineMetrics, live::Live, otlp::OtlpMetrics};
 
 /// See the module.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub struct Metrics {
     engine: EngineMetrics,
     calls: Calls,
     tls: TlsMetrics,
+    otlp: OtlpMetrics,
     live: Arc<Live>,
 }
 
@@ -54,8 +56,9 @@ impl Metrics {
         calls.register_ours(ours);
         let engine = EngineMetrics::register(ours);
         let tls = TlsMetrics::register(ours);
+        let otlp = OtlpMetrics::register(ours);
         gauges::register(ours, &live);
-        Self { registry, engine, calls, tls, live }
+        Self { registry, engine, calls, tls, otlp, live }
     }
 
     /// Names what there is only one list of elsewhere: the methods, the reasons for which the engine refuses requests, and
@@ -99,6 +102,11 @@ impl Metrics {
     /// Where calls are counted.
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// Where is counted what goes to a collector.
+    pub(crate) fn otlp(&self) -> &OtlpMetrics {
+        &self.otlp
     }
 
     /// Where is told how the certificate stands.

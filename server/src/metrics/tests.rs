@@ -74,6 +74,7 @@ fn call(calls: &Calls, path: &'static str, code: Option<usize>, took: Duration, 
         user_agent: None,
         traceparent: None,
         tracestate: None,
+        is_web: false,
     };
     calls.begun(&head);
     calls.ended(&Ending { head: &head, facts, code, took });

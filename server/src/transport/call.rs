@@ -5,6 +5,7 @@ use std::sync::Arc;
 use semel_core::{
     id::{Millis, RequestId},
     policy::Principal,
+    trace::TraceContext,
     window::Told,
 };
 use semel_proto::{fingerprint, v1};
@@ -18,9 +19,9 @@ use super::{
     gate::{self, Gate},
     held::Held,
     status::Refusal,
-    told,
+    told, trace,
 };
-use crate::{auth::Verdict, clock, observe::Slot};
+use crate::{auth::Verdict, clock, observe::Slot, otlp::Place};
 
 /// See the module.
 pub(super) struct Call<'g> {
@@ -36,6 +37,8 @@ pub(super) struct Call<'g> {
     deadline: Option<Instant>,
     /// What it says of other tries.
     pub(super) told: Option<Told>,
+    /// Where it stands in a trace.
+    place: Option<Place>,
     /// Where it is told what is found out about it.
     pub(super) slot: Slot,
     /// What is kept of its request, until its answer.
@@ -43,9 +46,11 @@ pub(super) struct Call<'g> {
 }
 
 impl<'g> Call<'g> {
-    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>) -> (Self, R) {
+    /// One that changes something may begin a trace.
+    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>, changes: bool) -> (Self, R) {
         let deadline = deadline::of(request.metadata(), clock::timer_now());
         let told = told::of(request.metadata());
+        let caller = trace::of(request.metadata());
         let (verdict, _) = Gate::stream_credentials(&request);
         let address = request.remote_addr().map(|address| address.ip());
         let slot = Gate::slot(&request);
@@ -54,15 +59,30 @@ impl<'g> Call<'g> {
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
         let app = if gate.audit().is_some() { message.app().to_owned() } else { String::new() };
+        let in_header = || trace::of_message(message.header()?.trace_context.as_ref());
+        let place = gate.settings.tracer.arrive(caller.or_else(in_header), changes);
         slot.tell(|facts| {
+            facts.place.clone_from(&place);
             facts.tries = told;
             facts.verdict = Some(verdict.clone());
             facts.request_id.clone_from(&request_id);
             facts.client = message.header().and_then(|header| header.client.clone()).map(|c| (c.name, c.version));
         });
         let (message_name, _held) = (R::MESSAGE, held);
-        let call =
-            Self { gate, verdict, address, message_name, app, request_id, parsed_id, deadline, told, slot, _held };
+        let call = Self {
+            gate,
+            verdict,
+            address,
+            message_name,
+            app,
+            request_id,
+            parsed_id,
+            deadline,
+            told,
+            place,
+            slot,
+            _held,
+        };
         (call, message)
     }
 
@@ -88,6 +108,11 @@ impl<'g> Call<'g> {
 
     pub(super) fn basis(&self) -> Basis<'_> {
         self.gate.basis(&self.request_id, self.parsed_id, &self.verdict)
+    }
+
+    /// Where in a trace that stands which it makes.
+    pub(super) fn trace(&self) -> Option<Box<TraceContext>> {
+        self.place.as_ref().map(|place| Box::new(place.context().clone()))
     }
 
     /// The header of a read.

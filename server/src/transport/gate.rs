@@ -41,6 +41,7 @@ use crate::{
     logs::audit::Audit,
     metrics::WatchSeen,
     observe::Slot,
+    otlp::Tracer,
 };
 
 /// What the gate must know of the server.
@@ -61,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) store_kind: &'static str,
     /// Where is written who changed what, and who was refused.
     pub(crate) audit: Option<Audit>,
+    /// Where calls and runs stand in traces.
+    pub(crate) tracer: Tracer,
     /// How far the server is on its way out.
     pub(crate) stage: watch::Receiver<Stage>,
 }
@@ -199,14 +202,14 @@ impl Gate {
         R: fingerprint::Request,
         P: FromAnswer,
     {
-        let (call, message) = Call::begin(self, request);
+        let (call, message) = Call::begin(self, request, true);
         let result = async {
             let principal = call.principal()?;
             let request_id = call.required_id()?;
             let envelope = self.envelope(principal, request_id, &message, parse)?;
             call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
             let envelope = envelope.audited(self.audit(), audit::caller(&call.verdict, call.address));
-            let envelope = envelope.telling(call.told).until(call.engine_deadline());
+            let envelope = envelope.telling(call.told).traced(call.trace()).until(call.engine_deadline());
             let _under_way = self.enter_to_change(principal, envelope.command())?;
             let charge = self.charge(principal, envelope.command())?;
             let pending = match self.engine()?.enqueue(envelope) {
@@ -264,7 +267,7 @@ impl Gate {
     where
         R: fingerprint::Request,
     {
-        let (call, message) = Call::begin(self, request);
+        let (call, message) = Call::begin(self, request, false);
         let result = async {
             let principal = call.principal()?;
             call.checked_id()?;
@@ -289,7 +292,7 @@ impl Gate {
     where
         R: fingerprint::Request,
     {
-        let (call, message) = Call::begin(self, request);
+        let (call, message) = Call::begin(self, request, false);
         let result = async {
             let principal = call.principal()?;
             call.checked_id()?;

@@ -29,6 +29,7 @@ mod services;
 mod status;
 mod tls;
 mod told;
+mod trace;
 mod unread;
 mod watch;
 mod web;

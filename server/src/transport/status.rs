@@ -113,6 +113,11 @@ impl Refusal {
         Why { code, reason: self.reason, app: said("app"), target: said("name") }
     }
 
+    /// The code of its status.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
     /// Tells why the call was refused.
     pub(crate) fn tell(&self, slot: &Slot) {
         slot.tell(|facts| facts.reason = Some(self.reason));

@@ -89,6 +89,7 @@ pub(crate) struct Arrival {
 
 /// What was heard of an arrival. Nothing heard means that its outcome is unknown.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one for each call of a test")]
 pub(crate) enum Outcome {
     /// It took effect, now or earlier.
     Ok(Answer),

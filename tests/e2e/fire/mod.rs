@@ -114,7 +114,7 @@ pub(crate) async fn once(client: &Client, id: RequestId, by: By) -> Result<v1::R
     match by {
         By::Call => client.with_request_id(id).run_job(run_job("settle")).await,
         By::Stream => {
-            let header = Some(RequestHeader { request_id: id.to_string(), client: None });
+            let header = Some(RequestHeader { request_id: id.to_string(), ..Default::default() });
             client.submit_runs().submit(v1::RunJobRequest { header, ..run_job("settle") }).await?.await
         }
     }

@@ -17,6 +17,9 @@ const STILL: &[(&str, &str)] = &[
     ("semel_store_max_bytes", "it is settled when the store is opened"),
     ("semel_store_log_max_bytes", "it is settled when the store is made"),
     ("semel_calls_refused_total reason=LEASE_STALE", "reports of workers are refused on their stream, which goes on"),
+    ("semel_otlp_spans_total result=sent", "it needs a collector: tests/e2e/trace has one"),
+    ("semel_otlp_spans_total result=lost", "it needs a collector that refuses"),
+    ("semel_otlp_metrics_failed_total", "it needs a collector that refuses"),
     ("semel_calls_refused_total reason=INTERNAL", "it is a fault of the server's own"),
 ];
 

@@ -163,7 +163,7 @@ async fn every_item_needs_an_id_of_its_own_that_lies_in_the_window() {
     let long = "x".repeat(64);
     let headless = v1::RunJobRequest { header: None, ..run_job("settle") };
     let all = vec![headless, item(""), item("not-an-id"), item(&long), item(&old), item(&ahead), item(&good)];
-    let header = Some(v1::RequestHeader { request_id: fresh(), client: None });
+    let header = Some(v1::RequestHeader { request_id: fresh(), ..Default::default() });
     // An id of the message is nobody's.
     submitter.say(v1::SubmitRunsRequest { header, runs: all, reauthenticate: None }).await;
     for (id, code, reason) in [

@@ -104,7 +104,11 @@ impl Stream {
 
 /// Puts in what is not of the filter.
 fn complete(core: &Core, mut request: WatchRequest, request_id: &str) -> WatchRequest {
-    let header = RequestHeader { request_id: request_id.to_owned(), client: Some(core.client_info.clone()) };
+    let header = RequestHeader {
+        request_id: request_id.to_owned(),
+        client: Some(core.client_info.clone()),
+        ..Default::default()
+    };
     request.header = Some(header);
     if request.app.is_empty() && request.apps.is_empty() {
         request.app.clone_from(&core.app);

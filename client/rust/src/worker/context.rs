@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use semel_proto::v1::{Assignment, LogStream, Payload};
+use semel_proto::v1::{Assignment, LogStream, Payload, TraceContext};
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -99,6 +99,12 @@ impl Context {
     /// attempts. What a nightly run works on hangs on this, and not on the clock.
     pub fn scheduled_time(&self) -> Option<SystemTime> {
         self.0.assignment.scheduled_time.and_then(|time| SystemTime::try_from(time).ok())
+    }
+
+    /// The span of this attempt in the trace of the run: let that of the work be its child. Nothing if the run is in no
+    /// trace.
+    pub fn trace_context(&self) -> Option<&TraceContext> {
+        self.0.assignment.trace_context.as_ref()
     }
 
     /// The app.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use semel_proto::v1::{Log, RequestHeader, WorkRequest, report::Outcome as Reported, work_request::Kind};
+use semel_proto::v1::{Log, RequestHeader, TraceContext, WorkRequest, report::Outcome as Reported, work_request::Kind};
 use tokio::{sync::mpsc::error::TrySendError, time::Instant};
 
 use super::{
@@ -68,7 +68,7 @@ impl Runtime {
             head.sends += 1;
             head.sent_at = Some(now);
             held.in_flight = true;
-            let message = message(&key, head, id.clone());
+            let message = message(&key, head, id.clone(), held.shared.assignment.trace_context.as_ref());
             self.acks.insert(id, key);
             return Some(message);
         }
@@ -162,7 +162,8 @@ impl Runtime {
     }
 }
 
-fn message(key: &AttemptKey, outgoing: &Outgoing, request_id: String) -> WorkRequest {
+fn message(key: &AttemptKey, outgoing: &Outgoing, request_id: String, context: Option<&TraceContext>) -> WorkRequest {
+    let mut header = RequestHeader { request_id, ..Default::default() };
     let kind = match &outgoing.content {
         Content::Log(chunk) => Kind::Log(Log {
             run_id: key.run_id.to_string(),
@@ -170,7 +171,11 @@ fn message(key: &AttemptKey, outgoing: &Outgoing, request_id: String) -> WorkReq
             stream: chunk.stream.into(),
             data: chunk.data.clone(),
         }),
-        Content::Report { outcome, .. } => Kind::Report(attempt::report(key, outcome.clone())),
+        Content::Report { outcome, .. } => {
+            // The report stands where the attempt does.
+            header.trace_context = context.cloned();
+            Kind::Report(attempt::report(key, outcome.clone()))
+        }
     };
-    WorkRequest { header: Some(RequestHeader { request_id, client: None }), kind: Some(kind) }
+    WorkRequest { header: Some(header), kind: Some(kind) }
 }

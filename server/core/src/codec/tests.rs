@@ -15,6 +15,7 @@ use crate::{
     samples::*,
     schedule::{Overlap, When},
     state::{LogRow, UniqueHold},
+    trace::TraceContext,
     trigger::{Backfill, Counters, Due, Effect, FireSource, PastFire, SkipReason, Standing, Waiting},
     window::{DedupRecord, Fingerprint, Told},
 };
@@ -83,8 +84,13 @@ fn full_run(phase: Phase) -> Run {
     (run.unique_key, run.labels, run.reason) = (Some("k".to_owned()), labels(&[("a", "b")]).into(), "why".to_owned());
     let cause = Cause { trigger: trigger_name("t"), scheduled_time: START, source: FireSource::Hand };
     run.cause = Some(Box::new(cause));
+    run.trace = Some(Box::new(context()));
     (run.log_bytes, run.log_chunks, run.has_payload, run.has_result) = (u64::MAX, u32::MAX, true, true);
     run
+}
+
+fn context() -> TraceContext {
+    TraceContext { state: "a=1".to_owned(), ..TraceContext::root([1; 16], [2; 8]) }
 }
 
 /// One of each kind, without what is not encoded.
@@ -252,6 +258,7 @@ fn dedup_record(reply: Reply) -> DedupRecord {
         reply,
         arrivals: 3,
         told: Some(Told { previous_attempts: 1, proxy_attempts: 2 }),
+        trace: Some(Box::new(context())),
     }
 }
 
@@ -324,12 +331,12 @@ fn round_trip<T: Encode<()> + for<'b> Decode<'b, ()> + PartialEq + Debug>(value:
 #[track_caller]
 fn tolerates_a_new_field<T: Encode<()> + for<'b> Decode<'b, ()> + PartialEq + Debug>(value: &T, header: usize) {
     let mut bytes = encode(value);
-    assert!((0x80..=0x97).contains(&bytes[header]), "a short array: {:#x}", bytes[header]);
-    if bytes[header] == 0x97 {
+    assert!((0x80..=0x98).contains(&bytes[header]), "a short array: {:#x}", bytes[header]);
+    match bytes[header] {
         // From 24 elements on their number takes a byte of its own.
-        bytes.splice(header..=header, [0x98, 24]);
-    } else {
-        bytes[header] += 1;
+        0x98 => bytes[header + 1] += 1,
+        0x97 => _ = bytes.splice(header..=header, [0x98, 24]),
+        _ => bytes[header] += 1,
     }
     // A map of a text to an array: nothing that a field of today could be mistaken for.
     bytes.extend([0xa1, 0x63, b'n', b'e', b'w', 0x82, 0x01, 0xf6]);
@@ -433,6 +440,13 @@ fn an_option_that_an_older_server_did_not_know_is_none() {
     let old = OldApp { name, description, grants, etag, create_time, update_time, secret };
     let expected = App { former_secret: None, tokens_revoked_until: None, ..full_app() };
     assert_eq!(decode::<App>(&encode(&old)).expect("what is missing is optional"), expected);
+}
+
+#[test]
+fn a_run_in_no_trace_is_written_as_before_there_were_any() {
+    let run = Run { trace: None, ..full_run(Phase::Running) };
+    assert_eq!(encode(&run)[0], 0x97, "23 fields, as there were");
+    round_trip(&run);
 }
 
 #[test]

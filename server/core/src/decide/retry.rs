@@ -30,7 +30,7 @@ pub(super) fn retry(
     }
     let (old, payload) = finished_run(state, cold, app, run_id).ok_or_else(|| no_such_run(run_id))?;
     let job = job::find(state, &old.job, None)?;
-    let mut again = run::new_run(state, stamp, Some(origin.request_id), job, payload.is_some())?;
+    let mut again = run::new_run(state, stamp, Some(origin), job, payload.is_some())?;
     again.labels.clone_from(&old.labels);
     again.priority = old.priority;
     again.retry_of = Some(old.id);

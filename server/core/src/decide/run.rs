@@ -7,7 +7,7 @@ use crate::{
     codec::Payload,
     command::{Origin, RunJob, Stamp},
     event::Event,
-    id::{AttemptNumber, RequestId, RunId, Timestamp},
+    id::{AttemptNumber, RunId, Timestamp},
     job::Job,
     rejection::Rejection,
     reply::Reply,
@@ -26,7 +26,7 @@ pub(super) fn run_job(state: &State, stamp: Stamp, origin: &Origin, wish: &RunJo
         return Ok((Vec::new(), reply));
     }
     let payload = wish.payload.clone().or_else(|| job.spec.payload.clone());
-    let mut run = new_run(state, stamp, Some(origin.request_id), job, payload.is_some())?;
+    let mut run = new_run(state, stamp, Some(origin), job, payload.is_some())?;
     if !wish.labels.is_empty() {
         Arc::make_mut(&mut run.labels).extend(wish.labels.clone());
     }
@@ -45,7 +45,7 @@ pub(super) fn run_job(state: &State, stamp: Stamp, origin: &Origin, wish: &RunJo
 pub(super) fn new_run(
     state: &State,
     stamp: Stamp,
-    request_id: Option<RequestId>,
+    origin: Option<&Origin>,
     job: &Job,
     has_payload: bool,
 ) -> Result<Run, Rejection> {
@@ -70,13 +70,14 @@ pub(super) fn new_run(
         reason: String::new(),
         unique_key: None,
         retry_of: None,
-        request_id,
+        request_id: origin.map(|origin| origin.request_id),
         revision: stamp.revision,
         log_bytes: 0,
         log_chunks: 0,
         has_payload,
         has_result: false,
         cause: None,
+        trace: origin.and_then(|origin| origin.trace.clone()),
     })
 }
 

@@ -94,7 +94,7 @@ fn fires(plan: &Plan, number: u64) -> v1::TriggerSpec {
 }
 
 fn create(site: &Site, job: String, spec: v1::JobSpec) -> v1::CreateJobRequest {
-    let header = Some(v1::RequestHeader { request_id: fresh_id(), client: None });
+    let header = Some(v1::RequestHeader { request_id: fresh_id(), ..Default::default() });
     v1::CreateJobRequest { header, app: site.app.clone(), job, spec: Some(spec) }
 }
 

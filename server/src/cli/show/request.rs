@@ -4,7 +4,11 @@ use semel_client::Answer;
 use semel_proto::v1::{self, GetRequestResponse, ListRequestsResponse, RequestRecord, RequestState};
 use serde_json::{Value, json};
 
-use super::{Show, enum_name, fields, header_json, header_line, list, page_json, string, time_cell};
+use super::{
+    Show, enum_name, fields, header_json, header_line, list, page_json,
+    run::{trace_id, trace_json},
+    string, time_cell,
+};
 use crate::cli::out;
 
 pub(super) fn record_json(record: &RequestRecord) -> Value {
@@ -19,6 +23,7 @@ pub(super) fn record_json(record: &RequestRecord) -> Value {
         "arrivals": record.arrivals,
         "previous_attempts": record.previous_attempts,
         "proxy_attempts": record.proxy_attempts,
+        "trace_context": record.trace_context.as_ref().map(trace_json),
     })
 }
 
@@ -105,6 +110,7 @@ impl Show for GetRequestResponse {
             ("revision", if done { record.revision.to_string() } else { String::new() }),
             ("arrivals", if done { record.arrivals.to_string() } else { String::new() }),
             ("tries told of", tries(record)),
+            ("trace", trace_id(record.trace_context.as_ref())),
             ("remembered until", time_cell(record.safe_retry_until.as_ref())),
         ]);
         if let Some(answer) = self.response.as_ref().and_then(|any| answer(&any.type_url, &any.value)) {

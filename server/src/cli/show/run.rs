@@ -2,8 +2,8 @@
 
 use semel_proto::v1::{
     Attempt, AttemptState, CancelRunResponse, ExplainRunResponse, GetRunLogsResponse, GetRunResponse, ListRunsResponse,
-    LogChunk, LogStream, Progress, RetryRunResponse, Run, RunExplanation, RunJobResponse, RunState, WaitRunResponse,
-    run_explanation,
+    LogChunk, LogStream, Progress, RetryRunResponse, Run, RunExplanation, RunJobResponse, RunState, TraceContext,
+    WaitRunResponse, run_explanation,
 };
 use serde_json::{Value, json};
 
@@ -54,7 +54,18 @@ pub(super) fn run_json(run: &Run) -> Value {
         "revision": run.revision,
         "trigger": run.trigger,
         "scheduled_time": string(run.scheduled_time.as_ref()),
+        "trace_context": run.trace_context.as_ref().map(trace_json),
     })
+}
+
+pub(super) fn trace_json(context: &TraceContext) -> Value {
+    json!({ "traceparent": context.traceparent, "tracestate": context.tracestate })
+}
+
+/// The id of a trace, by which people look it up.
+pub(super) fn trace_id(context: Option<&TraceContext>) -> String {
+    let id = context.and_then(|context| context.traceparent.split('-').nth(1));
+    id.map(out::cell).unwrap_or_default()
 }
 
 pub(super) fn attempt_json(attempt: &Attempt) -> Value {
@@ -95,6 +106,7 @@ fn run_text(run: Option<&Run>) -> String {
         ("made by request", out::cell(&run.request_id)),
         ("made by trigger", out::cell(&run.trigger)),
         ("made for", time_cell(run.scheduled_time.as_ref())),
+        ("trace", trace_id(run.trace_context.as_ref())),
         ("created", time_cell(run.create_time.as_ref())),
         ("starts", time_cell(run.start_time.as_ref())),
         ("deadline", time_cell(run.deadline.as_ref())),

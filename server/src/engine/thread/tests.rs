@@ -127,7 +127,7 @@ impl World {
         let (memory, switch) = (Memory::new(), Arc::new(Switch::default()));
         let clock = ManualClock::at(Timestamp(1_750_000_000_000));
         let store = Slow { memory: memory.reopen(), switch: switch.clone(), begun: false };
-        let opened = start(Box::new(store), options, Clock::Manual(clock.clone()), 1, None, None).await;
+        let opened = start(Box::new(store), options, Clock::Manual(clock.clone()), 1, None, None, None).await;
         Self { handle: opened.expect("it starts").0, switch, memory, clock }
     }
 
@@ -230,7 +230,7 @@ async fn a_write_that_fails_takes_what_was_decided_after_it_along() {
     // The next engine finds what came to the disk all the same, and answers with it.
     let clock = Clock::Manual(world.clock.clone());
     let store = Slow { memory: world.memory.reopen(), switch: Arc::default(), begun: false };
-    let (handle, _) = start(Box::new(store), Options::default(), clock, 1, None, None).await.expect("it starts");
+    let (handle, _) = start(Box::new(store), Options::default(), clock, 1, None, None, None).await.expect("it starts");
     let again = handle.enqueue_all((0..=BATCH_MAX).map(|number| world.wish(number)).collect()).expect("there is room");
     assert_eq!(dispositions(&again.await.expect("answers")), (1, BATCH_MAX));
     assert_eq!(world.switch.lock().begun, 1);

@@ -17,6 +17,7 @@ use semel_core::{
     run::{Attempt, AttemptEnd, AttemptOutcome, Cause, LogStream, Outcome, Phase, Run, RunState},
     schedule::{Fold, Gap, Misfire, Overlap, TriggerSpec, When},
     state::{LogRow, UniqueHold},
+    trace::TraceContext,
     trigger::{FireSource, Standing, Waiting},
     window::{DedupRecord, Fingerprint},
 };
@@ -110,6 +111,7 @@ pub(in crate::store) fn run(id: RunId, job: &JobKey) -> Run {
             scheduled_time: at(3),
             source: FireSource::Backfill,
         })),
+        trace: Some(Box::new(TraceContext::root([1; 16], [2; 8]))),
     }
 }
 
@@ -222,6 +224,7 @@ pub(in crate::store) fn dedup(method: Method, principal: &str) -> DedupRecord {
         reply: Reply::Job(job(&job_key("pay", "settle"))),
         arrivals: 1,
         told: None,
+        trace: None,
     }
 }
 

@@ -9,7 +9,10 @@ use semel_core::{
 use semel_proto::v1;
 
 use super::time;
-use crate::engine::{Explanation, ExplanationKind, Progress};
+use crate::{
+    engine::{Explanation, ExplanationKind, Progress},
+    transport::trace,
+};
 
 pub(crate) fn payload(payload: &Payload) -> v1::Payload {
     v1::Payload { data: payload.data.clone(), content_type: payload.content_type.clone() }
@@ -48,6 +51,7 @@ pub(crate) fn run(run: &Run) -> v1::Run {
         revision: i64::try_from(run.revision.0).unwrap_or(i64::MAX),
         trigger: trigger(run.cause.as_deref()),
         scheduled_time: scheduled_time(run.cause.as_deref()),
+        trace_context: run.trace.as_deref().map(trace::message),
     }
 }
 

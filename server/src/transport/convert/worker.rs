@@ -6,11 +6,15 @@ use semel_core::{
     id::{AppName, AttemptNumber, Millis, ProcessorName, RunId, WorkerId},
     limits,
     run::LogStream,
+    trace::TraceContext,
 };
 use semel_proto::v1;
 
 use super::{fields::Fields, run, time};
-use crate::engine::{Assignment, CancelReason, Hello};
+use crate::{
+    engine::{Assignment, CancelReason, Hello},
+    transport::trace,
+};
 
 pub(crate) fn parse_hello(fields: &mut Fields, hello: &v1::Hello, app: Option<AppName>) -> Option<Hello> {
     let worker_id = uuid::Uuid::try_parse(&hello.worker_id).ok().map(|id| WorkerId(id.into_bytes()));
@@ -115,7 +119,12 @@ pub(crate) fn attempt_ref((run_id, number): (RunId, AttemptNumber)) -> v1::Attem
     v1::AttemptRef { run_id: run_id.to_string(), attempt: i64::from(number.0) }
 }
 
-pub(crate) fn assignment(assignment: &Assignment, payload: Option<&Payload>) -> v1::Assignment {
+/// Work, with its input and its own place in a trace.
+pub(crate) fn assignment(
+    assignment: &Assignment,
+    payload: Option<&Payload>,
+    place: Option<&TraceContext>,
+) -> v1::Assignment {
     v1::Assignment {
         run_id: assignment.run_id.to_string(),
         attempt: i64::from(assignment.number.0),
@@ -128,6 +137,7 @@ pub(crate) fn assignment(assignment: &Assignment, payload: Option<&Payload>) -> 
         max_attempts: i32::try_from(assignment.max_attempts).unwrap_or(i32::MAX),
         trigger: run::trigger(assignment.cause.as_deref()),
         scheduled_time: run::scheduled_time(assignment.cause.as_deref()),
+        trace_context: place.map(trace::message),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         },
         page,
         status::Refusal,
+        trace,
     },
 };
 
@@ -101,6 +102,7 @@ impl Services {
             let told = record.told.unwrap_or_default();
             message.previous_attempts = told.previous_attempts;
             message.proxy_attempts = told.proxy_attempts;
+            message.trace_context = record.trace.as_deref().map(trace::message);
         }
         Ok(message)
     }

@@ -22,6 +22,7 @@ use crate::{
         gate::{self, Stage},
         page,
         status::Refusal,
+        trace,
     },
 };
 
@@ -50,6 +51,8 @@ impl Services {
     /// A run with its result, and how far it is.
     async fn full_run(&self, run: &Run) -> Result<v1::Run, Refusal> {
         let mut message = convert::run(run);
+        let place = self.gate.settings.tracer.of_run(run.id, run.trace.as_deref(), run.cause.is_some());
+        message.trace_context = place.as_ref().map(trace::message);
         let engine = self.gate.engine()?;
         if run.has_result {
             let result = engine.reader().blob(run.id, BlobKind::Result).map_err(unreadable)?;

@@ -28,17 +28,21 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time,
 };
+use tonic::Code;
 
 use super::job::parse_run_job;
 use crate::{
     auth::{self, Verdict},
-    engine::{Envelope, PendingAll, Refused, Submitted},
+    clock::Stopwatch,
+    engine::{Disposition, Envelope, PendingAll, Refused, Submitted},
+    otlp::{self, OwnSpan, Place},
     transport::{
         audit::{self, Asked},
         convert::{fields, reply},
         gate::{self, Gate},
         quota::Charge,
         status::Refusal,
+        trace::{self, Drawn},
     },
 };
 
@@ -116,6 +120,8 @@ struct Item {
     request_id: String,
     parsed_id: Option<RequestId>,
     bytes: usize,
+    /// Its span, since when.
+    drawn: Option<(OwnSpan, Stopwatch)>,
 }
 
 impl Queue {
@@ -184,11 +190,13 @@ impl Queue {
         let mut places = self.places(self.backlog.len().min(TOGETHER_MAX)).ok_or(Held::Crowded)?;
         let now = self.gate.now();
         let mut envelopes = Vec::with_capacity(places.num_permits());
-        let (mut charges, mut refusal) = (Vec::new(), None);
+        let (mut charges, mut drawn, mut refusal) = (Vec::new(), Vec::with_capacity(envelopes.capacity()), None);
         for item in self.backlog.iter().take(places.num_permits()) {
             match envelope(&self.gate, verdict, item, now) {
                 Ok((envelope, charge)) => {
+                    let (envelope, own) = placed(&self.gate, envelope, item);
                     envelopes.push(envelope.audited(self.gate.audit(), audit::caller(verdict, self.address)));
+                    drawn.push(own.map(|own| (own, Stopwatch::start())));
                     // Without a quota there is nothing to keep.
                     charges.extend(Some(charge).filter(Charge::is_real));
                 }
@@ -202,7 +210,7 @@ impl Queue {
         match self.enqueue(envelopes) {
             Ok(None) => {}
             Ok(Some(answers)) => {
-                let items = (0..count).map(|_| self.pop()).collect();
+                let items = drawn.into_iter().map(|drawn| Item { drawn, ..self.pop() }).collect();
                 let taken = places.split(count).expect("each item has a place");
                 self.line.push_back(Entry::Taken { items, answers, _places: taken });
                 self.gate.served_anonymously(verdict, count);
@@ -266,7 +274,7 @@ impl Queue {
         let request_id = item.header.map(|header| header.request_id).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
         self.in_line += 1;
-        Item { request_id: shown(request_id, parsed_id), parsed_id, bytes }
+        Item { request_id: shown(request_id, parsed_id), parsed_id, bytes, drawn: None }
     }
 
     /// What has to come before [`Queue::admit`] is of use again; nothing is lost if it is not waited for to the end.
@@ -313,7 +321,10 @@ impl Queue {
                 }
                 Entry::Taken { items, .. } => {
                     let answers = answers.unwrap_or_else(|| items.iter().map(|_| Err(Refused::NoOwner)).collect());
-                    for (item, submitted) in items.into_iter().zip(answers) {
+                    for (mut item, submitted) in items.into_iter().zip(answers) {
+                        if let Some(drawn) = item.drawn.take() {
+                            self.draw(drawn, &item, &submitted);
+                        }
                         let outcome = self.outcome(&item, submitted, verdict);
                         self.deliver(item, outcome, ready);
                     }
@@ -334,6 +345,26 @@ impl Queue {
         self.bytes -= item.bytes;
         self.shared.bytes.fetch_sub(item.bytes, Ordering::Relaxed);
         ready.push_back(v1::SubmitResult { request_id: item.request_id, outcome: Some(outcome) });
+    }
+
+    /// Draws an item, which is a call as good as any other.
+    fn draw(&self, (own, begun): (OwnSpan, Stopwatch), item: &Item, submitted: &Submitted) {
+        let mut attributes = vec![("semel.request_id", item.request_id.clone().into())];
+        let mut first = None;
+        let code = match submitted {
+            Ok(answer) => {
+                attributes.push(("semel.disposition", otlp::disposition_name(answer.disposition).into()));
+                attributes.extend(answer.reply.run_id().map(|run_id| ("semel.run_id", run_id.to_string().into())));
+                let replayed = answer.disposition == Disposition::Replayed;
+                first = answer.trace.as_deref().filter(|_| replayed).cloned();
+                Code::Ok
+            }
+            Err(refused) => Refusal::of_refused(refused.clone(), v1::RunJobRequest::leaf_name).code(),
+        };
+        let name = "semel.v1.JobService/SubmitRuns";
+        let code = usize::try_from(i32::from(code)).unwrap_or_default();
+        let drawn = Drawn { own, begun, name, method: name, code, attributes, first };
+        drawn.record(&self.gate.settings.tracer);
     }
 
     fn outcome(&self, item: &Item, submitted: Submitted, verdict: &Verdict) -> v1::submit_result::Outcome {
@@ -374,6 +405,14 @@ fn envelope(
     let envelope = gate.envelope(principal, request_id, item, parse)?;
     let charge = gate.charge(principal, envelope.command())?;
     Ok((envelope, charge))
+}
+
+/// Where an item stands in a trace, as it says itself, goes with what it makes; gives the span that is to be drawn of it.
+fn placed(gate: &Gate, envelope: Envelope, item: &v1::RunJobRequest) -> (Envelope, Option<OwnSpan>) {
+    let said = item.header.as_ref().and_then(|header| trace::of_message(header.trace_context.as_ref()));
+    let place = gate.settings.tracer.arrive(said, true);
+    let context = place.as_ref().map(|place| Box::new(place.context().clone()));
+    (envelope.traced(context), place.and_then(Place::into_own))
 }
 
 fn input_bytes(item: &v1::RunJobRequest) -> usize {

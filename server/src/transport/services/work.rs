@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use semel_core::{
     command::Command,
-    id::{AttemptNumber, RequestId},
+    id::{AttemptNumber, RequestId, RunId},
     state::BlobKind,
+    trace::TraceContext,
 };
 use semel_proto::{
     fingerprint::Content,
@@ -18,7 +19,9 @@ use tonic::{Status, Streaming};
 use super::standing::{self, RECHECK, Standing};
 use crate::{
     auth::{self, Verdict},
-    engine::{Envelope, Order, Pending, Progress, Refused, Submitted, WorkerStream},
+    clock::Stopwatch,
+    engine::{Answer, Envelope, Order, Pending, Progress, Refused, Submitted, WorkerStream},
+    otlp::{self, Tracer},
     transport::{
         convert::{
             fields,
@@ -27,6 +30,7 @@ use crate::{
         },
         gate::{self, Gate, Stage},
         status::Refusal,
+        trace::{self, Drawn},
     },
 };
 
@@ -46,9 +50,24 @@ pub(super) struct Work {
     pub(super) standing: Standing,
 }
 
+/// Under which id something is handed in, and what is to be drawn of it.
+struct Said {
+    request_id: String,
+    reported: Option<Reported>,
+}
+
+/// A report, for the trace of its run.
+struct Reported {
+    attempt: (RunId, AttemptNumber),
+    /// In which span of its own the worker says that it stands.
+    by: Option<TraceContext>,
+    begun: Stopwatch,
+}
+
 /// A report whose answer is awaited.
 struct Awaited {
     request_id: String,
+    reported: Option<Reported>,
     parsed_id: Option<RequestId>,
     submitted: Submitted,
     message: &'static str,
@@ -134,17 +153,18 @@ impl Work {
         message: v1::WorkRequest,
     ) -> Result<(), End> {
         self.stream.heard();
-        let request_id = message.header.map(|header| header.request_id).unwrap_or_default();
+        let v1::RequestHeader { request_id, trace_context, .. } = message.header.unwrap_or_default();
         match message.kind {
             Some(work_request::Kind::Report(report)) => {
                 let mut fields = self.gate.fields();
                 let command = self.speaker.report(&mut fields, &report);
-                self.submit(outbox, awaited, request_id, fields, command, &report).await
+                let reported = self.reported(command.as_ref(), trace_context.as_ref());
+                self.submit(outbox, awaited, Said { request_id, reported }, fields, command, &report).await
             }
             Some(work_request::Kind::Log(log)) => {
                 let mut fields = self.gate.fields();
                 let command = self.speaker.log(&mut fields, &log);
-                self.submit(outbox, awaited, request_id, fields, command, &log).await
+                self.submit(outbox, awaited, Said { request_id, reported: None }, fields, command, &log).await
             }
             Some(work_request::Kind::Heartbeat(_)) => {
                 let queued = self.stream.queued_count().await.unwrap_or(0);
@@ -189,7 +209,7 @@ impl Work {
         &mut self,
         outbox: &Outbox,
         awaited: &mut JoinSet<Awaited>,
-        request_id: String,
+        Said { request_id, reported }: Said,
         fields: Fields,
         command: Option<Command>,
         message: &M,
@@ -198,13 +218,8 @@ impl Work {
             Ok(pending) => {
                 let parsed_id = fields::parse_request_id(&request_id);
                 awaited.spawn(async move {
-                    Awaited {
-                        request_id,
-                        parsed_id,
-                        submitted: pending.answer().await,
-                        message: M::MESSAGE,
-                        leaf_name: M::leaf_name,
-                    }
+                    let (submitted, message, leaf_name) = (pending.answer().await, M::MESSAGE, M::leaf_name);
+                    Awaited { request_id, reported, parsed_id, submitted, message, leaf_name }
                 });
                 Ok(())
             }
@@ -234,6 +249,9 @@ impl Work {
     async fn acknowledge(&self, outbox: &Outbox, awaited: Awaited) -> Result<(), End> {
         match awaited.submitted {
             Ok(answer) => {
+                if let Some(reported) = awaited.reported {
+                    self.draw(reported, &awaited.request_id, &answer);
+                }
                 let basis = self.gate.basis(&awaited.request_id, awaited.parsed_id, self.verdict());
                 let ack = v1::WorkResponse {
                     header: Some(basis.answered(&answer)),
@@ -246,6 +264,33 @@ impl Work {
                 self.refuse(outbox, awaited.message, &awaited.request_id, refusal).await
             }
         }
+    }
+
+    /// What will be to draw of a report, if anything is drawn.
+    fn reported(&self, command: Option<&Command>, by: Option<&v1::TraceContext>) -> Option<Reported> {
+        let Some(Command::ReportAttempt { attempt, .. }) = command.filter(|_| self.tracer().is_on()) else {
+            return None;
+        };
+        let attempt = (attempt.run_id, attempt.number);
+        Some(Reported { attempt, by: trace::of_message(by), begun: Stopwatch::start() })
+    }
+
+    /// Draws a report: under the span that the worker names, else under that of the attempt.
+    fn draw(&self, Reported { attempt, by, begun }: Reported, request_id: &str, answer: &Answer) {
+        let of_attempt = || self.tracer().of_attempt(attempt, answer.trace.as_deref(), false);
+        let Some(own) = by.or_else(of_attempt).and_then(|parent| self.tracer().below(&parent)) else { return };
+        let attributes = vec![
+            ("semel.request_id", request_id.to_owned().into()),
+            ("semel.run_id", attempt.0.to_string().into()),
+            ("semel.attempt", i64::from(attempt.1.0).into()),
+            ("semel.disposition", otlp::disposition_name(answer.disposition).into()),
+        ];
+        let (name, method) = ("report", "semel.v1.WorkerService/Work");
+        Drawn { own, begun, name, method, code: 0, attributes, first: None }.record(self.tracer());
+    }
+
+    fn tracer(&self) -> &Tracer {
+        &self.gate.settings.tracer
     }
 
     async fn refuse(
@@ -278,7 +323,10 @@ impl Work {
                 if payload.as_ref().is_some_and(|payload| payload.data.len() > LARGE_BYTES) {
                     self.until_read(outbox).await?;
                 }
-                let message = convert::assignment(&assignment, payload.as_ref());
+                let named = (assignment.run_id, assignment.number);
+                let (trace, cause) = (assignment.trace.as_deref(), assignment.cause.as_ref());
+                let place = self.tracer().of_attempt(named, trace, cause.is_some());
+                let message = convert::assignment(&assignment, payload.as_ref(), place.as_ref());
                 self.say(outbox, "", Kind::Assignment(message)).await
             }
             Order::Cancel { run_id, number, reason } => {

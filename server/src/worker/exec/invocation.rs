@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use semel_proto::v1::TraceContext;
 use serde::Deserialize;
 
 use crate::worker::payload;
@@ -137,6 +138,11 @@ impl Invocation {
             environment.insert("SEMEL_TRIGGER".to_owned(), trigger.clone());
             environment.insert("SEMEL_SCHEDULED_TIME".to_owned(), scheduled_time.clone());
         }
+        if let Some(context) = &ids.trace {
+            environment.insert("TRACEPARENT".to_owned(), context.traceparent.clone());
+            let state = Some(context.tracestate.clone()).filter(|state| !state.is_empty());
+            environment.extend(state.map(|state| ("TRACESTATE".to_owned(), state)));
+        }
         environment
     }
 }
@@ -149,6 +155,8 @@ pub(super) struct Ids {
     pub(super) attempt_id: String,
     /// The trigger that made the run, and the time that it was made for.
     pub(super) trigger: Option<(String, String)>,
+    /// The span of the attempt, if the run is in a trace.
+    pub(super) trace: Option<TraceContext>,
 }
 
 fn check_variable(name: &str, value: &str) -> Result<(), Error> {
@@ -221,7 +229,7 @@ mod tests {
     #[test]
     fn the_environment_holds_only_what_is_known() {
         let invocation = parse(r#"{"argv":["/bin/a"],"env":{"K":"V","LANG":"de_DE.UTF-8"}}"#).unwrap();
-        let ids = Ids { run_id: "r".to_owned(), attempt: 2, attempt_id: "r/2".to_owned(), trigger: None };
+        let ids = Ids { run_id: "r".to_owned(), attempt: 2, attempt_id: "r/2".to_owned(), trigger: None, trace: None };
         let environment = invocation.environment(&ids);
         let pairs: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let expected = [
@@ -234,7 +242,10 @@ mod tests {
         ];
         assert_eq!(pairs, expected);
         let trigger = Some(("nightly".to_owned(), "2026-01-31T02:00:00Z".to_owned()));
-        let environment = invocation.environment(&Ids { trigger, ..ids });
+        let context = TraceContext { traceparent: "00-a-b-01".to_owned(), tracestate: String::new() };
+        let environment = invocation.environment(&Ids { trigger, trace: Some(context), ..ids });
+        assert_eq!(environment["TRACEPARENT"], "00-a-b-01");
+        assert!(!environment.contains_key("TRACESTATE"));
         assert_eq!(environment["SEMEL_TRIGGER"], "nightly");
         assert_eq!(environment["SEMEL_SCHEDULED_TIME"], "2026-01-31T02:00:00Z");
     }

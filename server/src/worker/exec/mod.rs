@@ -5,7 +5,7 @@
 //! but `argv` may be left out. What the command prints goes to the log of the run as it comes, and the last 64 KiB of its
 //! standard output are the result. `SEMEL_RUN_ID`, `SEMEL_ATTEMPT` (the fencing token) and `SEMEL_ATTEMPT_ID` stand in
 //! its environment; if a trigger made the run, so do `SEMEL_TRIGGER` and `SEMEL_SCHEDULED_TIME`, the time that it was made
-//! for.
+//! for; and if the run is in a trace, `TRACEPARENT` and `TRACESTATE` name the span of the attempt.
 
 mod allow;
 mod group;
@@ -115,7 +115,8 @@ impl Exec {
 fn ids(cx: &Context) -> Ids {
     let time = cx.scheduled_time().and_then(|time| jiff::Timestamp::try_from(time).ok());
     let trigger = time.map(|time| (cx.trigger().to_owned(), time.to_string()));
-    Ids { run_id: cx.run_id().to_owned(), attempt: cx.attempt(), attempt_id: cx.attempt_id(), trigger }
+    let trace = cx.trace_context().cloned();
+    Ids { run_id: cx.run_id().to_owned(), attempt: cx.attempt(), attempt_id: cx.attempt_id(), trigger, trace }
 }
 
 impl Processor for Exec {

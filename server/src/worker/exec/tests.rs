@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn plan(argv: &[&str]) -> Plan {
     let invocation = Invocation { argv: argv.iter().map(|word| (*word).to_owned()).collect(), ..Default::default() };
-    let ids = Ids { run_id: "run".to_owned(), attempt: 3, attempt_id: "run/3".to_owned(), trigger: None };
+    let ids = Ids { run_id: "run".to_owned(), attempt: 3, attempt_id: "run/3".to_owned(), trigger: None, trace: None };
     Plan {
         environment: invocation.environment(&ids),
         argv: invocation.argv,
@@ -252,7 +252,7 @@ async fn a_folder_that_is_not_there_is_said() {
     let exec = Exec::new(Settings::default());
     let invocation =
         Invocation { argv: vec!["/bin/true".to_owned()], cwd: Some("/nowhere/at-all".into()), ..Invocation::default() };
-    let ids = Ids { run_id: "r".to_owned(), attempt: 1, attempt_id: "r/1".to_owned(), trigger: None };
+    let ids = Ids { run_id: "r".to_owned(), attempt: 1, attempt_id: "r/1".to_owned(), trigger: None, trace: None };
     let error = exec.plan(invocation, &ids).await.unwrap_err();
     assert_eq!(error, ProcessError::failed("exec: there is no folder /nowhere/at-all on this worker"));
 }

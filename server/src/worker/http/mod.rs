@@ -4,7 +4,8 @@
 //! The payload is JSON: `{"method": "POST", "url": "https://pay.example/v1/settle", "headers": {"Accept": "…"},
 //! "body": "…", "expect": [200, 201], "timeout_ms": 5000}`; only `url` is needed. Every request bears
 //! `Idempotency-Key: <run id>`, the same over all attempts, so that a receiver can do the work once, and
-//! `X-Semel-Attempt: <n>`, the fencing token. The body of the answer is the result, up to 1 MiB of it.
+//! `X-Semel-Attempt: <n>`, the fencing token; if the run is in a trace, `traceparent` and `tracestate` name the span of the
+//! attempt. The body of the answer is the result, up to 1 MiB of it.
 
 mod allow;
 mod answer;
@@ -121,7 +122,7 @@ impl Http {
 impl Processor for Http {
     async fn process(&self, cx: Context) -> Outcome {
         let accepted = self.accept(&cx.payload().content_type, &cx.payload().data)?;
-        let request = accepted.to_request(cx.run_id(), cx.attempt())?;
+        let request = accepted.to_request(cx.run_id(), cx.attempt(), cx.trace_context())?;
         let time = self.time(&accepted, cx.time_left());
         let answer = tokio::select! {
             answer = self.exchange(request) => answer?,

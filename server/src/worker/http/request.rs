@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::Full;
+use semel_proto::v1::TraceContext;
 use serde::Deserialize;
 
 use super::allow::{self, Prefix};
@@ -38,6 +39,9 @@ const KEPT: &[&str] = &[
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The number of the attempt, which is its fencing token.
 const SEMEL_ATTEMPT: &str = "x-semel-attempt";
+/// The span of the attempt, as W3C Trace Context has it.
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
 
 /// A request, as the payload of a run states it.
 #[derive(Clone, Debug, Deserialize)]
@@ -123,11 +127,24 @@ impl Accepted {
     }
 
     /// The request of one attempt.
-    pub(super) fn to_request(&self, run_id: &str, attempt: i64) -> Result<Request<Full<Bytes>>, http::Error> {
+    pub(super) fn to_request(
+        &self,
+        run_id: &str,
+        attempt: i64,
+        trace: Option<&TraceContext>,
+    ) -> Result<Request<Full<Bytes>>, http::Error> {
         let mut builder = Request::builder().method(self.method.clone()).uri(self.url.clone());
         if let Some(headers) = builder.headers_mut() {
             headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
             headers.extend(self.headers.clone());
+            // The span of the attempt, in place of whatever the run says.
+            if let Some(context) = trace {
+                headers.insert(TRACEPARENT, HeaderValue::from_str(&context.traceparent)?);
+                headers.remove(TRACESTATE);
+                if !context.tracestate.is_empty() {
+                    headers.insert(TRACESTATE, HeaderValue::from_str(&context.tracestate)?);
+                }
+            }
         }
         builder.header(IDEMPOTENCY_KEY, run_id).header(SEMEL_ATTEMPT, attempt).body(Full::new(self.body.clone()))
     }
@@ -169,7 +186,7 @@ mod tests {
         let accepted = parse(text).unwrap();
         assert_eq!(accepted.timeout, Duration::from_millis(1500));
         assert!(accepted.expects(StatusCode::CONFLICT) && !accepted.expects(StatusCode::OK));
-        let request = accepted.to_request("the-run", 3).unwrap();
+        let request = accepted.to_request("the-run", 3, None).unwrap();
         assert_eq!(request.method(), Method::POST);
         let header =
             |name| request.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
@@ -177,6 +194,11 @@ mod tests {
         assert_eq!(header("user-agent"), ["me"]);
         assert_eq!(header("idempotency-key"), ["the-run"]);
         assert_eq!(header("x-semel-attempt"), ["3"]);
+        assert!(header("traceparent").is_empty());
+        let context = TraceContext { traceparent: "00-a-b-01".to_owned(), tracestate: "a=1".to_owned() };
+        let request = accepted.to_request("the-run", 3, Some(&context)).unwrap();
+        assert_eq!(request.headers()["traceparent"], "00-a-b-01");
+        assert_eq!(request.headers()["tracestate"], "a=1");
     }
 
     #[test]

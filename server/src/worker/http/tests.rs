@@ -69,7 +69,7 @@ async fn send(server: &Server, path: &str, rest: &str) -> Outcome {
     let http = Http::new(Settings { allow, ..Settings::default() }).unwrap();
     let payload = format!(r#"{{"url":"http://{}{path}"{rest}}}"#, server.address);
     let accepted = http.accept("application/json", payload.as_bytes())?;
-    let request = accepted.to_request("the-run", 2)?;
+    let request = accepted.to_request("the-run", 2, None)?;
     let answer = tokio::time::timeout(LONG, http.exchange(request)).await.expect("an answer should come")?;
     let expected = accepted.expects(answer.status);
     answer.into_outcome(expected)
@@ -180,7 +180,7 @@ async fn tls_is_spoken_where_the_url_says_so_and_not_fallen_back_from() {
     };
     let payload = format!(r#"{{"url":"https://{address}/","body":"hush"}}"#);
     let accepted = http.accept("application/json", payload.as_bytes()).unwrap();
-    let sent = http.exchange(accepted.to_request("the-run", 1).unwrap());
+    let sent = http.exchange(accepted.to_request("the-run", 1, None).unwrap());
     let error = tokio::time::timeout(LONG, sent).await.expect("it should fail").unwrap_err();
     assert_eq!(error, ProcessError::failed(error.to_string()));
     const HANDSHAKE: u8 = 0x16;

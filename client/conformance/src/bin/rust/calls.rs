@@ -54,7 +54,7 @@ async fn one<M: Method>(client: &Client, command: &Value) -> Result<Value, Ended
         request_id,
         overall_timeout: span(command, "overall_timeout"),
         request_timeout: span(command, "request_timeout"),
-        retry: None,
+        ..CallOptions::default()
     };
     let answer = client.with_options(options).call(request).await?;
     let id = answer.header().map(|header| header.request_id.clone());

@@ -18,7 +18,10 @@ pub(crate) async fn bench(command: &Value) -> Result<Value, Ended> {
     let broken = |error: &dyn std::fmt::Display| fault(format!("the echo broke off: {error}"));
     let mut stub = JobServiceClient::connect(text(command, "endpoint")?.to_owned()).await.map_err(|e| broken(&e))?;
     let run = v1::RunJobRequest {
-        header: Some(v1::RequestHeader { request_id: "0190163d-8694-739b-aea5-966c26f8ad91".to_owned(), client: None }),
+        header: Some(v1::RequestHeader {
+            request_id: "0190163d-8694-739b-aea5-966c26f8ad91".to_owned(),
+            ..Default::default()
+        }),
         job: "echo".to_owned(),
         ..Default::default()
     };

@@ -14,6 +14,7 @@ use crate::{
     reply::Reply,
     run::{Outcome, Phase, Run, RunState},
     samples::*,
+    trace::TraceContext,
 };
 
 fn wish(change: impl FnOnce(&mut RunJob)) -> Command {
@@ -37,6 +38,22 @@ fn answer(run_id: RunId, phase: Phase) -> Reply {
 #[test]
 fn a_bare_run_is_as_the_job_wants_it() {
     given(base()).when(Command::RunJob(run_job())).then_answers(&answer(made(3), Phase::Queued), creates(None, |_| {}));
+}
+
+/// A run stands in the trace of the call that made it, whichever that was; what repeats it in that of its own call.
+#[test]
+fn a_run_keeps_the_place_in_a_trace_of_the_call_that_made_it() {
+    let traced = |world: &World| world.run(*world.runs.last().expect("a run")).expect("it is known").trace;
+    let mut world = given(base());
+    world.trace = Some(Box::new(TraceContext::root([1; 16], [2; 8])));
+    let mut world = world.when(Command::RunJob(run_job())).done();
+    assert_eq!(traced(&world), world.trace);
+    let first = *world.runs.last().expect("a run");
+    world.trace = Some(Box::new(TraceContext::root([3; 16], [4; 8])));
+    let world = world.when(cancel(first)).done().when(retry(first)).done();
+    assert_ne!(world.runs.last(), Some(&first));
+    assert_eq!(traced(&world), world.trace);
+    assert_eq!(traced(&given(base()).when(Command::RunJob(run_job())).done()), None);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::{
     run::{Phase, Run},
     samples::{ENTROPY, REQUEST},
     state::{BlobKind, LogRow, Rows, State, UniqueHold},
+    trace::TraceContext,
     trigger::Effect,
 };
 
@@ -45,6 +46,8 @@ pub(super) struct World {
     pub(super) walked: BTreeSet<(Phase, Phase)>,
     /// All runs that ever were, in the order in which they were made.
     pub(super) runs: Vec<RunId>,
+    /// The place in a trace of whatever is wished.
+    pub(super) trace: Option<Box<TraceContext>>,
 }
 
 impl World {
@@ -60,6 +63,7 @@ impl World {
             disk: Disk::default(),
             walked: BTreeSet::new(),
             runs: Vec::new(),
+            trace: None,
         }
     }
 
@@ -77,7 +81,8 @@ impl World {
         if let Some((run, payload)) = command.cold_run().and_then(|id| self.disk.run(id)) {
             cold.insert(run, payload);
         }
-        let decision = decide(&self.state, &cold, self.stamp(), &Origin { request_id: REQUEST }, command);
+        let origin = Origin { request_id: REQUEST, trace: self.trace.clone() };
+        let decision = decide(&self.state, &cold, self.stamp(), &origin, command);
         decision.map(|(events, reply)| (events, Some(reply)))
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    command::Stamp,
+    command::{Origin, Stamp},
     decide::{cancel, run},
     event::Event,
-    id::{Millis, RequestId, Timestamp, TriggerKey},
+    id::{Millis, Timestamp, TriggerKey},
     limits,
     rejection::Rejection,
     run::{Cause, RunState},
@@ -92,13 +92,13 @@ pub(super) fn make(
     stamp: Stamp,
     trigger: &Trigger,
     fire: Fire,
-    request_id: Option<RequestId>,
+    origin: Option<&Origin>,
 ) -> Result<Vec<Event>, Rejection> {
     let key = &trigger.standing().key;
     let Some(job) = state.job(&key.job) else { return Ok(Vec::new()) };
     let spec = trigger.spec();
     let payload = spec.payload.clone().or_else(|| job.spec.payload.clone());
-    let mut run = run::new_run(state, stamp, request_id, job, payload.is_some())?;
+    let mut run = run::new_run(state, stamp, origin, job, payload.is_some())?;
     if !spec.labels.is_empty() {
         Arc::make_mut(&mut run.labels).extend(spec.labels.clone());
     }

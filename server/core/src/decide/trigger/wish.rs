@@ -40,7 +40,7 @@ pub(in crate::decide) fn fire_now(
     let fire = Fire { source: FireSource::Hand, scheduled_time: stamp.now, waited: false };
     let is_free = has_room(overlap, state.live_count_of_trigger(key)) && trigger.standing().waiting.is_empty();
     let events = if is_free {
-        fire::make(state, stamp, trigger, fire, Some(origin.request_id))?
+        fire::make(state, stamp, trigger, fire, Some(origin))?
     } else {
         fire::by_rule(state, stamp, trigger, fire, overlap)
     };

@@ -170,7 +170,7 @@ impl Batch {
             return;
         }
         let (number, bytes, id) = (line.number, line.bytes, line.id(self.id));
-        let header = Some(RequestHeader { request_id: id.to_string(), client: None });
+        let header = Some(RequestHeader { request_id: id.to_string(), ..Default::default() });
         match self.submitter.submit(RunJobRequest { header, ..line.request(id) }).await {
             Ok(submission) => {
                 self.bytes += bytes;

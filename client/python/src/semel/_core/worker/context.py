@@ -87,6 +87,12 @@ class BaseContext:
         return _time(self.assignment, "scheduled_time")
 
     @property
+    def trace_context(self) -> v1.TraceContext | None:
+        """The span of this attempt in the trace of the run: let that of the work be its child. None if the run is in no
+        trace."""
+        return self.assignment.trace_context if self.assignment.HasField("trace_context") else None
+
+    @property
     def deadline(self) -> datetime.datetime | None:
         """When the attempt counts as timed out, by the server's clock; None if never. See `time_left`."""
         return _time(self.assignment, "attempt_deadline")
