@@ -3,216 +3,52 @@
 //! The listener opens first and the store is loaded behind it: until then calls are told that their credentials cannot
 //! be checked yet, which is a reason to come again, and no refusal.
 
+mod error;
+mod folder;
 mod logs;
+mod settings;
 
 use std::{
-    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use semel_core::{app::Grant, limits};
 use tokio::{net::TcpListener, sync::watch, time};
 use tracing::{info, warn};
 
-use self::logs::Logs;
+pub use self::{
+    error::Error,
+    folder::open_store,
+    settings::{Data, Settings},
+};
+use self::{
+    folder::{open_keyring, pending_admin_secret, random_bytes, settle_admin_secret},
+    logs::Logs,
+};
 use crate::{
     admin::{Admin, Readiness},
     auth::{
-        AppSecret, Authenticator, Forwarder, Identity, Keyring, KeyringError, Mode,
-        jwt::{IssuerSettings, Issuers, Refreshers},
+        AppSecret, Authenticator, Keyring, Mode,
+        jwt::{Issuers, Refreshers},
     },
-    clock::Clock,
     engine::{self, Handle, PassageSender, Passages, Refused, Stopped},
-    logs::{access, audit},
     look,
     metrics::Metrics,
     observe::{Observer, Observers},
-    otlp::{self, Exporter, Tracer},
-    store::{self, Embedded, EmbeddedOptions, Memory, Store},
-    transport::{
-        self, ConnectionLimits, Connections, Door, DoorSettings, Gate, Quota, Reloaded, Stage, TlsError, TlsFiles,
-        WebOrigin,
-    },
+    otlp::{Exporter, Tracer},
+    store::Store,
+    transport::{self, Connections, Door, DoorSettings, Gate, Reloaded, Stage},
 };
 
 /// The file that the first admin's secret is written to, in the data directory.
 pub const ADMIN_SECRET_FILE: &str = "admin-secret";
-/// The same before it is known whether it becomes the admin's.
-const ADMIN_SECRET_PENDING_FILE: &str = "admin-secret.pending";
 /// How long a server that has ended waits for its tasks to let go of the store, and how often it looks.
 const LET_GO_MAX: Duration = Duration::from_secs(2);
 const LET_GO_LOOK: Duration = Duration::from_millis(1);
 /// The file of the key ring, in the data directory.
 pub const KEYS_FILE: &str = "keys.json";
-
-/// Where the state lies.
-#[derive(Clone, Debug)]
-pub enum Data {
-    /// On disk.
-    Directory {
-        /// The data directory; made if it is not there.
-        path: PathBuf,
-        /// The bound of the store, in bytes of address space.
-        map_size: usize,
-    },
-    /// In memory: for tests. Survives the server as long as the handle does.
-    Memory(Memory),
-}
-
-/// What an operator may set.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where to listen. Port 0 takes any free one.
-    pub listen: SocketAddr,
-    /// Where to listen for operators; none for nowhere.
-    pub admin_listen: Option<SocketAddr>,
-    /// Where the state lies.
-    pub data: Data,
-    /// The engine's.
-    pub engine: engine::Options,
-    /// How credentials are treated.
-    pub auth_mode: Mode,
-    /// What callers without credentials may do under [`Mode::Permissive`].
-    pub anonymous: Vec<Grant>,
-    /// TLS for callers; none for plaintext.
-    pub tls: Option<TlsFiles>,
-    /// Who callers are by their certificates.
-    pub identities: Vec<Identity>,
-    /// Which peers are believed when they say who their callers are.
-    pub forwarders: Vec<Forwarder>,
-    /// Whose tokens are taken beside the server's own.
-    pub issuers: Vec<IssuerSettings>,
-    /// Whether to listen without TLS on anything but loopback.
-    pub allow_plaintext: bool,
-    /// From where pages may call, beside the server's own origin.
-    pub web_origins: Vec<WebOrigin>,
-    /// The largest payload or result.
-    pub payload_bytes_max: usize,
-    /// The largest message.
-    pub message_bytes_max: usize,
-    /// What requests without an answer may hold together, in bytes.
-    pub intake_bytes_max: usize,
-    /// What answers that their callers have not read yet may hold together, in bytes.
-    pub answer_bytes_max: usize,
-    /// How many connections are taken.
-    pub connections: ConnectionLimits,
-    /// What each app may ask for. Default no bound.
-    pub quota: Quota,
-    /// How old connections become, give or take a tenth; none for as old as they like.
-    pub connection_age: Option<Duration>,
-    /// How long a server that is to stop still serves as before, while its health says that it goes.
-    pub drain_delay: Duration,
-    /// How long calls that are under way get to end when the server stops.
-    pub drain_timeout: Duration,
-    /// Where spans and metrics go; none for nowhere.
-    pub otlp: Option<otlp::Settings>,
-    /// Who is told of each call that has ended, beside the metrics.
-    pub observers: Vec<Arc<dyn Observer>>,
-    /// Where a line is written for each call; none for nowhere.
-    pub access_log: Option<access::Target>,
-    /// What is written of who changed what and who was refused; into the data directory, so of a server in memory nothing.
-    pub audit: audit::Settings,
-    /// What time it is.
-    pub clock: Clock,
-    /// The keys, instead of those in the data directory: for tests that restart a server whose data is in memory.
-    pub keyring: Option<Arc<Keyring>>,
-}
-
-impl Settings {
-    /// The defaults.
-    pub fn new(data: Data) -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
-            admin_listen: None,
-            data,
-            engine: engine::Options::default(),
-            auth_mode: Mode::default(),
-            anonymous: Vec::new(),
-            tls: None,
-            identities: Vec::new(),
-            forwarders: Vec::new(),
-            issuers: Vec::new(),
-            allow_plaintext: false,
-            web_origins: Vec::new(),
-            payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
-            message_bytes_max: 4 << 20,
-            intake_bytes_max: 256 << 20,
-            answer_bytes_max: 256 << 20,
-            connections: ConnectionLimits::default(),
-            quota: Quota::default(),
-            connection_age: None,
-            drain_delay: Duration::ZERO,
-            drain_timeout: Duration::from_secs(10),
-            otlp: None,
-            observers: Vec::new(),
-            access_log: None,
-            audit: audit::Settings::default(),
-            clock: Clock::system(),
-            keyring: None,
-        }
-    }
-}
-
-/// Why a server did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The address cannot be had.
-    #[error("cannot listen on {address}: is another server running there?")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// Plaintext where others could read it.
-    #[error(
-        "{address} is not a loopback address, and there is no TLS: anybody on the way could read the credentials. \
-         Listen on 127.0.0.1, set tls.certificate and tls.key, put a TLS proxy in front, or say --allow-plaintext if the network is trusted"
-    )]
-    Plaintext {
-        /// Which.
-        address: SocketAddr,
-    },
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up")]
-    Tls(#[from] TlsError),
-    /// The keys.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// A file of the data directory.
-    #[error("cannot write {path}: check its rights and the free space")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// The access log.
-    #[error(transparent)]
-    Access(#[from] access::Error),
-    /// The audit log.
-    #[error(transparent)]
-    Audit(#[from] audit::Error),
-    /// A line of the audit log was lost, and the operator wants to serve nobody without.
-    #[error("the audit log cannot be written, and audit.required is set: {0}; nothing that was acknowledged is lost")]
-    AuditLost(String),
-    /// The store.
-    #[error("cannot open the store")]
-    Store(#[from] store::Error),
-    /// The engine stopped by itself.
-    #[error(
-        "the engine has stopped: {0}; mend the store and start the server again, nothing that was acknowledged is lost"
-    )]
-    Engine(String),
-    /// Spans and metrics.
-    #[error("spans and metrics cannot be sent")]
-    Otlp(#[from] otlp::Error),
-}
 
 /// A server that runs.
 pub struct Running {
@@ -258,27 +94,7 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let server_id = uuid::Uuid::new_v4().to_string();
     let Traced { tracer, exporter, passages } = traced(&settings, &server_id, metrics.as_ref())?;
     let (stage, stage_seen) = watch::channel(Stage::Serving);
-    let gate = Arc::new(Gate::new(transport::Settings {
-        authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
-            .with_identities(settings.identities.clone())
-            .with_forwarders(settings.forwarders.clone())
-            .with_issuers(Issuers::new(settings.issuers.clone())),
-        clock: settings.clock.clone(),
-        payload_bytes_max: settings.payload_bytes_max,
-        message_bytes_max: settings.message_bytes_max,
-        intake_bytes_max: settings.intake_bytes_max,
-        answer_bytes_max: settings.answer_bytes_max,
-        queue_max: settings.engine.bounds.queue_max,
-        quota: settings.quota,
-        server_id,
-        store_kind: match settings.data {
-            Data::Directory { .. } => "embedded",
-            Data::Memory(_) => "memory",
-        },
-        audit: logs.audit().cloned(),
-        tracer: tracer.clone(),
-        stage: stage_seen,
-    }));
+    let gate = gate(&settings, keyring, &logs, &tracer, server_id, stage_seen);
     let refreshers = Refreshers::start(gate.issuers(), &settings.clock);
     if let Some(metrics) = &metrics {
         metrics.name(transport::methods(), Refused::reasons(), transport::reasons());
@@ -453,6 +269,38 @@ fn allow(settings: &Settings, address: SocketAddr) -> Result<(), Error> {
     Ok(())
 }
 
+/// What all calls go through.
+fn gate(
+    settings: &Settings,
+    keyring: Arc<Keyring>,
+    logs: &Logs,
+    tracer: &Tracer,
+    server_id: String,
+    stage: watch::Receiver<Stage>,
+) -> Arc<Gate> {
+    Arc::new(Gate::new(transport::Settings {
+        authenticator: Authenticator::new(settings.auth_mode, settings.anonymous.clone(), keyring)
+            .with_identities(settings.identities.clone())
+            .with_forwarders(settings.forwarders.clone())
+            .with_issuers(Issuers::new(settings.issuers.clone())),
+        clock: settings.clock.clone(),
+        payload_bytes_max: settings.payload_bytes_max,
+        message_bytes_max: settings.message_bytes_max,
+        intake_bytes_max: settings.intake_bytes_max,
+        answer_bytes_max: settings.answer_bytes_max,
+        queue_max: settings.engine.bounds.queue_max,
+        quota: settings.quota,
+        server_id,
+        store_kind: match settings.data {
+            Data::Directory { .. } => "embedded",
+            Data::Memory(_) => "memory",
+        },
+        audit: logs.audit().cloned(),
+        tracer: tracer.clone(),
+        stage,
+    }))
+}
+
 /// What draws traces.
 #[derive(Default)]
 struct Traced {
@@ -489,63 +337,4 @@ async fn open_admin(settings: &Settings) -> Result<Option<Admin>, Error> {
     let admin = Admin::open(address).await.map_err(|source| Error::Listen { address, source })?;
     info!(address = %admin.address(), "metrics are to be had");
     Ok(Some(admin))
-}
-
-/// Opens the store of a data directory.
-///
-/// # Errors
-/// See [`store::Error`].
-pub fn open_store(data: &Data) -> Result<Box<dyn Store>, Error> {
-    match data {
-        Data::Memory(memory) => Ok(Box::new(memory.reopen())),
-        Data::Directory { path, map_size } => {
-            make_private(path).map_err(|source| Error::File { path: path.clone(), source })?;
-            let options = EmbeddedOptions { map_size: *map_size, ..EmbeddedOptions::new(path.clone()) };
-            Ok(Box::new(Embedded::open(&options)?))
-        }
-    }
-}
-
-fn make_private(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-fn open_keyring(data: &Data) -> Result<Keyring, Error> {
-    Ok(match data {
-        Data::Directory { path, .. } => Keyring::open(&path.join(KEYS_FILE))?,
-        Data::Memory(_) => Keyring::ephemeral()?,
-    })
-}
-
-/// The secret that the first admin gets if this is the first start. It is on disk before the admin is made: a crash
-/// between the two must not leave an admin whose secret nobody knows. What a crashed start left is taken up again.
-fn pending_admin_secret(data: &Data) -> Result<AppSecret, Error> {
-    let fresh = AppSecret::new(random_bytes()?);
-    let Data::Directory { path, .. } = data else { return Ok(fresh) };
-    let path = path.join(ADMIN_SECRET_PENDING_FILE);
-    if let Some(left) = fs::read_to_string(&path).ok().and_then(|line| AppSecret::parse(line.trim_end())) {
-        return Ok(left);
-    }
-    let line = format!("{}\n", fresh.reveal());
-    crate::auth::write_owner_only(&path, line.as_bytes()).map_err(|source| Error::File { path, source })?;
-    Ok(fresh)
-}
-
-/// Gives the secret its name if it has become the first admin's, and forgets it otherwise.
-fn settle_admin_secret(data: &Data, is_admins: bool) -> Result<Option<PathBuf>, Error> {
-    let Data::Directory { path: folder, .. } = data else { return Ok(None) };
-    let (pending, path) = (folder.join(ADMIN_SECRET_PENDING_FILE), folder.join(ADMIN_SECRET_FILE));
-    let settled = if is_admins { fs::rename(&pending, &path) } else { fs::remove_file(&pending) };
-    settled.map_err(|source| Error::File { path: path.clone(), source })?;
-    Ok(is_admins.then_some(path))
-}
-
-fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Keyring(KeyringError::Random(error)))?;
-    Ok(bytes)
 }

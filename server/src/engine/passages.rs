@@ -9,12 +9,15 @@ use std::sync::{
 
 use semel_core::{
     State,
+    command::Command,
     event::Event,
     id::{AttemptNumber, JobKey, RunId, Timestamp, WorkerId},
     run::{AttemptOutcome, Outcome, Run, RunState},
     trace::TraceContext,
 };
 use tokio::sync::mpsc;
+
+use super::envelope::Envelope;
 
 /// Batches of them that wait for the receiver. One is what a commit brings, so this is a second of a busy server at least.
 const WAITING_MAX: usize = 1024;
@@ -171,6 +174,14 @@ impl PassageSender {
         if count > 0 && self.sender.try_send(passages).is_err() {
             self.lost.fetch_add(count, Ordering::Relaxed);
         }
+    }
+}
+
+/// Where the run of a report stands in a trace, before it is over.
+pub(super) fn trace_of_report(state: &State, envelope: &Envelope) -> Option<Box<TraceContext>> {
+    match &envelope.command {
+        Command::ReportAttempt { attempt, .. } => state.run(attempt.run_id)?.trace.clone(),
+        _ => None,
     }
 }
 

@@ -14,7 +14,6 @@ use semel_core::{
     limits::{self, Limits},
     policy,
     rejection::Rejection,
-    trace::TraceContext,
     window::{DedupRecord, Window},
 };
 
@@ -353,7 +352,7 @@ impl Engine {
         let origin = Origin { request_id: envelope.request_id, trace: envelope.trace.clone() };
         let (events, reply) = decide(&self.state, &work.cold, stamp, &origin, &envelope.command)?;
         let revision = if events.is_empty() { self.revision } else { stamp.revision };
-        let trace = self.trace_of_report(envelope);
+        let trace = passages::trace_of_report(&self.state, envelope);
         self.apply(work, stamp, events, Some(envelope));
         let record = DedupRecord {
             method: envelope.command.method(),
@@ -370,14 +369,6 @@ impl Engine {
         answer.trace = trace.or(answer.trace);
         self.dedup.remember(&mut work.window, key, record);
         Ok(answer)
-    }
-
-    /// Where the run of a report stands in a trace, before it is over.
-    fn trace_of_report(&self, envelope: &Envelope) -> Option<Box<TraceContext>> {
-        match &envelope.command {
-            Command::ReportAttempt { attempt, .. } => self.state.run(attempt.run_id)?.trace.clone(),
-            _ => None,
-        }
     }
 
     fn apply_system(&mut self, work: &mut Work, command: &SystemCommand) {

@@ -6,7 +6,7 @@
 //! its own, its streams are told when it goes, and nothing outlives the loop. It also saves each call tonic's own deadline, which
 //! would answer CANCELLED (and a mesh sends that again), and three wrappings.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use http::Request;
 use hyper::body::Incoming as Received;
@@ -104,7 +104,7 @@ impl Life {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
             let mut service = self.service.clone();
-            async move { Ok::<_, Infallible>(service.call(request).await?) }
+            async move { service.call(request).await }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), service));
         let mut end_of_age = pin!(time::sleep(self.age.unwrap_or_default()));
