@@ -17,6 +17,7 @@ mod fire;
 mod forwarded;
 mod harness;
 mod jwt;
+mod leaving;
 mod lifecycle;
 mod logs;
 mod metrics;
