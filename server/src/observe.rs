@@ -49,8 +49,8 @@ pub(crate) fn code_index(code: Option<usize>) -> usize {
     code.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN)
 }
 
-/// Who is told of each call when it begins and once it has ended, be it by its caller's leaving. Is called where the call was served, so it must be
-/// quick and must not wait.
+/// Who is told of each call when it begins and once it has ended, be it by its caller's leaving. Is called where the call was
+/// served, so it must be quick and must not wait.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// This call has begun.
     fn begun(&self, _head: &Head) {}

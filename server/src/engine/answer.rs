@@ -40,6 +40,16 @@ pub enum Disposition {
     Replayed,
 }
 
+impl Disposition {
+    /// Its name, as in the protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Executed => "EXECUTED",
+            Self::Replayed => "REPLAYED",
+        }
+    }
+}
+
 impl Answer {
     /// The answer that a record holds.
     pub fn of(record: &DedupRecord, disposition: Disposition) -> Self {

@@ -6,33 +6,11 @@ use super::{
 };
 use crate::{
     clock,
-    engine::Disposition,
-    observe::{Ending, Facts, Observer},
+    observe::{CODES, Ending, Facts, Observer, code_index},
 };
 
-/// The codes of gRPC by their numbers, and whether they say that the server is at fault. Wrong credentials and the like are
-/// the caller's affair.
-const CODES: [(&str, bool); 17] = [
-    ("OK", false),
-    ("CANCELLED", false),
-    ("UNKNOWN", true),
-    ("INVALID_ARGUMENT", false),
-    ("DEADLINE_EXCEEDED", true),
-    ("NOT_FOUND", false),
-    ("ALREADY_EXISTS", false),
-    ("PERMISSION_DENIED", false),
-    ("RESOURCE_EXHAUSTED", false),
-    ("FAILED_PRECONDITION", false),
-    ("ABORTED", false),
-    ("OUT_OF_RANGE", false),
-    ("UNIMPLEMENTED", true),
-    ("INTERNAL", true),
-    ("UNAVAILABLE", true),
-    ("DATA_LOSS", true),
-    ("UNAUTHENTICATED", false),
-];
-/// The code of a call whose end does not say one.
-const UNKNOWN: usize = 2;
+/// The codes that say that the server is at fault. Wrong credentials and the like are the caller's affair.
+const FAULTS: [&str; 6] = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 /// An id is not longer; what is, is none.
 const ID_BYTES_MAX: usize = 64;
 
@@ -96,7 +74,8 @@ pub(crate) fn fault(code: Option<usize>, reason: Option<&'static str>) -> Option
 }
 
 fn named(code: Option<usize>) -> (&'static str, bool) {
-    code.and_then(|code| CODES.get(code)).copied().unwrap_or(CODES[UNKNOWN])
+    let name = CODES[code_index(code)];
+    (name, FAULTS.contains(&name))
 }
 
 fn semels(facts: &Facts) -> Vec<(&'static str, Value)> {
@@ -108,19 +87,11 @@ fn semels(facts: &Facts) -> Vec<(&'static str, Value)> {
     attributes.extend(facts.principal().map(|principal| ("semel.principal", principal.to_owned().into())));
     attributes.extend(facts.run_id.map(|run_id| ("semel.run_id", run_id.to_string().into())));
     if let Some(disposition) = facts.disposition {
-        attributes.push(("semel.disposition", disposition_name(disposition).into()));
+        attributes.push(("semel.disposition", disposition.as_str().into()));
         attributes.push(("semel.arrivals", i64::try_from(facts.arrivals).unwrap_or(i64::MAX).into()));
     }
     attributes.extend(facts.reason.map(|reason| ("semel.reason", reason.into())));
     attributes
-}
-
-/// The word for it.
-pub(crate) fn disposition_name(disposition: Disposition) -> &'static str {
-    match disposition {
-        Disposition::Executed => "EXECUTED",
-        Disposition::Replayed => "REPLAYED",
-    }
 }
 
 #[cfg(test)]
@@ -130,8 +101,8 @@ mod tests {
     #[test]
     fn only_faults_of_the_server_are_errors() {
         let faults: Vec<&str> =
-            (0..CODES.len()).filter(|code| fault(Some(*code), None).is_some()).map(|code| CODES[code].0).collect();
-        assert_eq!(faults, ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"]);
+            (0..CODES.len()).filter(|code| fault(Some(*code), None).is_some()).map(|code| CODES[code]).collect();
+        assert_eq!(faults, FAULTS, "each is a code that there is");
         assert!(fault(None, None).is_some() && fault(Some(99), None).is_some(), "an end without a code is one");
         let of = |code| rpc("a.B/C", code).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         assert_eq!(of(Some(16)), ["rpc.system.name", "rpc.method", "rpc.response.status_code"]);

@@ -21,7 +21,7 @@ mod span;
 mod tracer;
 
 pub(crate) use self::{
-    calls::{disposition_name, fault, rpc, served},
+    calls::{fault, rpc, served},
     exporter::Exporter,
     span::{Span, Value},
     tracer::Tracer,

@@ -13,8 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
-use semel_core::id::Millis;
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 
 use super::{
     gate::Gate,
@@ -30,8 +29,6 @@ use crate::auth::Verdict;
 const COUNTED_BYTES_MIN: usize = 4 << 10;
 /// Smaller pieces are counted, and made whether there is room or not: those of watches are such, which are to lose nothing.
 const REFUSED_BYTES_MIN: usize = 64 << 10;
-/// When to come again where there was no room.
-const CROWDED_WAIT: Millis = Millis(1000);
 
 /// What all answers may hold that have not left yet.
 pub(super) struct Answers {
@@ -47,8 +44,7 @@ impl Answers {
 
     fn crowded(&self, verdict: &Verdict) -> Status {
         let message = "answers that nobody reads have all the room there is; ask again under the same request id";
-        let refusal = Refusal::new(Code::ResourceExhausted, "OVERLOADED", message).after(CROWDED_WAIT);
-        refusal.into_status(self.gate.basis("", None, verdict).header())
+        Refusal::crowded(message).into_status(self.gate.basis("", None, verdict).header())
     }
 }
 

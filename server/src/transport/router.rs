@@ -133,7 +133,8 @@ fn health_names() -> impl Iterator<Item = String> {
     std::iter::once(String::new()).chain(services)
 }
 
-/// A server with our limits and no service: what Semel has in common with the bare echo that it is measured against.
+/// A server of tonic's with our limits and no service: the bare echo that Semel is measured against. Semel itself has the same
+/// limits in [`super::serve`].
 pub(crate) fn http2() -> Server {
     Server::builder()
         .max_concurrent_streams(Some(STREAMS_MAX))

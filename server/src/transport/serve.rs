@@ -6,7 +6,7 @@
 //! its own, its streams are told when it goes, and nothing outlives the loop. It also saves each call tonic's own deadline, which
 //! would answer CANCELLED (and a mesh sends that again), and three wrappings.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::body::Incoming as Received;
@@ -88,6 +88,26 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
+/// How far a connection is on its way out, for the streams on it. However it ends, nothing that lives for it outlives it.
+struct Leaving(Arc<watch::Sender<Stage>>);
+
+impl Leaving {
+    /// It is so far now, if it was not further before.
+    fn reach(&self, reached: Stage) {
+        self.0.send_if_modified(|stage| {
+            let is_news = *stage < reached;
+            *stage = reached.max(*stage);
+            is_news
+        });
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.reach(Stage::Cut);
+    }
+}
+
 /// The life of one connection.
 struct Life {
     service: Web<Native>,
@@ -99,7 +119,7 @@ struct Life {
 impl Life {
     async fn live(mut self, connection: Connection, builder: Builder<TokioExecutor>) {
         let peer = connection.connect_info();
-        let leaving = peer.leaving().clone();
+        let leaving = Leaving(peer.leaving().clone());
         let service = hyper::service::service_fn(move |request: Request<Received>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
@@ -118,7 +138,7 @@ impl Life {
                     return;
                 }
                 Ok(()) = self.stage.changed() => {
-                    leaving.send_replace(*self.stage.borrow_and_update());
+                    leaving.reach(*self.stage.borrow_and_update());
                 }
                 closed = self.closed.changed(), if is_open => {
                     is_open = closed.is_ok() && !*self.closed.borrow_and_update();
@@ -132,11 +152,7 @@ impl Life {
                     // No new call from here on; what is under way goes on, and streams go elsewhere.
                     is_old = true;
                     connection.as_mut().graceful_shutdown();
-                    leaving.send_if_modified(|stage| {
-                        let is_news = *stage < Stage::Going;
-                        *stage = Stage::Going.max(*stage);
-                        is_news
-                    });
+                    leaving.reach(Stage::Going);
                     end_of_age.as_mut().reset(clock::timer_now() + GRACE);
                 }
             }

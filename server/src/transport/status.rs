@@ -22,6 +22,8 @@ use crate::{
 
 /// Proxies drop larger details.
 const DETAILS_BYTES_MAX: usize = 2000;
+/// When to come again where there was no room.
+const CROWDED_WAIT: Millis = Millis(1000);
 /// Messages are for people; what a program needs stands in the details.
 const MESSAGE_CHARS_MAX: usize = 400;
 
@@ -157,6 +159,11 @@ impl Refusal {
                 .after(wait),
             ),
         }
+    }
+
+    /// There is no room for what a caller sends, or for what it does not read.
+    pub(crate) fn crowded(message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceExhausted, "OVERLOADED", message).after(CROWDED_WAIT)
     }
 
     /// All that is wrong with the fields of a request.

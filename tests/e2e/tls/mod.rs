@@ -4,6 +4,7 @@
 mod authority;
 mod counted;
 mod identities;
+mod restarts;
 mod rotation;
 
 use std::net::SocketAddr;
@@ -62,6 +63,20 @@ impl Secured {
         let job = v1::CreateJobRequest { job: "settle".to_owned(), spec: Some(spec("echo")), ..Default::default() };
         pay.create_job(job).await.expect("the job is made");
         pay
+    }
+}
+
+/// How many runs the app of this client has.
+async fn run_count(client: &Client) -> usize {
+    let (mut runs, mut token) = (0, String::new());
+    loop {
+        let page = Some(v1::PageRequest { page_size: 1000, page_token: token });
+        let listed = client.list_runs(v1::ListRunsRequest { page, ..Default::default() }).await.expect("a list");
+        runs += listed.runs.len();
+        token = listed.page.map(|page| page.next_page_token).unwrap_or_default();
+        if token.is_empty() {
+            return runs;
+        }
     }
 }
 

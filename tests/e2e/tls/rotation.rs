@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use semel_client::{Client, Options, RetryOptions, Tls, v1};
+use semel_client::{Client, Options, RetryOptions, Tls};
 use semel_server::transport::TlsFiles;
 use tokio::task::JoinSet;
 
-use super::{Secured, authority::Authority};
+use super::{Secured, authority::Authority, run_count};
 use crate::e2e::harness::{TestServer, in_time, run_job};
 
 const CALLERS: usize = 8;
@@ -69,18 +69,7 @@ async fn a_rotation_under_load_costs_no_call() {
     while let Some(ended) = in_time(callers.join_next()).await {
         ended.expect("no caller failed");
     }
-    let mut runs = 0;
-    let mut token = String::new();
-    loop {
-        let page = Some(v1::PageRequest { page_size: 1000, page_token: token });
-        let listed = pay.list_runs(v1::ListRunsRequest { page, ..Default::default() }).await.expect("a list");
-        runs += listed.runs.len();
-        token = listed.page.map(|page| page.next_page_token).unwrap_or_default();
-        if token.is_empty() {
-            break;
-        }
-    }
-    assert_eq!(runs, done.load(Ordering::Relaxed), "each call made one run");
+    assert_eq!(run_count(&pay).await, done.load(Ordering::Relaxed), "each call made one run");
 }
 
 #[tokio::test]

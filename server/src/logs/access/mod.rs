@@ -4,6 +4,8 @@ mod book;
 
 use std::{collections::HashSet, io, path::PathBuf, sync::Arc, time::Duration};
 
+use http::HeaderValue;
+use semel_core::trace::TraceContext;
 use serde::Serialize;
 
 use super::{audit::FORBIDDEN, text, writer::Writer};
@@ -156,10 +158,7 @@ impl Access {
             principal: facts.principal().map(text::cut),
             app: facts.app.as_ref().map(ToString::to_string),
             request_id: said(&facts.request_id),
-            disposition: facts.disposition.map(|disposition| match disposition {
-                Disposition::Executed => "EXECUTED",
-                Disposition::Replayed => "REPLAYED",
-            }),
+            disposition: facts.disposition.map(Disposition::as_str),
             arrivals: facts.disposition.map(|_| facts.arrivals),
             revision: facts.revision.map(|revision| revision.0),
             reason: facts.reason,
@@ -168,7 +167,7 @@ impl Access {
             user_agent: head.user_agent.as_ref().map(|agent| text::cut(&String::from_utf8_lossy(agent.as_bytes()))),
             previous_attempts: Some(tries.previous_attempts).filter(|tries| *tries > 0),
             proxy_attempts: Some(tries.proxy_attempts).filter(|tries| *tries > 1),
-            trace_id: head.traceparent.as_ref().and_then(|parent| trace_id(parent.as_bytes())),
+            trace_id: head.traceparent.as_ref().and_then(trace_id),
         }
     }
 }
@@ -184,17 +183,9 @@ fn said(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text::cut(text))
 }
 
-/// The trace of a `traceparent`, if it is one: `00-<32 digits>-<16 digits>-<2 digits>`, and more in later versions.
-fn trace_id(parent: &[u8]) -> Option<String> {
-    let parent = std::str::from_utf8(parent).ok()?;
-    let mut parts = parent.split('-');
-    let is_hex = |part: &&str, length| {
-        part.len() == length && part.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    parts.next().filter(|version| is_hex(version, 2) && *version != "ff")?;
-    let trace = parts.next().filter(|trace| is_hex(trace, 32) && trace.bytes().any(|digit| digit != b'0'))?;
-    parts.next().filter(|span| is_hex(span, 16))?;
-    Some(trace.to_owned())
+/// The trace of a `traceparent`, if it is one.
+fn trace_id(parent: &HeaderValue) -> Option<String> {
+    TraceContext::parse(parent.to_str().ok()?, "").map(|context| context.trace_id_text())
 }
 
 #[cfg(test)]
@@ -203,18 +194,9 @@ mod tests {
 
     #[test]
     fn a_trace_is_only_what_is_one() {
+        let trace_of = |parent: &str| trace_id(&HeaderValue::try_from(parent).expect("it fits into a header"));
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
-        assert_eq!(trace_id(parent.as_bytes()).as_deref(), Some(trace));
-        for wrong in [
-            "",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-x-y-z",
-        ] {
-            assert_eq!(trace_id(wrong.as_bytes()), None, "{wrong}");
-        }
+        assert_eq!(trace_of(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(), Some(trace));
+        assert_eq!(trace_of("00-x-y-z"), None);
     }
 }

@@ -13,8 +13,7 @@ mod strangers;
 use std::sync::Arc;
 
 use http::Request;
-use semel_core::id::Millis;
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 
 pub(super) use self::strangers::Mark;
 use self::{
@@ -31,8 +30,6 @@ use crate::auth::Verdict;
 
 /// Methods whose callers go on sending: what they sent is handed on message by message, and not kept until the answer.
 const STREAMS: [&str; 2] = ["/semel.v1.JobService/SubmitRuns", "/semel.v1.WorkerService/Work"];
-/// When to come again where there was no room.
-const CROWDED_WAIT: Millis = Millis(1000);
 
 /// See the module.
 pub(super) struct Intake {
@@ -77,8 +74,7 @@ impl Intake {
 /// There was no room, or no more patience; nothing was done.
 fn crowded(gate: &Gate, why: &str, request_id: &str, verdict: &Verdict) -> Status {
     let message = format!("{why}; nothing was done, send the call again under the same request id");
-    let refusal = Refusal::new(Code::ResourceExhausted, "OVERLOADED", message).after(CROWDED_WAIT);
-    refusal.into_status(gate.basis(request_id, None, verdict).header())
+    Refusal::crowded(message).into_status(gate.basis(request_id, None, verdict).header())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use crate::{
     auth::{self, Verdict},
     clock::Stopwatch,
     engine::{Disposition, Envelope, PendingAll, Refused, Submitted},
-    otlp::{self, OwnSpan, Place},
+    otlp::{OwnSpan, Place},
     transport::{
         audit::{self, Asked},
         convert::{fields, reply},
@@ -353,7 +353,7 @@ impl Queue {
         let mut first = None;
         let code = match submitted {
             Ok(answer) => {
-                attributes.push(("semel.disposition", otlp::disposition_name(answer.disposition).into()));
+                attributes.push(("semel.disposition", answer.disposition.as_str().into()));
                 attributes.extend(answer.reply.run_id().map(|run_id| ("semel.run_id", run_id.to_string().into())));
                 let replayed = answer.disposition == Disposition::Replayed;
                 first = answer.trace.as_deref().filter(|_| replayed).cloned();

@@ -21,7 +21,7 @@ use crate::{
     auth::{self, Verdict},
     clock::Stopwatch,
     engine::{Answer, Envelope, Order, Pending, Progress, Refused, Submitted, WorkerStream},
-    otlp::{self, Tracer},
+    otlp::Tracer,
     transport::{
         convert::{
             fields,
@@ -283,7 +283,7 @@ impl Work {
             ("semel.request_id", request_id.to_owned().into()),
             ("semel.run_id", attempt.0.to_string().into()),
             ("semel.attempt", i64::from(attempt.1.0).into()),
-            ("semel.disposition", otlp::disposition_name(answer.disposition).into()),
+            ("semel.disposition", answer.disposition.as_str().into()),
         ];
         let (name, method) = ("report", "semel.v1.WorkerService/Work");
         Drawn { own, begun, name, method, code: 0, attributes, first: None }.record(self.tracer());
