@@ -1,17 +1,16 @@
 //! Judges the credentials of every call once, before anything else looks at it, and leaves the verdict with the call.
 //! Refuses nothing: only the service knows the request id that a refusal must name.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, header};
-use tokio::sync::watch;
-use tonic::{Request, Status, body::Body, service::Interceptor, transport::server::TcpConnectInfo};
+use tonic::{Request, service::Interceptor};
 
-use super::{
-    gate::{Gate, Stage},
-    listen::Peer,
+use super::{gate::Gate, held::Held, listen::Peer};
+use crate::{
+    auth::{FORWARDED_HEADER, Shown, Status, Verdict},
+    observe::Slot,
 };
-use crate::auth::{Certificate, FORWARDED_HEADER, Shown, Verdict};
 
 /// See the module.
 #[derive(Clone)]
@@ -21,11 +20,10 @@ pub(super) struct Judge(pub(super) Arc<Gate>);
 #[derive(Clone, Default)]
 pub(super) struct Brought {
     pub(super) authorization: Option<HeaderValue>,
-    pub(super) certificate: Option<Arc<Certificate>>,
     /// What a proxy says of its caller; not looked at if no proxy's word is taken.
     pub(super) forwarded: Option<HeaderValue>,
-    /// How far its connection is on its way out.
-    pub(super) leaving: Option<Arc<watch::Sender<Stage>>>,
+    /// Who is at the other end of the connection.
+    pub(super) peer: Option<Arc<Peer>>,
 }
 
 impl Brought {
@@ -33,32 +31,56 @@ impl Brought {
     pub(super) fn shown(&self) -> Shown<'_> {
         let authorization = self.authorization.as_ref().map(HeaderValue::as_bytes);
         let forwarded = self.forwarded.as_ref().map(HeaderValue::as_bytes);
-        Shown { authorization, certificate: self.certificate.as_deref(), forwarded }
+        let certificate = self.peer.as_ref().and_then(|peer| peer.certificate.as_ref());
+        Shown { authorization, certificate, forwarded }
+    }
+
+    /// Where the connection comes from.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.peer.as_ref().map(|peer| peer.address.ip())
+    }
+}
+
+/// What is known of a call before its first message. It goes with the call to its service, all in one piece.
+#[derive(Clone)]
+pub(super) struct Arrival {
+    pub(super) verdict: Verdict,
+    pub(super) brought: Brought,
+    /// What is kept of its request, until its answer.
+    pub(super) held: Option<Arc<Held>>,
+    /// Where is told what is found out about it.
+    pub(super) slot: Slot,
+}
+
+impl Arrival {
+    /// That of this call. Without a judge nobody was recognised: then nobody is served.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        request.extensions().get().cloned().unwrap_or_else(Self::unjudged)
+    }
+
+    /// The same, but the call has it no longer.
+    pub(super) fn take<T>(request: &mut Request<T>) -> Self {
+        request.extensions_mut().remove().unwrap_or_else(Self::unjudged)
+    }
+
+    fn unjudged() -> Self {
+        let verdict = Verdict::refused(Status::Missing);
+        Self { verdict, brought: Brought::default(), held: None, slot: Slot::default() }
     }
 }
 
 impl Judge {
-    /// See the module. Gives the verdict as well, and who is at the other end of the connection.
-    pub(super) fn look_at(&self, request: &mut http::Request<Body>) -> (Verdict, Option<Peer>) {
-        let authorization = request.headers().get(header::AUTHORIZATION).cloned();
+    /// See the module.
+    pub(super) fn look_at(&self, headers: &HeaderMap, peer: Option<Arc<Peer>>) -> Arrival {
+        let authorization = headers.get(header::AUTHORIZATION).cloned();
         let takes_forwarded = self.0.settings.authenticator.takes_forwarded();
-        let forwarded = takes_forwarded.then(|| joined(request.headers(), FORWARDED_HEADER)).flatten();
-        let mut brought = Brought { authorization, certificate: None, forwarded, leaving: None };
-        let peer = request.extensions_mut().remove::<Peer>();
-        if let Some(peer) = &peer {
-            brought.certificate = peer.certificate.clone();
-            brought.leaving = Some(peer.leaving().clone());
-            // Where tonic looks for the address.
-            request.extensions_mut().insert(peer.tcp.clone());
-        }
-        let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let verdict = self.0.judge(brought.shown(), address.map(|address| address.ip()));
-        if let Some(peer) = &peer {
+        let forwarded = takes_forwarded.then(|| joined(headers, FORWARDED_HEADER)).flatten();
+        let brought = Brought { authorization, forwarded, peer };
+        let verdict = self.0.judge(brought.shown(), brought.address());
+        if let Some(peer) = &brought.peer {
             peer.called(verdict.principal.is_some());
         }
-        request.extensions_mut().insert(verdict.clone());
-        request.extensions_mut().insert(brought);
-        (verdict, peer)
+        Arrival { verdict, brought, held: None, slot: Slot::default() }
     }
 }
 
@@ -76,10 +98,10 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
 pub(super) struct Bar(pub(super) Arc<Gate>);
 
 impl Interceptor for Bar {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let verdict = request.extensions().get::<Verdict>();
-        Gate::slot(&request).tell(|facts| facts.verdict = verdict.cloned());
-        match verdict.and_then(|verdict| self.0.bar(verdict)) {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, tonic::Status> {
+        let Arrival { verdict, slot, .. } = Arrival::of(&request);
+        slot.tell(|facts| facts.verdict = Some(verdict.clone()));
+        match self.0.bar(&verdict) {
             Some(status) => Err(status),
             None => Ok(request),
         }

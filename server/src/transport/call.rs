@@ -14,6 +14,7 @@ use tonic::{Request, Status};
 
 use super::{
     audit::Asked,
+    auth_layer::Arrival,
     convert::{fields, header::Basis},
     deadline,
     gate::{self, Gate},
@@ -47,14 +48,12 @@ pub(super) struct Call<'g> {
 
 impl<'g> Call<'g> {
     /// One that changes something may begin a trace.
-    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, request: Request<R>, changes: bool) -> (Self, R) {
+    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, mut request: Request<R>, changes: bool) -> (Self, R) {
         let deadline = deadline::of(request.metadata(), clock::timer_now());
         let told = told::of(request.metadata());
         let caller = trace::of(request.metadata());
-        let (verdict, _) = Gate::stream_credentials(&request);
-        let address = request.remote_addr().map(|address| address.ip());
-        let slot = Gate::slot(&request);
-        let held = request.extensions().get::<Arc<Held>>().cloned();
+        let Arrival { verdict, brought, held, slot } = Arrival::take(&mut request);
+        let address = brought.address();
         let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);

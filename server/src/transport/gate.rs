@@ -22,7 +22,6 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     audit,
-    auth_layer::Brought,
     call::Call,
     convert::{
         fields::Fields,
@@ -40,7 +39,6 @@ use crate::{
     engine::{Directory, Envelope, Handle, Refused},
     logs::audit::Audit,
     metrics::WatchSeen,
-    observe::Slot,
     otlp::Tracer,
 };
 
@@ -310,23 +308,6 @@ impl Gate {
                 tracing::info!(calls, "callers without credentials are being served; see auth.mode");
             }
         }
-    }
-
-    /// Where is told what is found out about a call.
-    pub(super) fn slot<T>(request: &Request<T>) -> Slot {
-        request.extensions().get::<Slot>().cloned().unwrap_or_default()
-    }
-
-    /// What a stream needs to begin: the verdict on its credentials, and these.
-    pub(super) fn stream_credentials<T>(request: &Request<T>) -> (Verdict, Brought) {
-        let extensions = request.extensions();
-        let verdict = extensions.get::<Verdict>().cloned();
-        let brought = extensions.get::<Brought>().cloned();
-        (
-            // Without the judge nobody was recognised: then nobody is served.
-            verdict.unwrap_or_else(|| Verdict::refused(crate::auth::Status::Missing)),
-            brought.unwrap_or_default(),
-        )
     }
 }
 

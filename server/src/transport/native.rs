@@ -26,11 +26,12 @@ use tonic::{
 };
 
 use super::{
-    answers::{Answer, Answers},
+    answers::{Answer, Answers, Caller},
     auth_layer::Judge,
     gate::Gate,
     intake::Intake,
-    observe::Followed,
+    listen::Peer,
+    observe::{self, Followed},
     services::{Services, WatchDoor},
 };
 use crate::observe::Observers;
@@ -55,6 +56,23 @@ impl Native {
         let (intake, answers) = (Intake::new(gate.clone()), Answers::new(gate.clone()));
         let judge = Judge(gate);
         Self(Arc::new(Inner { judge, intake, answers, services, others: others.prepare(), observers }))
+    }
+}
+
+/// What comes back of a call.
+pub(super) type Answered = observe::Answer<Answer>;
+
+impl Native {
+    /// Serves a call that came over the connection of this peer.
+    pub(super) fn serve(&self, request: Request<Body>, peer: Option<Arc<Peer>>) -> Answered {
+        let Inner { judge, intake, answers, services, others, observers } = &*self.0;
+        let mut arrival = judge.look_at(request.headers(), peer);
+        let followed = Followed::begin(observers, &request, &mut arrival);
+        let (mut request, stranger) = intake.bound(request, &mut arrival);
+        let verdict = arrival.verdict.clone();
+        request.extensions_mut().insert(arrival);
+        let caller = Caller::new(request.uri().path(), answers.clone(), verdict, stranger);
+        observe::Answer::new(Answer::new(services.call(request, others), caller), followed)
     }
 }
 
@@ -107,21 +125,14 @@ services! {
 impl Service<Request<Body>> for Native {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Served;
+    type Future = Answered;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Served {
-        let Inner { judge, intake, answers, services, others, observers } = &*self.0;
-        let (verdict, peer) = judge.look_at(&mut request);
-        let followed = Followed::begin(observers, &mut request);
-        let (request, stranger) = intake.bound(request, verdict.clone(), peer);
-        let answer = Answer::new(services.call(request, others), answers.clone(), verdict, stranger);
-        match followed {
-            None => Box::pin(answer),
-            Some(followed) => followed.answer(answer),
-        }
+    fn call(&mut self, mut request: Request<Body>) -> Answered {
+        let peer = request.extensions_mut().remove();
+        self.serve(request, peer)
     }
 }

@@ -2,7 +2,6 @@
 //! the observers of it. Lies inside gRPC-Web, so a call of a browser is followed as any other. Refuses nothing.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,9 +11,9 @@ use http::{HeaderMap, Request, Response, header};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use prost::Message as _;
-use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body};
 
-use super::{native::Served, web::ThroughWeb};
+use super::{auth_layer::Arrival, web::ThroughWeb};
 use crate::{
     clock::Stopwatch,
     observe::{Ending, Head, Observers, Slot},
@@ -56,7 +55,7 @@ pub(super) struct Followed {
 
 impl Followed {
     /// Begins to follow a call if anybody wants to know of it, and leaves with it where facts of it are told.
-    pub(super) fn begin(observers: &Observers, request: &mut Request<Body>) -> Option<Self> {
+    pub(super) fn begin(observers: &Observers, request: &Request<Body>, arrival: &mut Arrival) -> Option<Box<Self>> {
         if observers.is_empty() {
             return None;
         }
@@ -65,23 +64,16 @@ impl Followed {
             uri: request.uri().clone(),
             version: request.version(),
             is_web: request.extensions().get::<ThroughWeb>().is_some(),
-            peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            peer: arrival.brought.peer.as_ref().map(|peer| peer.address),
             user_agent: header(&header::USER_AGENT),
             traceparent: request.headers().get("traceparent").cloned(),
             tracestate: request.headers().get("tracestate").cloned(),
         };
         observers.begun(&head);
         let slot = Slot::new();
-        request.extensions_mut().insert(slot.clone());
-        Some(Self { observers: observers.clone(), head, slot, begun: Stopwatch::start(), code: Some(CANCELLED) })
-    }
-
-    /// Follows its answer to its end.
-    pub(super) fn answer(
-        self,
-        answer: impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
-    ) -> Served {
-        Box::pin(Answer { answer, call: Some(self) })
+        arrival.slot = slot.clone();
+        let (observers, begun) = (observers.clone(), Stopwatch::start());
+        Some(Box::new(Self { observers, head, slot, begun, code: Some(CANCELLED) }))
     }
 
     /// The status has come, in the head or behind the body.
@@ -102,10 +94,17 @@ impl Drop for Followed {
 
 pin_project! {
     /// What comes back, before its head is there.
-    struct Answer<F> {
+    pub(super) struct Answer<F> {
         #[pin]
         answer: F,
-        call: Option<Followed>,
+        call: Option<Box<Followed>>,
+    }
+}
+
+impl<F> Answer<F> {
+    /// The same answer, followed to its end if anybody wants to know of it.
+    pub(super) fn new(answer: F, call: Option<Box<Followed>>) -> Self {
+        Self { answer, call }
     }
 }
 
@@ -133,7 +132,7 @@ where
 /// A body, and the call that ends with it.
 struct Measured {
     body: Body,
-    call: Option<Followed>,
+    call: Option<Box<Followed>>,
 }
 
 impl http_body::Body for Measured {

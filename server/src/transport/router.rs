@@ -9,7 +9,6 @@ use tonic::{
     transport::Server,
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
-use tower::Layer as _;
 
 use super::{
     auth_layer::Bar,
@@ -19,7 +18,7 @@ use super::{
     observe::methods,
     serve::Serve,
     tls::Reloaded,
-    web::{WebLayer, WebOrigin},
+    web::{Web, WebOrigin},
 };
 use crate::observe::Observers;
 
@@ -72,7 +71,7 @@ impl Door {
         let incoming = Incoming::new(listener, tls, cap.clone());
         let stage = gate.settings.stage.clone();
         let native = Native::new(gate.clone(), others(gate, health_service), observers);
-        let serve = Serve { service: WebLayer::new(web_origins).layer(native), age, stage };
+        let serve = Serve { service: Arc::new(Web::new(native, web_origins)), age, stage };
         let task = tokio::spawn(serve.run(incoming, async {
             let _ = stopped.await;
         }));

@@ -16,12 +16,11 @@ use hyper_util::{
 };
 use tokio::{sync::watch, task::JoinSet, time};
 use tokio_stream::StreamExt as _;
-use tonic::{body::Body, codegen::Service as _, transport::server::Connected as _};
+use tonic::body::Body;
 
 use super::{
     gate::Stage,
-    listen::{Connection, Incoming},
-    native::Native,
+    listen::{Connection, Incoming, Peer},
     router::{
         CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, LOCAL_RESETS_MAX, PENDING_RESETS_MAX, PING_EVERY, PONG_WITHIN,
         STREAM_WINDOW_BYTES, STREAMS_MAX,
@@ -35,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(300);
 
 /// See the module.
 pub(super) struct Serve {
-    pub(super) service: Web<Native>,
+    pub(super) service: Arc<Web>,
     /// How old connections become, give or take a tenth; none for as old as they like.
     pub(super) age: Option<Duration>,
     /// How far the server is on its way out.
@@ -89,12 +88,12 @@ fn builder() -> Builder<TokioExecutor> {
 }
 
 /// How far a connection is on its way out, for the streams on it. However it ends, nothing that lives for it outlives it.
-struct Leaving(Arc<watch::Sender<Stage>>);
+struct Leaving(Arc<Peer>);
 
 impl Leaving {
     /// It is so far now, if it was not further before.
     fn reach(&self, reached: Stage) {
-        self.0.send_if_modified(|stage| {
+        self.0.leaving().send_if_modified(|stage| {
             let is_news = *stage < reached;
             *stage = reached.max(*stage);
             is_news
@@ -110,7 +109,7 @@ impl Drop for Leaving {
 
 /// The life of one connection.
 struct Life {
-    service: Web<Native>,
+    service: Arc<Web>,
     stage: watch::Receiver<Stage>,
     closed: watch::Receiver<bool>,
     age: Option<Duration>,
@@ -118,13 +117,10 @@ struct Life {
 
 impl Life {
     async fn live(mut self, connection: Connection, builder: Builder<TokioExecutor>) {
-        let peer = connection.connect_info();
-        let leaving = Leaving(peer.leaving().clone());
+        let peer = connection.peer().clone();
+        let leaving = Leaving(peer.clone());
         let service = hyper::service::service_fn(move |request: Request<Received>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer.clone());
-            let mut service = self.service.clone();
-            async move { service.call(request).await }
+            self.service.serve(request.map(Body::new), &peer)
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), service));
         let mut end_of_age = pin!(time::sleep(self.age.unwrap_or_default()));

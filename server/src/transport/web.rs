@@ -7,20 +7,25 @@
 //! a plain word, where before a connection of HTTP/1.1 was closed without one.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use pin_project_lite::pin_project;
-use tonic::body::Body;
+use tonic::{body::Body, codegen::BoxFuture};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
-use tower::{Layer, Service, ServiceExt as _};
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 
-use super::router::HEADERS_BYTES_MAX;
+use super::{
+    listen::Peer,
+    native::{Answered, Native},
+    router::HEADERS_BYTES_MAX,
+};
 
 /// What a page may send along: what clients of gRPC-Web do.
 const REQUEST_HEADERS: [HeaderName; 6] = [
@@ -73,40 +78,11 @@ impl WebOrigin {
     }
 }
 
-/// See the module.
-#[derive(Clone, Debug)]
-pub(super) struct WebLayer {
-    origins: Arc<[HeaderValue]>,
-}
-
-impl WebLayer {
-    /// A layer that lets pages of these origins call, and those of the server's own.
-    pub(super) fn new(origins: &[WebOrigin]) -> Self {
-        Self { origins: origins.iter().map(|origin| origin.0.clone()).collect() }
-    }
-}
-
-impl<S: Clone> Layer<S> for WebLayer {
-    type Service = Web<S>;
-
-    fn layer(&self, inner: S) -> Web<S> {
-        let cors = CorsLayer::new()
-            .allow_origin(AllowOrigin::list(self.origins.iter().cloned()))
-            .allow_methods([Method::POST])
-            .allow_headers(REQUEST_HEADERS)
-            .expose_headers(RESPONSE_HEADERS)
-            .max_age(PREFLIGHT_AGE);
-        let web = cors.layer(GrpcWebLayer::new().layer(inner.clone()));
-        Web { native: inner, web: Arc::new(web), origins: self.origins.clone() }
-    }
-}
-
-/// The two ways: as it is, and as a browser has it.
-#[derive(Clone, Debug)]
-pub(super) struct Web<S> {
-    native: S,
-    web: Arc<Cors<GrpcWebService<S>>>,
-    origins: Arc<[HeaderValue]>,
+/// See the module: the two ways, as it is, and as a browser has it.
+pub(super) struct Web {
+    native: Native,
+    web: Cors<GrpcWebService<Native>>,
+    origins: Vec<HeaderValue>,
 }
 
 /// What a request is, by its head.
@@ -163,31 +139,31 @@ fn is_own(origin: &HeaderValue, authority: Option<&str>) -> bool {
     host.is_some_and(|host| authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host)))
 }
 
-impl<S, B> Service<Request<Body>> for Web<S>
-where
-    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + std::fmt::Display,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Answer<S::Future, S::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.native.poll_ready(context)
+impl Web {
+    /// Lets pages of these origins call, and those of the server's own.
+    pub(super) fn new(native: Native, origins: &[WebOrigin]) -> Self {
+        let origins: Vec<_> = origins.iter().map(|origin| origin.0.clone()).collect();
+        let cors = CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+            .allow_methods([Method::POST])
+            .allow_headers(REQUEST_HEADERS)
+            .expose_headers(RESPONSE_HEADERS)
+            .max_age(PREFLIGHT_AGE);
+        let web = cors.layer(GrpcWebLayer::new().layer(native.clone()));
+        Self { native, web, origins }
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    /// Serves a request that came over the connection of this peer.
+    pub(super) fn serve(&self, mut request: Request<Body>, peer: &Arc<Peer>) -> Answer {
         let headers = request.headers();
         let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
         match kind_of(request.method(), request.version(), headers, authority, &self.origins) {
-            Kind::Native => Answer::Native { answer: self.native.call(request) },
+            Kind::Native => Answer::Native { answer: self.native.serve(request, Some(peer.clone())) },
             Kind::Web => {
                 request.extensions_mut().insert(ThroughWeb);
-                Answer::Web { answer: Box::pin(Cors::clone(&self.web).oneshot(request)) }
+                request.extensions_mut().insert(peer.clone());
+                Answer::Web { answer: Box::pin(self.web.clone().oneshot(request)) }
             }
             Kind::Refused(status, text) => Answer::Refused { status, text },
         }
@@ -201,27 +177,19 @@ pub(super) struct ThroughWeb;
 pin_project! {
     /// What comes back, by either way.
     #[project = AnswerProjection]
-    pub(super) enum Answer<F, E> {
-        Native { #[pin] answer: F },
-        Web { answer: Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>> },
+    pub(super) enum Answer {
+        Native { #[pin] answer: Answered },
+        Web { answer: BoxFuture<Response<Body>, Infallible> },
         Refused { status: StatusCode, text: &'static str },
     }
 }
 
-impl<F, B, E> Future for Answer<F, E>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Output = Result<Response<Body>, E>;
+impl Future for Answer {
+    type Output = Result<Response<Body>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            AnswerProjection::Native { answer } => {
-                let answer = ready!(answer.poll(context))?;
-                Poll::Ready(Ok(answer.map(Body::new)))
-            }
+            AnswerProjection::Native { answer } => answer.poll(context),
             AnswerProjection::Web { answer } => answer.as_mut().poll(context),
             AnswerProjection::Refused { status, text } => {
                 let mut answer =

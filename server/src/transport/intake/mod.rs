@@ -21,9 +21,9 @@ use self::{
     strangers::{Stranger, Strangers},
 };
 use super::{
+    auth_layer::Arrival,
     gate::Gate,
     held::{Budget, Held},
-    listen::Peer,
     status::Refusal,
 };
 use crate::auth::Verdict;
@@ -46,15 +46,10 @@ impl Intake {
 
     /// The same request of a caller who was judged so, with a body that keeps to the rules. With that of a stranger comes its
     /// mark, which is to be kept until the answer has left.
-    pub(super) fn bound(
-        &self,
-        mut request: Request<Body>,
-        verdict: Verdict,
-        peer: Option<Peer>,
-    ) -> (Request<Body>, Option<Mark>) {
+    pub(super) fn bound(&self, request: Request<Body>, arrival: &mut Arrival) -> (Request<Body>, Option<Mark>) {
         let mut stranger = None;
-        let sender = if verdict.principal.is_none() {
-            let (mark, eviction) = self.strangers.enter(peer);
+        let sender = if arrival.verdict.principal.is_none() {
+            let (mark, eviction) = self.strangers.enter(arrival.brought.peer.clone());
             stranger = Some(mark.clone());
             Sender::Stranger(Box::new(Stranger::new(mark, eviction)))
         } else {
@@ -62,11 +57,11 @@ impl Intake {
             if STREAMS.contains(&request.uri().path()) {
                 Sender::Stream(held)
             } else {
-                request.extensions_mut().insert(held.clone());
+                arrival.held = Some(held.clone());
                 Sender::Call(held)
             }
         };
-        let gate = self.gate.clone();
+        let (gate, verdict) = (self.gate.clone(), arrival.verdict.clone());
         (request.map(|body| Body::new(Bounded::new(body, sender, verdict, gate))), stranger)
     }
 }

@@ -43,7 +43,7 @@ struct Entry {
     mark: Weak<()>,
     /// Ends the request, if it is still coming in.
     evict: oneshot::Sender<()>,
-    peer: Option<Peer>,
+    peer: Option<Arc<Peer>>,
 }
 
 impl Entry {
@@ -55,7 +55,7 @@ impl Entry {
 impl Strangers {
     /// Counts one more; where there are too many the oldest gives way, with its connection unless somebody on it was recognised:
     /// an answer that nobody takes can be got rid of in no other way.
-    pub(super) fn enter(&self, peer: Option<Peer>) -> (Mark, oneshot::Receiver<()>) {
+    pub(super) fn enter(&self, peer: Option<Arc<Peer>>) -> (Mark, oneshot::Receiver<()>) {
         let (evict, eviction) = oneshot::channel();
         let mark = Mark::default();
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);

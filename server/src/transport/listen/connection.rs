@@ -19,7 +19,6 @@ use tokio::{
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::{
     cap::{Eviction, Hook, Permit, Standing},
@@ -37,16 +36,16 @@ const PROGRESS_BYTES: usize = 4 << 10;
 const TURN_BYTES: usize = 16 << 10;
 
 /// Who is at the other end: what goes with each call of the connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Peer {
     /// Its address.
-    pub(crate) tcp: TcpConnectInfo,
+    pub(crate) address: SocketAddr,
     /// The certificate that it has shown, and that one of our authorities has signed.
-    pub(crate) certificate: Option<Arc<Certificate>>,
-    has_called: Arc<AtomicBool>,
+    pub(crate) certificate: Option<Certificate>,
+    has_called: AtomicBool,
     standing: Arc<Standing>,
     /// How far the connection is on its way out.
-    leaving: Arc<watch::Sender<Stage>>,
+    leaving: watch::Sender<Stage>,
     hook: Hook,
 }
 
@@ -67,7 +66,7 @@ impl Peer {
     }
 
     /// How far the connection is on its way out: as far as the server, or further.
-    pub(crate) fn leaving(&self) -> &Arc<watch::Sender<Stage>> {
+    pub(crate) fn leaving(&self) -> &watch::Sender<Stage> {
         &self.leaving
     }
 
@@ -83,10 +82,10 @@ impl Peer {
     /// One of whom nothing is known.
     #[cfg(test)]
     pub(super) fn stranger() -> Self {
-        let tcp = TcpConnectInfo { local_addr: None, remote_addr: None };
-        let leaving = Arc::new(watch::Sender::new(Stage::Serving));
-        let (has_called, standing, hook) = (Arc::default(), Arc::default(), Hook::new().0);
-        Self { tcp, certificate: None, has_called, standing, hook, leaving }
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let leaving = watch::Sender::new(Stage::Serving);
+        let (has_called, standing, hook) = (AtomicBool::default(), Arc::default(), Hook::new().0);
+        Self { address, certificate: None, has_called, standing, hook, leaving }
     }
 }
 
@@ -113,7 +112,7 @@ impl Stream {
 /// See the module.
 pub(crate) struct Connection {
     stream: Stream,
-    peer: Peer,
+    peer: Arc<Peer>,
     /// Until a caller was recognised.
     opening: Option<Opening>,
     /// What was read in this turn.
@@ -129,13 +128,13 @@ impl Connection {
     pub(super) fn new(
         stream: Stream,
         address: SocketAddr,
-        certificate: Option<Arc<Certificate>>,
+        certificate: Option<Certificate>,
         (permit, eviction): (Permit, Eviction),
     ) -> Self {
-        let tcp = TcpConnectInfo { local_addr: None, remote_addr: Some(address) };
         let (standing, hook) = (permit.standing.clone(), permit.hook.clone());
-        let leaving = Arc::new(watch::Sender::new(Stage::Serving));
-        let peer = Peer { tcp, certificate, has_called: Arc::default(), standing, hook, leaving };
+        let leaving = watch::Sender::new(Stage::Serving);
+        let has_called = AtomicBool::default();
+        let peer = Arc::new(Peer { address, certificate, has_called, standing, hook, leaving });
         Self {
             stream,
             peer,
@@ -145,6 +144,11 @@ impl Connection {
             held_back: false,
             _permit: permit,
         }
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
     }
 
     /// The peer has taken something.
@@ -183,14 +187,6 @@ impl Connection {
         };
         tracing::debug!(why, "a connection is closed");
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }
 

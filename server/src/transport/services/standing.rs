@@ -23,7 +23,7 @@ use crate::{
     observe::Slot,
     transport::{
         audit::{self, Asked},
-        auth_layer::Brought,
+        auth_layer::{Arrival, Brought},
         convert::{header, time as times},
         gate::{Gate, Stage},
         status::Refusal,
@@ -57,11 +57,11 @@ pub(in crate::transport) struct Standing {
 impl Standing {
     /// As it was judged at its arrival.
     pub(in crate::transport) fn of<T>(gate: &Gate, request: &Request<T>, message: &'static str) -> Self {
-        let (verdict, brought) = Gate::stream_credentials(request);
-        let address = request.remote_addr().map(|address| address.ip());
-        let slot = Gate::slot(request);
+        let Arrival { verdict, brought, slot, .. } = Arrival::of(request);
+        let address = brought.address();
         slot.tell(|facts| facts.verdict = Some(verdict.clone()));
-        let stage = brought.leaving.as_ref().map_or_else(|| gate.settings.stage.clone(), |leaving| leaving.subscribe());
+        let stage =
+            brought.peer.as_ref().map_or_else(|| gate.settings.stage.clone(), |peer| peer.leaving().subscribe());
         Self { verdict, brought, address, directory: None, warned: false, message, slot, stage }
     }
 

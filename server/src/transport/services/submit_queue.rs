@@ -21,6 +21,7 @@ use std::{
 
 use semel_core::{
     id::{RequestId, Timestamp},
+    trace::TraceContext,
     window::Window,
 };
 use semel_proto::{fingerprint::Content as _, rpc, v1};
@@ -121,7 +122,7 @@ struct Item {
     parsed_id: Option<RequestId>,
     bytes: usize,
     /// Its span, since when.
-    drawn: Option<(OwnSpan, Stopwatch)>,
+    drawn: Option<Box<(OwnSpan, Stopwatch)>>,
 }
 
 impl Queue {
@@ -194,9 +195,10 @@ impl Queue {
         for item in self.backlog.iter().take(places.num_permits()) {
             match envelope(&self.gate, verdict, item, now) {
                 Ok((envelope, charge)) => {
-                    let (envelope, own) = placed(&self.gate, envelope, item);
-                    envelopes.push(envelope.audited(self.gate.audit(), audit::caller(verdict, self.address)));
-                    drawn.push(own.map(|own| (own, Stopwatch::start())));
+                    let (context, own) = placed(&self.gate, item);
+                    let caller = audit::caller(verdict, self.address);
+                    envelopes.push(envelope.traced(context).audited(self.gate.audit(), caller));
+                    drawn.push(own.map(|own| Box::new((own, Stopwatch::start()))));
                     // Without a quota there is nothing to keep.
                     charges.extend(Some(charge).filter(Charge::is_real));
                 }
@@ -323,7 +325,7 @@ impl Queue {
                     let answers = answers.unwrap_or_else(|| items.iter().map(|_| Err(Refused::NoOwner)).collect());
                     for (mut item, submitted) in items.into_iter().zip(answers) {
                         if let Some(drawn) = item.drawn.take() {
-                            self.draw(drawn, &item, &submitted);
+                            self.draw(*drawn, &item, &submitted);
                         }
                         let outcome = self.outcome(&item, submitted, verdict);
                         self.deliver(item, outcome, ready);
@@ -408,11 +410,11 @@ fn envelope(
 }
 
 /// Where an item stands in a trace, as it says itself, goes with what it makes; gives the span that is to be drawn of it.
-fn placed(gate: &Gate, envelope: Envelope, item: &v1::RunJobRequest) -> (Envelope, Option<OwnSpan>) {
+fn placed(gate: &Gate, item: &v1::RunJobRequest) -> (Option<Box<TraceContext>>, Option<OwnSpan>) {
     let said = item.header.as_ref().and_then(|header| trace::of_message(header.trace_context.as_ref()));
     let place = gate.settings.tracer.arrive(said, true);
     let context = place.as_ref().map(|place| Box::new(place.context().clone()));
-    (envelope.traced(context), place.and_then(Place::into_own))
+    (context, place.and_then(Place::into_own))
 }
 
 fn input_bytes(item: &v1::RunJobRequest) -> usize {

@@ -1,7 +1,5 @@
 //! What a certificate says of whoever is at the other end of a connection.
 
-use std::sync::Arc;
-
 use semel_core::id::Timestamp;
 use tokio::net::TcpStream;
 use tokio_rustls::{rustls::pki_types::CertificateDer, server::TlsStream};
@@ -13,10 +11,10 @@ use x509_parser::{
 use crate::auth::Certificate;
 
 /// The certificate that the other end has shown, and that one of our authorities has signed.
-pub(in crate::transport) fn certificate_of(stream: &TlsStream<TcpStream>) -> Option<Arc<Certificate>> {
+pub(in crate::transport) fn certificate_of(stream: &TlsStream<TcpStream>) -> Option<Certificate> {
     // Only what the verifier has passed is there.
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    shown.map(|shown| Arc::new(read(shown)))
+    shown.map(read)
 }
 
 /// What a certificate says of its bearer.
