@@ -3,20 +3,20 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
-use tokio::time;
+use tokio::{sync::watch, time};
 
 /// Entries that are written together.
 const BATCH_MAX: usize = 1024;
-/// How often it is looked whether a writer has ended.
-const END_LOOK: Duration = Duration::from_millis(1);
+/// How often it is looked whether there is room for the word to end.
+const ROOM_LOOK: Duration = Duration::from_millis(1);
 
 /// What a writer writes into. All of it is called by the writer's own thread.
 pub(super) trait Book: Send + 'static {
@@ -58,7 +58,8 @@ impl<T> Clone for Writer<T> {
 struct Inner<T> {
     queue: SyncSender<Message<T>>,
     missed: Arc<AtomicU64>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Closes when the thread has ended.
+    ended: watch::Receiver<()>,
 }
 
 impl<T: Send + 'static> Writer<T> {
@@ -67,9 +68,13 @@ impl<T: Send + 'static> Writer<T> {
         let (queue, messages) = sync_channel(room);
         let missed = Arc::new(AtomicU64::new(0));
         let counted = missed.clone();
-        let body = move || write_all(book, &messages, &counted);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body).expect("the system can start a thread");
-        Self(Arc::new(Inner { queue, missed, thread: Mutex::new(Some(thread)) }))
+        let (ends, ended) = watch::channel(());
+        let body = move || {
+            write_all(book, &messages, &counted);
+            drop(ends);
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(body).expect("the system can start a thread");
+        Self(Arc::new(Inner { queue, missed, ended }))
     }
 
     /// Hands something over, or counts it where there is no room.
@@ -95,18 +100,12 @@ impl<T: Send + 'static> Writer<T> {
     pub(super) async fn close(&self, at_most: Duration) -> bool {
         let ended = async {
             while let Err(TrySendError::Full(_)) = self.0.queue.try_send(Message::Close) {
-                time::sleep(END_LOOK).await;
+                time::sleep(ROOM_LOOK).await;
             }
-            while !self.has_ended() {
-                time::sleep(END_LOOK).await;
-            }
+            let mut ended = self.0.ended.clone();
+            while ended.changed().await.is_ok() {}
         };
         time::timeout(at_most, ended).await.is_ok()
-    }
-
-    fn has_ended(&self) -> bool {
-        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
 
