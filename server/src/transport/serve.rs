@@ -32,6 +32,9 @@ use crate::clock;
 /// How long a connection that has reached its age may still take to end what is under way on it.
 const GRACE: Duration = Duration::from_secs(300);
 
+/// What is kept of a request of HTTP/1.1 before its head is whole, or before its body is read.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
 /// See the module.
 pub(super) struct Serve {
     pub(super) service: Arc<Web>,
@@ -82,8 +85,8 @@ fn builder() -> Builder<TokioExecutor> {
         .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN);
-    // Without a timer hyper waits for the head of a request for ever.
-    builder.http1().timer(TokioTimer::new());
+    // Without a timer hyper waits for the head of a request for ever, and by itself it would keep 400 KiB of one.
+    builder.http1().timer(TokioTimer::new()).max_buf_size(HEAD_BYTES_MAX);
     builder
 }
 
