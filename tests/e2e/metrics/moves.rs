@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{refused, scenes, scrape, work};
-use crate::e2e::{forwarded, harness::PATIENCE, jwt, tls};
+use crate::e2e::{forwarded, harness::PATIENCE, jwt, tls, trace};
 
 /// What cannot move in a test, and why.
 const STILL: &[(&str, &str)] = &[
@@ -17,9 +17,6 @@ const STILL: &[(&str, &str)] = &[
     ("semel_store_max_bytes", "it is settled when the store is opened"),
     ("semel_store_log_max_bytes", "it is settled when the store is made"),
     ("semel_calls_refused_total reason=LEASE_STALE", "reports of workers are refused on their stream, which goes on"),
-    ("semel_otlp_spans_total result=sent", "it needs a collector: tests/e2e/trace has one"),
-    ("semel_otlp_spans_total result=lost", "it needs a collector that refuses"),
-    ("semel_otlp_metrics_failed_total", "it needs a collector that refuses"),
     ("semel_calls_refused_total reason=INTERNAL", "it is a fault of the server's own"),
 ];
 
@@ -171,6 +168,7 @@ async fn each_metric_of_the_page_is_there_and_moves() {
     moved.append(&mut tls::certificates_are_counted().await);
     moved.append(&mut jwt::keys_are_counted().await);
     moved.append(&mut forwarded::proxies_are_counted().await);
+    moved.append(&mut trace::spans_are_counted().await);
 
     let wanted = wanted();
     assert!(wanted.len() > 100, "the page was not understood: {} metrics", wanted.len());

@@ -1,6 +1,7 @@
 //! Traces and metrics, as a collector gets them: from the caller's span to the worker's and back.
 
 mod collector;
+mod counted;
 mod metrics;
 mod runs;
 mod sdk;
@@ -18,6 +19,7 @@ use semel_server::{
 use tonic::{Request, Status};
 
 use self::collector::{Collector, said};
+pub(crate) use self::counted::spans_are_counted;
 use super::{
     harness::{TestServer, run_job},
     wire::{PayByWire, Wire},
