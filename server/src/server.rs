@@ -102,6 +102,8 @@ pub async fn start_on(settings: Settings, listener: TcpListener, store: Box<dyn 
     let tls = settings.tls.clone().map(|files| Reloaded::start(files, metrics.clone())).transpose()?;
     let door = DoorSettings {
         limits: settings.connections,
+        calls_max: settings.calls_max,
+        window_bytes_max: settings.window_bytes_max,
         age: settings.connection_age,
         tls,
         web_origins: &settings.web_origins,

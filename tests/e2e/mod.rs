@@ -31,6 +31,7 @@ mod raw_submitter;
 mod raw_watcher;
 mod raw_worker;
 mod refusals;
+mod room;
 mod runs;
 mod samples;
 mod smoke;

@@ -95,6 +95,8 @@ fn settings(config: &Config) -> Settings {
         intake_bytes_max: config.intake_bytes_max,
         answer_bytes_max: config.answer_bytes_max,
         connections: config.connection_limits(),
+        calls_max: config.calls_max,
+        window_bytes_max: config.window_bytes_max,
         quota: config.quota,
         connection_age: config.connection_age,
         drain_delay: config.drain_delay,

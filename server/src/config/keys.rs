@@ -40,6 +40,8 @@ const AUDIT_BYTES_MAX: u64 = 1 << 50;
 const MEMORY_BYTES_MAX: usize = 1 << 40;
 /// More connections than this no machine has memory for.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// Nor for more calls than this.
+const CALLS_MAX: usize = 10_000_000;
 /// What 47 bits of address space hold, with room for the rest of the process.
 const MAP_SIZE_GIB_MAX: usize = 64 << 10;
 
@@ -271,6 +273,14 @@ pub(super) const KEYS: &[Key] = &[
         given,
         config.connections_per_address = given.size(1, CONNECTIONS_MAX)?,
         config.connections_per_address
+    ),
+    key!("limits.calls", config, given, config.calls_max = given.size(1, CALLS_MAX)?, config.calls_max),
+    key!(
+        "limits.window_bytes_max",
+        config,
+        given,
+        config.window_bytes_max = given.size(1 << 20, MEMORY_BYTES_MAX)?,
+        config.window_bytes_max
     ),
     key!(
         "store.map_size_gib",

@@ -110,6 +110,10 @@ pub struct Config {
     pub connections: usize,
     /// How many of one address, which a proxy or a gateway gives to all who come through it. Default 1024.
     pub connections_per_address: usize,
+    /// How many calls may be open on all of them together. Default 65536.
+    pub calls_max: usize,
+    /// What callers may send that is not read yet: the windows of all connections, and 256 KiB for each beyond. Default 512 MiB.
+    pub window_bytes_max: usize,
     /// How large the store may grow, in GiB. Default 64.
     pub map_size_gib: usize,
     /// How old connections become, give or take a tenth; none means as old as they like. Default none.
@@ -169,6 +173,8 @@ impl Default for Config {
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default().total,
             connections_per_address: ConnectionLimits::default().per_address,
+            calls_max: 1 << 16,
+            window_bytes_max: 512 << 20,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
             connection_age: None,
             drain_delay: Duration::ZERO,

@@ -66,6 +66,10 @@ pub struct Settings {
     pub answer_bytes_max: usize,
     /// How many connections are taken.
     pub connections: ConnectionLimits,
+    /// How many calls may be open on all of them together.
+    pub calls_max: usize,
+    /// What callers may send that is not read yet: the windows of all connections, in bytes.
+    pub window_bytes_max: usize,
     /// What each app may ask for. Default no bound.
     pub quota: Quota,
     /// How old connections become, give or take a tenth; none for as old as they like.
@@ -109,6 +113,8 @@ impl Settings {
             intake_bytes_max: 256 << 20,
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default(),
+            calls_max: 1 << 16,
+            window_bytes_max: 512 << 20,
             quota: Quota::default(),
             connection_age: None,
             drain_delay: Duration::ZERO,

@@ -18,7 +18,7 @@ use tonic::{Status, body::Body};
 use super::{
     gate::Gate,
     held::{Budget, Held},
-    intake::Mark,
+    intake::Place,
     native::Served,
     status::Refusal,
     unread,
@@ -27,7 +27,8 @@ use crate::auth::Verdict;
 
 /// Smaller pieces are not counted: an answer has one at a time.
 const COUNTED_BYTES_MIN: usize = 4 << 10;
-/// Smaller pieces are counted, and made whether there is room or not: those of watches are such, which are to lose nothing.
+/// Smaller pieces are made although there is no room, until twice of it is taken: those of watches are such, and a watch that
+/// is ended must be begun again.
 const REFUSED_BYTES_MIN: usize = 64 << 10;
 
 /// What all answers may hold that have not left yet.
@@ -55,8 +56,8 @@ const SMALL: &str = "/semel.v1.JobService/RunJob";
 pub(super) struct Caller {
     answers: Arc<Answers>,
     verdict: Verdict,
-    /// Of a stranger, until its answer has left.
-    mark: Option<Mark>,
+    /// What is kept until its answer has left.
+    place: Option<Place>,
     /// Whether its answer is always a small one.
     is_small: bool,
 }
@@ -72,8 +73,8 @@ pin_project! {
 
 impl Caller {
     /// Who calls this method, and was judged so.
-    pub(super) fn new(path: &str, answers: Arc<Answers>, verdict: Verdict, mark: Option<Mark>) -> Self {
-        Self { answers, verdict, mark, is_small: path == SMALL }
+    pub(super) fn new(path: &str, answers: Arc<Answers>, verdict: Verdict, place: Option<Place>) -> Self {
+        Self { answers, verdict, place, is_small: path == SMALL }
     }
 }
 
@@ -81,6 +82,11 @@ impl Answer {
     /// What is answered to this caller.
     pub(super) fn new(served: Served, caller: Caller) -> Self {
         Self { served, caller: Some(caller) }
+    }
+
+    /// To one who is served by nobody.
+    pub(super) fn refused(status: Status) -> Self {
+        Self { served: Box::pin(std::future::ready(Ok(status.into_http()))), caller: None }
     }
 }
 
@@ -95,7 +101,7 @@ impl Future for Answer {
             Some(caller) if answer.headers().contains_key(Status::GRPC_STATUS) => {
                 unread::told(answer, &caller.answers.gate, &caller.verdict)
             }
-            Some(caller) if caller.is_small && caller.mark.is_none() => answer,
+            Some(caller) if caller.is_small && caller.place.is_none() => answer,
             Some(caller) => answer.map(|body| Body::new(Kept { body, caller, has_ended: false })),
             None => answer,
         }))
@@ -125,12 +131,8 @@ impl Kept {
     /// The same bytes, counted; or the end of the call.
     fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
         let held = Held::new(self.caller.answers.budget.clone());
-        let has_room = if bytes.len() < REFUSED_BYTES_MIN {
-            held.take(bytes.len());
-            true
-        } else {
-            held.add(bytes.len())
-        };
+        let is_small = bytes.len() < REFUSED_BYTES_MIN;
+        let has_room = if is_small { held.take(bytes.len()) } else { held.add(bytes.len()) };
         if has_room {
             return Frame::data(Bytes::from_owner(Piece { bytes, _held: held }));
         }

@@ -5,6 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+/// What an item of `SubmitRuns` is in memory beside what its caller wrote into it, in bytes.
+pub(super) const ITEM_BYTES: usize = 512;
+/// And its answer.
+pub(super) const RESULT_BYTES: usize = 1024;
+
 /// What all may hold together.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -15,6 +20,11 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new(max: usize) -> Self {
         Self { max, used: AtomicUsize::new(0) }
+    }
+
+    /// Whether nothing more may be held.
+    pub(super) fn is_full(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.max
     }
 }
 
@@ -32,18 +42,37 @@ impl Held {
 
     /// Holds so much more; false if there is no room, and then nothing more is held.
     pub(super) fn add(&self, bytes: usize) -> bool {
-        if self.budget.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > self.budget.max {
+        self.add_within(bytes, self.budget.max)
+    }
+
+    /// How much it holds, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Holds so much more of what is there already, whether there is room or not.
+    pub(super) fn keep(&self, bytes: usize) {
+        self.add_within(bytes, usize::MAX);
+    }
+
+    /// Lets so much go.
+    pub(super) fn release(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Holds so much more of what must rather not be refused: as far as twice the bound. False beyond it.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        self.add_within(bytes, self.budget.max.saturating_mul(2))
+    }
+
+    fn add_within(&self, bytes: usize, max: usize) -> bool {
+        if self.budget.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > max {
             self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         true
-    }
-
-    /// Holds so much more, whether there is room or not.
-    pub(super) fn take(&self, bytes: usize) {
-        self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Holds this much, whatever it was before; false if there is no room.
@@ -77,8 +106,14 @@ mod tests {
         assert!(first.set(10) && second.add(50));
         assert_eq!(budget.used.load(Ordering::Relaxed), 100);
         let third = Held::new(budget.clone());
-        third.take(50);
-        assert!(first.set(0) && second.set(0) && !second.add(51) && second.add(50));
+        assert!(third.take(50), "what must be there is, whether there is room or not");
+        assert!(third.take(50) && !third.take(1), "but not for ever");
+        assert!(third.set(50) && first.set(0) && second.set(0) && !second.add(51) && second.add(50));
+        assert!(budget.is_full());
+        third.release(20);
+        assert!(!budget.is_full() && third.bytes() == 30);
+        third.keep(1000);
+        assert!(budget.is_full() && third.bytes() == 1030);
         drop((first, second, third));
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }

@@ -21,6 +21,7 @@ mod listen;
 mod lists;
 mod native;
 mod observe;
+mod open;
 mod page;
 mod quota;
 mod router;
@@ -33,6 +34,7 @@ mod trace;
 mod unread;
 mod watch;
 mod web;
+mod windows;
 
 pub(crate) use self::{
     convert::job::settled,

@@ -32,6 +32,7 @@ use super::{
     intake::Intake,
     listen::Peer,
     observe::{self, Followed},
+    open::OpenCalls,
     services::{Services, WatchDoor},
 };
 use crate::observe::Observers;
@@ -51,9 +52,9 @@ struct Inner {
 
 impl Native {
     /// All services of Semel, and whatever else is served; these are told of each call.
-    pub(super) fn new(gate: Arc<Gate>, others: Routes, observers: Observers) -> Self {
+    pub(super) fn new(gate: Arc<Gate>, others: Routes, open: Arc<OpenCalls>, observers: Observers) -> Self {
         let services = Ours::new(&Services::new(gate.clone()), gate.settings.message_bytes_max);
-        let (intake, answers) = (Intake::new(gate.clone()), Answers::new(gate.clone()));
+        let (intake, answers) = (Intake::new(gate.clone(), open), Answers::new(gate.clone()));
         let judge = Judge(gate);
         Self(Arc::new(Inner { judge, intake, answers, services, others: others.prepare(), observers }))
     }
@@ -68,11 +69,20 @@ impl Native {
         let Inner { judge, intake, answers, services, others, observers } = &*self.0;
         let mut arrival = judge.look_at(request.headers(), peer);
         let followed = Followed::begin(observers, &request, &mut arrival);
-        let (mut request, stranger) = intake.bound(request, &mut arrival);
         let verdict = arrival.verdict.clone();
-        request.extensions_mut().insert(arrival);
-        let caller = Caller::new(request.uri().path(), answers.clone(), verdict, stranger);
-        observe::Answer::new(Answer::new(services.call(request, others), caller), followed)
+        let answer = match intake.bound(request, &mut arrival) {
+            Ok((mut request, place)) => {
+                request.extensions_mut().insert(arrival);
+                let caller = Caller::new(request.uri().path(), answers.clone(), verdict, place);
+                Answer::new(services.call(request, others), caller)
+            }
+            Err(refusal) => {
+                refusal.tell(&arrival.slot);
+                let status = refusal.into_status(judge.0.basis("", None, &verdict).header());
+                Answer::refused(status)
+            }
+        };
+        observe::Answer::new(answer, followed)
     }
 }
 

@@ -16,9 +16,11 @@ use super::{
     listen::{Cap, ConnectionLimits, Connections, Incoming},
     native::Native,
     observe::methods,
+    open::OpenCalls,
     serve::Serve,
     tls::Reloaded,
     web::{Web, WebOrigin},
+    windows::Windows,
 };
 use crate::observe::Observers;
 
@@ -29,10 +31,6 @@ pub(super) const STREAMS_MAX: u32 = 4096;
 pub(super) const PENDING_RESETS_MAX: usize = 64;
 /// Resets by ourselves for faults of the client; tonic's builder removes hyper's own limit of this too.
 pub(super) const LOCAL_RESETS_MAX: usize = 1024;
-/// What one stream may have sent without being read, and all of a connection together: a stream that is held back must
-/// not hold up its neighbours on the same connection.
-pub(super) const STREAM_WINDOW_BYTES: u32 = 512 << 10;
-pub(super) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Bytes of headers of one call.
 pub(super) const HEADERS_BYTES_MAX: u32 = 16 << 10;
 /// A peer that is silent for so long is asked whether it is there, and must answer in time.
@@ -51,6 +49,10 @@ pub(crate) struct Door {
 pub(crate) struct DoorSettings<'a> {
     /// How many.
     pub(crate) limits: ConnectionLimits,
+    /// How many calls may be open on all of them together.
+    pub(crate) calls_max: usize,
+    /// What the windows of all of them may come to, in bytes.
+    pub(crate) window_bytes_max: usize,
     /// How old they become, give or take a tenth; none for as old as they like.
     pub(crate) age: Option<Duration>,
     /// TLS; none for plaintext.
@@ -64,14 +66,15 @@ pub(crate) struct DoorSettings<'a> {
 impl Door {
     /// Begins to accept connections. Health says NOT_SERVING of all services until [`Door::set_serving`].
     pub(crate) async fn open(gate: Arc<Gate>, listener: TcpListener, settings: DoorSettings<'_>) -> Self {
-        let DoorSettings { limits, age, tls, web_origins, observers } = settings;
+        let DoorSettings { limits, calls_max, window_bytes_max, age, tls, web_origins, observers } = settings;
         let (health, health_service) = tonic_health::server::health_reporter();
         let (stop, stopped) = oneshot::channel::<()>();
         let cap = Arc::new(Cap::new(limits));
         let incoming = Incoming::new(listener, tls, cap.clone());
         let stage = gate.settings.stage.clone();
-        let native = Native::new(gate.clone(), others(gate, health_service), observers);
-        let serve = Serve { service: Arc::new(Web::new(native, web_origins)), age, stage };
+        let (open, windows) = (OpenCalls::new(calls_max), Windows::new(window_bytes_max));
+        let native = Native::new(gate.clone(), others(gate, health_service), open.clone(), observers);
+        let serve = Serve { service: Arc::new(Web::new(native, web_origins)), open, windows, age, stage };
         let task = tokio::spawn(serve.run(incoming, async {
             let _ = stopped.await;
         }));
@@ -135,12 +138,13 @@ fn health_names() -> impl Iterator<Item = String> {
 /// A server of tonic's with our limits and no service: the bare echo that Semel is measured against. Semel itself has the same
 /// limits in [`super::serve`].
 pub(crate) fn http2() -> Server {
+    let window = Windows::new(usize::MAX).deal();
     Server::builder()
         .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(window.stream())
+        .initial_connection_window_size(window.connection())
         .http2_max_header_list_size(Some(HEADERS_BYTES_MAX))
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PONG_WITHIN))

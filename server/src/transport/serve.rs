@@ -11,7 +11,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use http::Request;
 use hyper::body::Incoming as Received;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
 use tokio::{sync::watch, task::JoinSet, time};
@@ -21,11 +21,10 @@ use tonic::body::Body;
 use super::{
     gate::Stage,
     listen::{Connection, Incoming, Peer},
-    router::{
-        CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, LOCAL_RESETS_MAX, PENDING_RESETS_MAX, PING_EVERY, PONG_WITHIN,
-        STREAM_WINDOW_BYTES, STREAMS_MAX,
-    },
+    open::{OpenCalls, Tasks},
+    router::{HEADERS_BYTES_MAX, LOCAL_RESETS_MAX, PENDING_RESETS_MAX, PING_EVERY, PONG_WITHIN, STREAMS_MAX},
     web::Web,
+    windows::{Window, Windows},
 };
 use crate::clock;
 
@@ -38,6 +37,10 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 /// See the module.
 pub(super) struct Serve {
     pub(super) service: Arc<Web>,
+    /// Where calls are counted.
+    pub(super) open: Arc<OpenCalls>,
+    /// What callers may send before it is read.
+    pub(super) windows: Arc<Windows>,
     /// How old connections become, give or take a tenth; none for as old as they like.
     pub(super) age: Option<Duration>,
     /// How far the server is on its way out.
@@ -50,7 +53,7 @@ impl Serve {
     pub(super) async fn run(self, incoming: Incoming, stop: impl Future<Output = ()>) {
         let (closing, closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let builder = builder();
+        let builder = builder(self.open);
         {
             let (mut incoming, mut stop) = (pin!(incoming), pin!(stop));
             loop {
@@ -62,7 +65,8 @@ impl Serve {
                 };
                 let Some(Ok(connection)) = connection else { break };
                 let (stage, closed) = (self.stage.clone(), closed.clone());
-                let life = Life { service: self.service.clone(), stage, closed, age: self.age.map(clock::around) };
+                let (age, window) = (self.age.map(clock::around), self.windows.deal());
+                let life = Life { service: self.service.clone(), stage, closed, age, window };
                 tasks.spawn(life.live(connection, builder.clone()));
             }
         }
@@ -72,16 +76,14 @@ impl Serve {
 }
 
 /// With our limits: the same that the bare echo of the bench has.
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(open: Arc<OpenCalls>) -> Builder<Tasks> {
+    let mut builder = Builder::new(Tasks(open));
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(LOCAL_RESETS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN);
@@ -116,10 +118,15 @@ struct Life {
     stage: watch::Receiver<Stage>,
     closed: watch::Receiver<bool>,
     age: Option<Duration>,
+    window: Window,
 }
 
 impl Life {
-    async fn live(mut self, connection: Connection, builder: Builder<TokioExecutor>) {
+    async fn live(mut self, connection: Connection, mut builder: Builder<Tasks>) {
+        builder
+            .http2()
+            .initial_stream_window_size(self.window.stream())
+            .initial_connection_window_size(self.window.connection());
         let peer = connection.peer().clone();
         let leaving = Leaving(peer.clone());
         let service = hyper::service::service_fn(move |request: Request<Received>| {

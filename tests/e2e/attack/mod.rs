@@ -8,6 +8,7 @@
 mod credentials;
 mod floods;
 mod ground;
+mod known;
 mod messages;
 pub(crate) mod raw;
 mod resets;
@@ -35,9 +36,11 @@ const P99_FLOOR: Duration = Duration::from_millis(50);
 const SILENT_MAX: Duration = Duration::from_secs(25);
 
 /// Of a size that shows the bounds with less than all the memory that they allow.
-const SMALL: [(&str, &str); 4] = [
+const SMALL: [(&str, &str); 6] = [
     ("SEMEL_LIMITS_CONNECTIONS", "300"),
     ("SEMEL_LIMITS_CONNECTIONS_PER_ADDRESS", "100"),
+    ("SEMEL_LIMITS_CALLS", "8000"),
+    ("SEMEL_LIMITS_WINDOW_BYTES_MAX", "33554432"),
     ("SEMEL_LIMITS_INTAKE_BYTES_MAX", "33554432"),
     ("SEMEL_LIMITS_ANSWER_BYTES_MAX", "33554432"),
 ];
@@ -57,6 +60,7 @@ async fn the_attack_list() {
     many_streams(&mut ground).await;
     bad_messages(&mut ground).await;
     kept_back(&mut ground).await;
+    known_callers(&mut ground, &other).await;
     intruders(&mut ground, &other).await;
     let (closed, total) = silent.closed_within(SILENT_MAX).await;
     assert_eq!(closed, total, "connections that do not begin are closed in time");
@@ -157,6 +161,20 @@ async fn kept_back(ground: &mut Ground) {
     ground.under("slow reading of answers", attack).await;
     let attack = async |server| slow::watching(server, &secret, watches).await;
     ground.under("slow reading of watches", attack).await;
+}
+
+async fn known_callers(ground: &mut Ground, secret: &str) {
+    let (connections, streams) = ground.size.of((2, 4_000), (17, 4_000));
+    let attack = async |server| known::open_calls(server, secret, connections, streams).await;
+    ground.under("more calls than may be open", attack).await;
+    let (connections, streams) = ground.size.of((1, 1_000), (2, 3_500));
+    let attack = async |server| known::large_heads(server, secret, connections, streams).await;
+    ground.under("large heads, known", attack).await;
+    let messages = ground.size.of(2, 20);
+    ground.under("very many items", async |server| known::many_items(server, secret, messages).await).await;
+    let (streams, bytes) = ground.size.of(((2, 4), 64 << 10), ((32, 8), 512 << 10));
+    let attack = async |server| known::unread(server, secret, streams, bytes).await;
+    ground.under("submitters that do not read", attack).await;
 }
 
 async fn intruders(ground: &mut Ground, other: &str) {

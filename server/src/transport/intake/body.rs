@@ -12,14 +12,24 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
-use super::{crowded, message::Messages, strangers::Stranger};
+use super::{NO_ROOM, crowded, message::Messages, strangers::Stranger};
 use crate::{
     auth::Verdict,
-    transport::{gate::Gate, held::Held, status::Refusal},
+    transport::{
+        gate::Gate,
+        held::{self, Held},
+        status::Refusal,
+    },
 };
 
 /// How long a message may take from its first byte to its last.
 const MESSAGE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What an item of a message becomes in memory beyond its bytes.
+const ITEM_BYTES: usize = held::ITEM_BYTES + held::RESULT_BYTES;
+/// Far more items than a message may have. One that has them is not made: the first bytes of it are refused, in order, by
+/// whoever reads the stream, and here all that would come behind them.
+const ITEMS_MAX: usize = 10_000;
 
 /// Who sends.
 pub(super) enum Sender {
@@ -27,7 +37,8 @@ pub(super) enum Sender {
     Stranger(Box<Stranger>),
     /// Somebody who was: the bytes are held until the answer.
     Call(Arc<Held>),
-    /// The same, of a method to which callers go on sending: until the message is whole.
+    /// The same, of a method to which callers go on sending: until more is asked for, which is when the service has dealt with
+    /// what it had.
     Stream(Arc<Held>),
 }
 
@@ -43,8 +54,8 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    pub(super) fn new(body: Body, sender: Sender, verdict: Verdict, gate: Arc<Gate>) -> Self {
-        Self { body, sender, verdict, messages: Messages::default(), late: None, gate }
+    pub(super) fn new(body: Body, sender: Sender, messages: Messages, verdict: Verdict, gate: Arc<Gate>) -> Self {
+        Self { body, sender, verdict, messages, late: None, gate }
     }
 
     /// Looks at what came; gives the end of the call if it was too much.
@@ -59,19 +70,14 @@ impl Bounded {
         let has_room = match sender {
             Sender::Stranger(stranger) => return stranger.saw(gate, verdict, messages, bytes),
             Sender::Call(held) => held.add(bytes.len()),
-            // Streams tell of their messages themselves, after what came before.
-            Sender::Stream(held) => held.set(messages.unfinished()),
+            Sender::Stream(held) => held.add(bytes.len() + messages.take_new_items() * ITEM_BYTES),
         };
         if length > max && matches!(sender, Sender::Call(_)) {
             let message = format!("the message has {length} bytes, and at most {max} are taken");
             let refusal = Refusal::new(Code::InvalidArgument, "INVALID", message).with("message_bytes_max", max);
             return Err(refusal.into_status(gate.basis("", None, verdict).header()));
         }
-        if has_room {
-            Ok(())
-        } else {
-            Err(crowded(gate, "calls under way have all the room there is for requests", "", verdict))
-        }
+        if has_room { Ok(()) } else { Err(crowded(gate, NO_ROOM, "", verdict)) }
     }
 
     /// Waits for the rest of a message, but not for ever.
@@ -90,11 +96,18 @@ impl http_body::Body for Bounded {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { sender, verdict, gate, .. } = &mut *self;
+        let Self { sender, verdict, gate, messages, .. } = &mut *self;
         if let Sender::Stranger(stranger) = sender
             && let Some(status) = stranger.must_end(gate, verdict, context)
         {
             return Poll::Ready(Some(Err(status)));
+        }
+        if let Sender::Stream(held) = sender {
+            // What was whole is dealt with.
+            held.set(messages.unfinished() + messages.items() * ITEM_BYTES);
+            if messages.items() > ITEMS_MAX {
+                return Poll::Ready(Some(Err(Status::out_of_range("it has far too many items"))));
+            }
         }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
             return self.wait(context).map(|status| Some(Err(status)));

@@ -1,4 +1,7 @@
-//! Where one message of gRPC ends and the next begins, by their prefixes: a byte and four of length. Looks at nothing else.
+//! Where one message of gRPC ends and the next begins, by their prefixes: a byte and four of length. Looks at nothing else, but
+//! for the number of items where somebody wants to know it.
+
+use super::items::Items;
 
 const PREFIX_BYTES: usize = 5;
 
@@ -14,9 +17,18 @@ pub(super) struct Messages {
     unfinished: usize,
     /// The largest message that was begun.
     largest: usize,
+    /// The items of the message, if they are counted.
+    items: Option<Items>,
+    /// Items that came since it was last asked.
+    new_items: usize,
 }
 
 impl Messages {
+    /// Of a method whose messages have items.
+    pub(super) fn with_items() -> Self {
+        Self { items: Some(Items::default()), ..Self::default() }
+    }
+
     /// Takes note of what came.
     pub(super) fn saw(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -35,10 +47,17 @@ impl Messages {
                 let taken = bytes.len().min(self.missing);
                 self.missing -= taken;
                 self.unfinished += taken;
-                bytes = &bytes[taken..];
+                let (content, rest) = bytes.split_at(taken);
+                if let Some(items) = &mut self.items {
+                    let before = items.count();
+                    items.saw(content);
+                    self.new_items += items.count() - before;
+                }
+                bytes = rest;
             }
             if self.prefixed == PREFIX_BYTES && self.missing == 0 {
                 (self.prefixed, self.unfinished) = (0, 0);
+                self.items.iter_mut().for_each(Items::begin);
             }
         }
     }
@@ -46,6 +65,16 @@ impl Messages {
     /// What came of a message that is not whole yet.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
+    }
+
+    /// Items of the message that is not whole yet.
+    pub(super) fn items(&self) -> usize {
+        self.items.as_ref().map_or(0, Items::count)
+    }
+
+    /// Items of all messages that came since this was last asked.
+    pub(super) fn take_new_items(&mut self) -> usize {
+        std::mem::take(&mut self.new_items)
     }
 
     /// The length of the largest message that was begun, without its prefix.
@@ -65,6 +94,12 @@ mod tests {
             let mut messages = Messages::default();
             bytes.chunks(size).for_each(|piece| messages.saw(piece));
             assert_eq!((messages.unfinished(), messages.largest()), (2, 256), "in pieces of {size}");
+        }
+        let bytes = [&[0, 0, 0, 0, 4, 0x12, 0, 0x12, 0][..], &[0, 0, 0, 0, 9, 0x12, 0]].concat();
+        for size in [1, 2, 3, bytes.len()] {
+            let mut messages = Messages::with_items();
+            bytes.chunks(size).for_each(|piece| messages.saw(piece));
+            assert_eq!((messages.items(), messages.take_new_items(), messages.take_new_items()), (1, 3, 0));
         }
         let mut huge = Messages::default();
         huge.saw(&[0, 0xff, 0xff, 0xff, 0xff, 1, 2]);

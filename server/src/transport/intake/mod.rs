@@ -7,70 +7,123 @@
 //! Those who were recognised share so many bytes of unfinished calls, and a message of theirs must not take for ever.
 
 mod body;
+mod items;
 mod message;
 mod strangers;
 
 use std::sync::Arc;
 
-use http::Request;
+use http::{HeaderMap, Request};
 use tonic::{Status, body::Body};
 
-pub(super) use self::strangers::Mark;
 use self::{
     body::{Bounded, Sender},
-    strangers::{Stranger, Strangers},
+    message::Messages,
+    strangers::{Mark, Stranger, Strangers},
 };
 use super::{
     auth_layer::Arrival,
     gate::Gate,
     held::{Budget, Held},
+    open::{Full, OpenCalls, Share},
     status::Refusal,
 };
 use crate::auth::Verdict;
 
 /// Methods whose callers go on sending: what they sent is handed on message by message, and not kept until the answer.
-const STREAMS: [&str; 2] = ["/semel.v1.JobService/SubmitRuns", "/semel.v1.WorkerService/Work"];
+const STREAMS: [&str; 2] = [SUBMIT_RUNS, "/semel.v1.WorkerService/Work"];
+/// The one of them whose messages have items.
+const SUBMIT_RUNS: &str = "/semel.v1.JobService/SubmitRuns";
 
 /// See the module.
 pub(super) struct Intake {
     gate: Arc<Gate>,
     budget: Arc<Budget>,
+    open: Arc<OpenCalls>,
     strangers: Strangers,
 }
 
 impl Intake {
-    pub(super) fn new(gate: Arc<Gate>) -> Self {
+    pub(super) fn new(gate: Arc<Gate>, open: Arc<OpenCalls>) -> Self {
         let budget = Arc::new(Budget::new(gate.settings.intake_bytes_max));
-        Self { gate, budget, strangers: Strangers::default() }
+        Self { gate, budget, open, strangers: Strangers::default() }
     }
 
-    /// The same request of a caller who was judged so, with a body that keeps to the rules. With that of a stranger comes its
-    /// mark, which is to be kept until the answer has left.
-    pub(super) fn bound(&self, request: Request<Body>, arrival: &mut Arrival) -> (Request<Body>, Option<Mark>) {
-        let mut stranger = None;
-        let sender = if arrival.verdict.principal.is_none() {
+    /// The same request of a caller who was judged so, with a body that keeps to the rules, and what is to be kept until the
+    /// answer has left.
+    ///
+    /// # Errors
+    /// Where there is no room for the calls of those who were recognised. Strangers make room for each other.
+    pub(super) fn bound(
+        &self,
+        request: Request<Body>,
+        arrival: &mut Arrival,
+    ) -> Result<(Request<Body>, Option<Place>), Refusal> {
+        let (sender, place) = if arrival.verdict.principal.is_none() {
             let (mark, eviction) = self.strangers.enter(arrival.brought.peer.clone());
-            stranger = Some(mark.clone());
-            Sender::Stranger(Box::new(Stranger::new(mark, eviction)))
+            let stranger = Stranger::new(mark.clone(), eviction);
+            (Sender::Stranger(Box::new(stranger)), Some(Place::Stranger(mark)))
         } else {
+            let place = self.enter(request.uri().path(), &arrival.verdict)?.map(Place::Share);
             let held = Arc::new(Held::new(self.budget.clone()));
             if STREAMS.contains(&request.uri().path()) {
-                Sender::Stream(held)
+                (Sender::Stream(held), place)
             } else {
+                if !held.add(memory_of(request.headers())) {
+                    return Err(too_many(NO_ROOM));
+                }
                 arrival.held = Some(held.clone());
-                Sender::Call(held)
+                (Sender::Call(held), place)
             }
         };
         let (gate, verdict) = (self.gate.clone(), arrival.verdict.clone());
-        (request.map(|body| Body::new(Bounded::new(body, sender, verdict, gate))), stranger)
+        let messages = if request.uri().path() == SUBMIT_RUNS { Messages::with_items() } else { Messages::default() };
+        Ok((request.map(|body| Body::new(Bounded::new(body, sender, messages, verdict, gate))), place))
+    }
+
+    /// A place among the calls of those who were recognised.
+    fn enter(&self, path: &str, verdict: &Verdict) -> Result<Option<Share>, Refusal> {
+        let app = verdict.principal.as_ref().and_then(|principal| principal.app.as_ref());
+        self.open.enter(path, app).map_err(|full| {
+            too_many(match full {
+                Full::Server => "there are as many calls under way as may be (limits.calls)",
+                Full::App => {
+                    "the app has as many calls under way as it may while there is so little room (limits.calls)"
+                }
+            })
+        })
     }
 }
 
-/// There was no room, or no more patience; nothing was done.
-fn crowded(gate: &Gate, why: &str, request_id: &str, verdict: &Verdict) -> Status {
-    let message = format!("{why}; nothing was done, send the call again under the same request id");
-    Refusal::crowded(message).into_status(gate.basis(request_id, None, verdict).header())
+/// What counts a call until its answer has left; it is only kept.
+pub(super) enum Place {
+    /// Among those of strangers.
+    Stranger(#[expect(dead_code, reason = "it is only kept")] Mark),
+    /// Among those of its app, when there are many.
+    Share(#[expect(dead_code, reason = "it is only kept")] Share),
 }
+
+/// Why a call is refused that finds the budget used up.
+const NO_ROOM: &str = "calls under way have all the room there is for requests";
+
+/// There was no room, or no more patience; nothing was done.
+fn too_many(why: &str) -> Refusal {
+    Refusal::crowded(format!("{why}; nothing was done, send the call again under the same request id"))
+}
+
+/// The same, of a call whose request has begun to come in.
+fn crowded(gate: &Gate, why: &str, request_id: &str, verdict: &Verdict) -> Status {
+    too_many(why).into_status(gate.basis(request_id, None, verdict).header())
+}
+
+/// What headers hold in memory, in bytes: many small ones hold several times what they have on the wire.
+fn memory_of(headers: &HeaderMap) -> usize {
+    let text: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    text + headers.capacity() * HEADER_BYTES
+}
+
+/// What a map has for each header that it could take: a name, a value, where they stand.
+const HEADER_BYTES: usize = 120;
 
 #[cfg(test)]
 mod tests {

@@ -32,7 +32,7 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 const LOOKED_AT_MAX: usize = 1 << 10;
 
 /// Kept as long as a call of a stranger is under way.
-pub(in crate::transport) type Mark = Arc<()>;
+pub(super) type Mark = Arc<()>;
 
 /// Those that are under way, in the order of their coming; some of them may have ended.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use http::HeaderValue;
 use semel_core::id::Millis;
 use semel_proto::v1;
 use tokio::sync::watch;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use crate::{
     auth::Verdict,
@@ -161,4 +161,13 @@ pub(in crate::transport) fn going_away() -> v1::GoingAway {
     static TOLD: AtomicU64 = AtomicU64::new(0);
     let after = spread(RECONNECT_AFTER, TOLD.fetch_add(1, Ordering::Relaxed));
     v1::GoingAway { reconnect_after: Some(times::duration(after)) }
+}
+
+/// The refusal of a message on a stream that could not be read; none where the caller has only gone.
+pub(super) fn unread(status: &Status) -> Option<Refusal> {
+    match status.code() {
+        Code::Cancelled | Code::Unknown | Code::Unavailable => None,
+        Code::ResourceExhausted => Some(Refusal::crowded(status.message())),
+        _ => Some(Refusal::invalid(vec![("message".to_owned(), format!("cannot be read: {}", status.message()))])),
+    }
 }

@@ -12,8 +12,8 @@ use std::{
 
 use semel_proto::{fingerprint::Content as _, v1};
 use tokio::{sync::mpsc, time};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tonic::{Code, Request, Status, Streaming};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Request, Status, Streaming};
 
 use super::{
     Services,
@@ -25,6 +25,7 @@ use crate::{
     engine::Refused,
     transport::{
         gate::{self, Gate, Stage},
+        held::Held,
         status::Refusal,
     },
 };
@@ -39,7 +40,10 @@ const OUTBOX_MAX: usize = 2;
 /// What goes to a submitter.
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::SubmitRunsResponse, Status>> + Send>>;
 
-type Outbox = mpsc::Sender<Result<v1::SubmitRunsResponse, Status>>;
+type Outbox = mpsc::Sender<Outgoing>;
+
+/// A message on its way to a submitter, and what its answers hold until it is written.
+struct Outgoing(Result<v1::SubmitRunsResponse, Status>, Option<Held>);
 
 /// See the module.
 struct Submit {
@@ -94,7 +98,7 @@ impl Services {
         };
         let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
         tokio::spawn(submit.live(request.into_inner(), outbox));
-        Ok(Box::pin(ReceiverStream::new(outgoing)))
+        Ok(Box::pin(ReceiverStream::new(outgoing).map(|Outgoing(message, _held)| message)))
     }
 }
 
@@ -104,7 +108,7 @@ impl Submit {
         let stage = self.standing.stage().clone();
         let opened = self.message();
         let lived = async {
-            outbox.send(Ok(opened)).await.ok()?;
+            outbox.send(opened).await.ok()?;
             self.turns(&mut inbox, &outbox).await?;
             self.say_goodbye(&outbox).await
         };
@@ -147,7 +151,7 @@ impl Submit {
                 () = answers => {}
                 place = outbox.reserve(), if has_news => {
                     let message = self.message();
-                    place.ok()?.send(Ok(message));
+                    place.ok()?.send(message);
                 }
                 place = wait => self.queue.give(place),
                 message = inbox.message(), if reads && has_room => self.hear_all(message, inbox)?,
@@ -162,7 +166,7 @@ impl Submit {
             match message {
                 Ok(Some(message)) => self.hear(message),
                 Ok(None) => self.end = Some(End::Said),
-                Err(status) => self.end = Some(End::Refused(Box::new(unreadable(&status)?))),
+                Err(status) => self.end = Some(End::Refused(Box::new(standing::unread(&status)?))),
             }
             let goes_on = self.end.is_none() && self.later.is_none() && self.queue.may_gather(self.ready.len());
             heard = if goes_on { at_hand(inbox) } else { None };
@@ -206,13 +210,15 @@ impl Submit {
     }
 
     /// All that waits to be said.
-    fn message(&mut self) -> v1::SubmitRunsResponse {
-        v1::SubmitRunsResponse {
+    fn message(&mut self) -> Outgoing {
+        let count = self.ready.len().min(RESULTS_MAX);
+        let message = v1::SubmitRunsResponse {
             header: Some(self.gate.basis("", None, &self.taken_by).header()),
-            results: self.ready.drain(..self.ready.len().min(RESULTS_MAX)).collect(),
+            results: self.ready.drain(..count).collect(),
             auth_notice: self.notice.take(),
             going_away: None,
-        }
+        };
+        Outgoing(Ok(message), Some(self.queue.leave(count)))
     }
 
     /// Says why the stream ends, once all that was taken is answered.
@@ -223,14 +229,17 @@ impl Submit {
             End::Said => Some(()),
             End::GoingAway => {
                 let last = v1::SubmitRunsResponse { going_away: Some(standing::going_away()), ..last };
-                outbox.send(Ok(last)).await.ok()
+                outbox.send(Outgoing(Ok(last), None)).await.ok()
             }
-            End::Refused(refusal) => outbox.send(Err(self.standing.refuse(&self.gate, *refusal))).await.ok(),
+            End::Refused(refusal) => {
+                let status = self.standing.refuse(&self.gate, *refusal);
+                outbox.send(Outgoing(Err(status), None)).await.ok()
+            }
             End::Barred => {
-                let notice = Some(self.standing.notice(None));
-                outbox.send(Ok(v1::SubmitRunsResponse { auth_notice: notice, ..last })).await.ok()?;
-                let refusal = self.standing.refusal()?;
-                outbox.send(Err(self.standing.refuse(&self.gate, refusal))).await.ok()
+                let last = v1::SubmitRunsResponse { auth_notice: Some(self.standing.notice(None)), ..last };
+                outbox.send(Outgoing(Ok(last), None)).await.ok()?;
+                let status = self.standing.refuse(&self.gate, self.standing.refusal()?);
+                outbox.send(Outgoing(Err(status), None)).await.ok()
             }
         }
     }
@@ -246,12 +255,4 @@ fn at_hand(inbox: &mut Streaming<v1::SubmitRunsRequest>) -> Option<Heard> {
         Poll::Ready(message) => Some(message.transpose()),
         Poll::Pending => None,
     }
-}
-
-/// The refusal of a message that could not be read; none where the caller has only gone.
-fn unreadable(status: &Status) -> Option<Refusal> {
-    if matches!(status.code(), Code::Cancelled | Code::Unknown | Code::Unavailable) {
-        return None;
-    }
-    Some(Refusal::invalid(vec![("message".to_owned(), format!("cannot be read: {}", status.message()))]))
 }

@@ -11,10 +11,7 @@ use std::{
     collections::VecDeque,
     net::IpAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -41,6 +38,7 @@ use crate::{
         audit::{self, Asked},
         convert::{fields, reply},
         gate::{self, Gate},
+        held::{Budget, Held as Kept, ITEM_BYTES, RESULT_BYTES},
         quota::Charge,
         status::Refusal,
         trace::{self, Drawn},
@@ -49,7 +47,7 @@ use crate::{
 
 /// Items of one stream without an answer, beyond which it is not read.
 const ITEMS_MAX: usize = 4096;
-/// Bytes of their inputs, beyond which it is not read either.
+/// Bytes of them and of answers that have not left, beyond which it is not read either.
 const BYTES_MAX: usize = 8 << 20;
 /// The same of all streams, beyond which none is read that has more than its crumb of them.
 const SHARED_BYTES_MAX: usize = 128 << 20;
@@ -65,19 +63,20 @@ const ID_CHARS_MAX: usize = 64;
 #[derive(Clone)]
 pub(super) struct Shared {
     places: Arc<Semaphore>,
-    bytes: Arc<AtomicUsize>,
+    bytes: Arc<Budget>,
 }
 
 impl Shared {
     /// Of all that may wait in the engine, half.
     pub(super) fn new(queue_max: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(queue_max.div_ceil(2))), bytes: Arc::default() }
+        let places = Arc::new(Semaphore::new(queue_max.div_ceil(2)));
+        Self { places, bytes: Arc::new(Budget::new(SHARED_BYTES_MAX)) }
     }
 
     /// Whether a stream that has so many bytes may have more. One that may not has items on their way, and asks again when
     /// these are answered.
     fn has_room(&self, own: usize) -> bool {
-        own < CRUMB_BYTES || own < BYTES_MAX && self.bytes.load(Ordering::Relaxed) < SHARED_BYTES_MAX
+        own < CRUMB_BYTES || own < BYTES_MAX && !self.bytes.is_full()
     }
 }
 
@@ -104,8 +103,8 @@ pub(super) struct Queue {
     place: Option<OwnedSemaphorePermit>,
     /// Items in line.
     in_line: usize,
-    /// Bytes of the inputs of all items.
-    bytes: usize,
+    /// Bytes of all items and their answers.
+    bytes: Kept,
 }
 
 /// What stands in line.
@@ -128,6 +127,7 @@ struct Item {
 impl Queue {
     pub(super) fn new(gate: Arc<Gate>, shared: Shared, address: Option<IpAddr>) -> Self {
         let window = gate.window();
+        let bytes = Kept::new(shared.bytes.clone());
         Self {
             gate,
             shared,
@@ -138,15 +138,13 @@ impl Queue {
             held: None,
             place: None,
             in_line: 0,
-            bytes: 0,
+            bytes,
         }
     }
 
     /// Takes the items of a message over.
     pub(super) fn take(&mut self, runs: Vec<v1::RunJobRequest>) {
-        let bytes = runs.iter().map(input_bytes).sum::<usize>();
-        self.bytes += bytes;
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.keep(runs.iter().map(memory_of).sum());
         self.backlog.extend(runs);
     }
 
@@ -158,7 +156,7 @@ impl Queue {
     /// Whether what is there already may be read too, to be handed in together.
     pub(super) fn may_gather(&self, undelivered: usize) -> bool {
         let items = self.backlog.len() + self.in_line + undelivered;
-        self.backlog.len() < TOGETHER_MAX && items < ITEMS_MAX && self.shared.has_room(self.bytes)
+        self.backlog.len() < TOGETHER_MAX && items < ITEMS_MAX && self.shared.has_room(self.bytes.bytes())
     }
 
     /// Whether the engine has all that was taken over.
@@ -272,7 +270,7 @@ impl Queue {
     /// Moves the first item of the backlog into line.
     fn pop(&mut self) -> Item {
         let item = self.backlog.pop_front().expect("it was there");
-        let bytes = input_bytes(&item);
+        let bytes = memory_of(&item);
         let request_id = item.header.map(|header| header.request_id).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
         self.in_line += 1;
@@ -344,9 +342,16 @@ impl Queue {
 
     fn deliver(&mut self, item: Item, outcome: v1::submit_result::Outcome, ready: &mut VecDeque<v1::SubmitResult>) {
         self.in_line -= 1;
-        self.bytes -= item.bytes;
-        self.shared.bytes.fetch_sub(item.bytes, Ordering::Relaxed);
+        self.bytes.release(item.bytes - RESULT_BYTES);
         ready.push_back(v1::SubmitResult { request_id: item.request_id, outcome: Some(outcome) });
+    }
+
+    /// So many answers leave: what they hold, until they have.
+    pub(super) fn leave(&self, answers: usize) -> Kept {
+        let leaving = Kept::new(self.shared.bytes.clone());
+        leaving.keep(answers * RESULT_BYTES);
+        self.bytes.release(answers * RESULT_BYTES);
+        leaving
     }
 
     /// Draws an item, which is a call as good as any other.
@@ -385,12 +390,6 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
-    fn drop(&mut self) {
-        self.shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 /// The same rules as for a call of its own: credentials, id, fields, quota. What comes out goes into the engine.
 fn envelope(
     gate: &Gate,
@@ -417,9 +416,17 @@ fn placed(gate: &Gate, item: &v1::RunJobRequest) -> (Option<Box<TraceContext>>, 
     (context, place.and_then(Place::into_own))
 }
 
-fn input_bytes(item: &v1::RunJobRequest) -> usize {
-    item.payload.as_ref().map_or(0, |payload| payload.data.len())
+/// What an item is in memory with the answer that it will have, in bytes. What is no text or input of its caller's is taken as
+/// some few for each.
+fn memory_of(item: &v1::RunJobRequest) -> usize {
+    let input = item.payload.as_ref().map_or(0, |payload| payload.data.len() + payload.content_type.len());
+    let labels: usize = item.labels.iter().map(|(key, value)| key.len() + value.len() + LABEL_BYTES).sum();
+    let texts = item.app.len() + item.job.len() + item.unique_key.as_ref().map_or(0, |unique| unique.key.len());
+    ITEM_BYTES + RESULT_BYTES + input + labels + texts
 }
+
+/// What a label is in memory beside its text.
+const LABEL_BYTES: usize = 96;
 
 /// An id as it is answered: whole if it is one, else what fits.
 fn shown(request_id: String, parsed_id: Option<RequestId>) -> String {
@@ -434,7 +441,8 @@ mod tests {
     fn streams_share_the_room_for_inputs_and_each_keeps_its_crumb() {
         let shared = Shared::new(8192);
         assert!(shared.has_room(BYTES_MAX - 1) && !shared.has_room(BYTES_MAX));
-        shared.bytes.store(SHARED_BYTES_MAX, Ordering::Relaxed);
+        let others = Kept::new(shared.bytes.clone());
+        others.keep(SHARED_BYTES_MAX);
         assert!(shared.has_room(CRUMB_BYTES - 1) && !shared.has_room(CRUMB_BYTES));
     }
 }

@@ -38,7 +38,7 @@ use crate::{
 const PENDING_MAX: usize = 256;
 
 /// An input that is larger waits until the worker has read what came before it: of such ones no more than one waits.
-const LARGE_BYTES: usize = 64 << 10;
+const LARGE_BYTES: usize = 8 << 10;
 
 type Outbox = mpsc::Sender<Result<v1::WorkResponse, Status>>;
 
@@ -126,7 +126,8 @@ impl Work {
             let turn = tokio::select! {
                 message = inbox.message(), if awaited.len() < PENDING_MAX => match message {
                     Ok(Some(message)) => self.hear(outbox, awaited, message).await,
-                    Ok(None) | Err(_) => Err(End::Gone),
+                    Ok(None) => Err(End::Gone),
+                    Err(status) => Err(standing::unread(&status).map_or(End::Gone, |why| End::Refused(Box::new(why)))),
                 },
                 Some(done) = awaited.join_next() => match done {
                     Ok(done) => self.acknowledge(outbox, done).await,

@@ -1,0 +1,179 @@
+//! How many calls are open on all connections together, and how many may be. A call is open from its head on until its whole
+//! answer has been handed to its connection, and costs memory all that time, whatever it does: one that waits, one whose
+//! caller says nothing more, one whose caller does not read.
+//!
+//! Up to half of that, nobody asks whose they are. Beyond it each app may open a quarter of all more, so that no app takes every
+//! place: there is always one for the others.
+//!
+//! hyper has a task for each call of HTTP/2, which lasts just so long, so the tasks are counted. Over HTTP/1.1 a connection has
+//! one call at a time, and counts itself.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use hyper::rt::Executor;
+use pin_project_lite::pin_project;
+use semel_core::id::AppName;
+
+/// Calls that may be opened when there is room for no others, up to an eighth more: a worker must come to its reports, and who
+/// asks for the health would take a refusal for the end.
+const ALWAYS: [&str; 3] =
+    ["/semel.v1.WorkerService/Work", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct OpenCalls {
+    max: usize,
+    open: AtomicUsize,
+    /// Of those that were opened when there was room for less than half, how many of each app are open; callers without an app
+    /// count together.
+    late: Mutex<HashMap<Option<AppName>, usize>>,
+}
+
+/// Whose calls have all the places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Those of all.
+    Server,
+    /// Those of the caller's own app have as many as any may.
+    App,
+}
+
+impl OpenCalls {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max, open: AtomicUsize::new(0), late: Mutex::default() })
+    }
+
+    /// Whether a caller of this app may open one more, of the method with this path. What comes back is to be kept as long as
+    /// the call is open.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub(super) fn enter(self: &Arc<Self>, path: &str, app: Option<&AppName>) -> Result<Option<Share>, Full> {
+        let open = self.open.load(Ordering::Relaxed);
+        if open < self.max / 2 || open < self.max + self.max.div_ceil(8) && ALWAYS.contains(&path) {
+            return Ok(None);
+        }
+        if open >= self.max {
+            return Err(Full::Server);
+        }
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_app = late.entry(app.cloned()).or_default();
+        if *of_app >= self.max.div_ceil(4) {
+            return Err(Full::App);
+        }
+        *of_app += 1;
+        Ok(Some(Share { calls: self.clone(), app: app.cloned() }))
+    }
+}
+
+/// A call of an app, beyond the half of which nobody asks.
+pub(super) struct Share {
+    calls: Arc<OpenCalls>,
+    app: Option<AppName>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut late = self.calls.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_app) = late.get_mut(&self.app) {
+            *of_app -= 1;
+            if *of_app == 0 {
+                late.remove(&self.app);
+            }
+        }
+    }
+}
+
+/// Runs the tasks of calls, and counts them.
+#[derive(Clone)]
+pub(super) struct Tasks(pub(super) Arc<OpenCalls>);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, call: F) {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(Counted { call, _open: Open(self.0.clone()) });
+    }
+}
+
+/// One of those that are open.
+struct Open(Arc<OpenCalls>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project! {
+    /// The task of a call.
+    struct Counted<F> {
+        #[pin]
+        call: F,
+        _open: Open,
+    }
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().call.poll(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_counts_until_its_task_has_ended_and_workers_find_room_behind_all_others() {
+        let calls = OpenCalls::new(8);
+        let tasks = Tasks(calls.clone());
+        let (stop, stopped) = tokio::sync::watch::channel(());
+        for open in 0..9 {
+            assert_eq!(calls.enter(RUN_JOB, None).map(drop), if open < 8 { Ok(()) } else { Err(Full::Server) });
+            assert!(ALWAYS.iter().all(|path| calls.enter(path, None).is_ok()));
+            let mut stopped = stopped.clone();
+            tasks.execute(async move { stopped.changed().await });
+        }
+        assert!(calls.enter(ALWAYS[0], None).is_err(), "these are bounded too");
+        drop(stop);
+        while calls.open.load(Ordering::Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(calls.enter(RUN_JOB, None).is_ok());
+    }
+
+    #[test]
+    fn no_app_takes_the_places_of_all() {
+        let calls = OpenCalls::new(8);
+        let [a, b] = ["a", "b"].map(|name| AppName::parse(name).expect("a name"));
+        assert!(calls.enter(RUN_JOB, Some(&a)).expect("room").is_none(), "nobody asks whose the first are");
+        calls.open.store(4, Ordering::Relaxed);
+        let shares: Vec<_> = (0..2).map(|_| calls.enter(RUN_JOB, Some(&a)).expect("a share")).collect();
+        assert_eq!(calls.enter(RUN_JOB, Some(&a)).err(), Some(Full::App));
+        assert!(calls.enter(RUN_JOB, Some(&b)).is_ok() && calls.enter(RUN_JOB, None).is_ok());
+        drop(shares);
+        assert!(calls.enter(RUN_JOB, Some(&a)).is_ok());
+        assert!(calls.late.lock().expect("sound").is_empty(), "nothing is left of what has ended");
+    }
+
+    const RUN_JOB: &str = "/semel.v1.JobService/RunJob";
+
+    #[test]
+    fn the_methods_that_always_find_room_are_there() {
+        let methods = crate::transport::methods();
+        assert!(ALWAYS.iter().all(|path| methods.iter().any(|method| *method == path[1..])), "{methods:?}");
+    }
+}
