@@ -48,30 +48,16 @@ impl Envelope {
         }
     }
 
-    /// What the arrival told of other tries.
-    #[must_use]
-    pub fn telling(self, told: Option<Told>) -> Self {
-        Self { told, ..self }
+    /// What is known of its arrival: what it told of other tries, where it stands in a trace, and from when on, by the steady
+    /// clock, nobody waits for it: if it has not begun by then, it does not begin.
+    pub fn arrive(&mut self, told: Option<Told>, trace: Option<Box<TraceContext>>, deadline: Option<Millis>) {
+        (self.told, self.trace, self.deadline) = (told, trace, deadline);
     }
 
-    /// Where the call stands in a trace.
-    #[must_use]
-    pub fn traced(self, trace: Option<Box<TraceContext>>) -> Self {
-        Self { trace, ..self }
-    }
-
-    /// From when on, by the steady clock, nobody waits for it: if it has not begun by then, it does not begin.
-    #[must_use]
-    pub fn until(self, deadline: Option<Millis>) -> Self {
-        Self { deadline, ..self }
-    }
-
-    /// Is written into this log when it takes effect, with what is known of its caller, if there are lines of its kind there.
-    #[must_use]
-    pub fn audited(mut self, audit: Option<&Audit>, caller: Caller) -> Self {
+    /// It is written into this log when it takes effect, with what is known of its caller, if there are lines of its kind there.
+    pub fn audit(&mut self, audit: Option<&Audit>, caller: Caller) {
         let audit = audit.filter(|audit| audit.events().wants(self.command.method()));
         self.audited = audit.map(|audit| Box::new(Audited { audit: audit.clone(), caller }));
-        self
     }
 
     /// Under what it is remembered.

@@ -143,7 +143,7 @@ impl Handle {
     /// # Errors
     /// See [`Refused`].
     pub async fn submit(&self, envelope: Envelope) -> Submitted {
-        self.enqueue(envelope)?.answer().await
+        self.enqueue(envelope)?.await
     }
 
     /// Hands a wish in at once, behind all that callers have handed in before.
@@ -389,13 +389,12 @@ impl Handle {
 /// A wish that is in the queue.
 pub struct Pending(oneshot::Receiver<Submitted>);
 
-impl Pending {
-    /// What becomes of it.
-    ///
-    /// # Errors
-    /// See [`Refused`].
-    pub async fn answer(self) -> Submitted {
-        self.0.await.unwrap_or(Err(Refused::NoOwner))
+impl Future for Pending {
+    /// What becomes of it; see [`Refused`].
+    type Output = Submitted;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(Refused::NoOwner)))
     }
 }
 

@@ -12,14 +12,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
-use pin_project_lite::pin_project;
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, codegen::BoxFuture};
 
 use super::{
+    direct::Sent,
     gate::Gate,
     held::{Budget, Held},
     intake::Place,
-    native::Served,
     status::Refusal,
     unread,
 };
@@ -49,32 +48,32 @@ impl Answers {
     }
 }
 
-/// The method of which there are most calls. Its answer has some hundred bytes whatever is asked, so nothing of it is counted.
-const SMALL: &str = "/semel.v1.JobService/RunJob";
-
 /// Who is answered.
 pub(super) struct Caller {
     answers: Arc<Answers>,
     verdict: Verdict,
     /// What is kept until its answer has left.
     place: Option<Place>,
-    /// Whether its answer is always a small one.
-    is_small: bool,
 }
 
-pin_project! {
-    /// What a service answers, before its head is there.
-    pub(super) struct Answer {
-        #[pin]
-        served: Served,
-        caller: Option<Caller>,
-    }
+/// What a service answers.
+pub(super) enum Served {
+    /// By the library's general way.
+    General(BoxFuture<Response<Body>, Infallible>),
+    /// By the short one: it has some hundred bytes whatever is asked, so nothing of it is counted.
+    Direct(Pin<Box<dyn Future<Output = Response<Sent>> + Send>>),
+}
+
+/// What a service answers, before its head is there.
+pub(super) struct Answer {
+    served: Served,
+    caller: Option<Caller>,
 }
 
 impl Caller {
-    /// Who calls this method, and was judged so.
-    pub(super) fn new(path: &str, answers: Arc<Answers>, verdict: Verdict, place: Option<Place>) -> Self {
-        Self { answers, verdict, place, is_small: path == SMALL }
+    /// Who was judged so.
+    pub(super) fn new(answers: Arc<Answers>, verdict: Verdict, place: Option<Place>) -> Self {
+        Self { answers, verdict, place }
     }
 }
 
@@ -86,24 +85,28 @@ impl Answer {
 
     /// To one who is served by nobody.
     pub(super) fn refused(status: Status) -> Self {
-        Self { served: Box::pin(std::future::ready(Ok(status.into_http()))), caller: None }
+        let served = Served::Direct(Box::pin(std::future::ready(status.into_http())));
+        Self { served, caller: None }
     }
 }
 
 impl Future for Answer {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<Sent>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let answer = ready!(this.served.poll(context))?;
-        Poll::Ready(Ok(match this.caller.take() {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (answer, is_small) = match &mut self.served {
+            Served::General(served) => (ready!(served.as_mut().poll(context))?.map(Sent::Any), false),
+            Served::Direct(served) => (ready!(served.as_mut().poll(context)), true),
+        };
+        Poll::Ready(Ok(match self.caller.take() {
             // One that ends with its head has no body.
             Some(caller) if answer.headers().contains_key(Status::GRPC_STATUS) => {
                 unread::told(answer, &caller.answers.gate, &caller.verdict)
             }
-            Some(caller) if caller.is_small && caller.place.is_none() => answer,
-            Some(caller) => answer.map(|body| Body::new(Kept { body, caller, has_ended: false })),
-            None => answer,
+            Some(caller) if !is_small || caller.place.is_some() => {
+                answer.map(|body| Sent::Any(Body::new(Kept { body: body.into_body(), caller, has_ended: false })))
+            }
+            _ => answer,
         }))
     }
 }

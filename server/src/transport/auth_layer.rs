@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{Extensions, HeaderMap, HeaderValue, header};
 use tonic::{Request, service::Interceptor};
 
 use super::{gate::Gate, held::Held, listen::Peer};
@@ -20,8 +20,8 @@ pub(super) struct Judge(pub(super) Arc<Gate>);
 #[derive(Clone, Default)]
 pub(super) struct Brought {
     pub(super) authorization: Option<HeaderValue>,
-    /// What a proxy says of its caller; not looked at if no proxy's word is taken.
-    pub(super) forwarded: Option<HeaderValue>,
+    /// What a proxy says of its caller; not looked at if no proxy's word is taken. Seldom there, and so in a box.
+    pub(super) forwarded: Option<Box<HeaderValue>>,
     /// Who is at the other end of the connection.
     pub(super) peer: Option<Arc<Peer>>,
 }
@@ -30,7 +30,7 @@ impl Brought {
     /// As it is judged.
     pub(super) fn shown(&self) -> Shown<'_> {
         let authorization = self.authorization.as_ref().map(HeaderValue::as_bytes);
-        let forwarded = self.forwarded.as_ref().map(HeaderValue::as_bytes);
+        let forwarded = self.forwarded.as_ref().map(|value| value.as_bytes());
         let certificate = self.peer.as_ref().and_then(|peer| peer.certificate.as_ref());
         Shown { authorization, certificate, forwarded }
     }
@@ -59,8 +59,8 @@ impl Arrival {
     }
 
     /// The same, but the call has it no longer.
-    pub(super) fn take<T>(request: &mut Request<T>) -> Self {
-        request.extensions_mut().remove().unwrap_or_else(Self::unjudged)
+    pub(super) fn take(extensions: &mut Extensions) -> Self {
+        extensions.remove().unwrap_or_else(Self::unjudged)
     }
 
     fn unjudged() -> Self {
@@ -74,7 +74,7 @@ impl Judge {
     pub(super) fn look_at(&self, headers: &HeaderMap, peer: Option<Arc<Peer>>) -> Arrival {
         let authorization = headers.get(header::AUTHORIZATION).cloned();
         let takes_forwarded = self.0.settings.authenticator.takes_forwarded();
-        let forwarded = takes_forwarded.then(|| joined(headers, FORWARDED_HEADER)).flatten();
+        let forwarded = takes_forwarded.then(|| joined(headers, FORWARDED_HEADER)).flatten().map(Box::new);
         let brought = Brought { authorization, forwarded, peer };
         let verdict = self.0.judge(brought.shown(), brought.address());
         if let Some(peer) = &brought.peer {

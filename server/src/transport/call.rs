@@ -1,7 +1,8 @@
 //! One call: what is known of it from its arrival to its answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use semel_core::{
     id::{Millis, RequestId},
     policy::Principal,
@@ -24,6 +25,21 @@ use super::{
 };
 use crate::{auth::Verdict, clock, observe::Slot, otlp::Place};
 
+/// A call whose message is there.
+pub(super) struct Arrived<R> {
+    pub(super) headers: HeaderMap,
+    pub(super) arrival: Arrival,
+    pub(super) message: R,
+}
+
+impl<R> From<Request<R>> for Arrived<R> {
+    fn from(request: Request<R>) -> Self {
+        let (metadata, mut extensions, message) = request.into_parts();
+        let headers = metadata.into_headers();
+        Self { headers, arrival: Arrival::take(&mut extensions), message }
+    }
+}
+
 /// See the module.
 pub(super) struct Call<'g> {
     pub(super) gate: &'g Gate,
@@ -35,6 +51,8 @@ pub(super) struct Call<'g> {
     app: String,
     request_id: String,
     parsed_id: Option<RequestId>,
+    /// How long its caller waited for the answer at its arrival, and until when that is.
+    patience: Option<Duration>,
     deadline: Option<Instant>,
     /// What it says of other tries.
     pub(super) told: Option<Told>,
@@ -48,13 +66,15 @@ pub(super) struct Call<'g> {
 
 impl<'g> Call<'g> {
     /// One that changes something may begin a trace.
-    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, mut request: Request<R>, changes: bool) -> (Self, R) {
-        let deadline = deadline::of(request.metadata(), clock::timer_now());
-        let told = told::of(request.metadata());
-        let caller = trace::of(request.metadata());
-        let Arrival { verdict, brought, held, slot } = Arrival::take(&mut request);
+    pub(super) fn begin<R: fingerprint::Request>(gate: &'g Gate, arrived: Arrived<R>, changes: bool) -> (Self, R) {
+        let Arrived { headers, arrival, message } = arrived;
+        let patience = deadline::of(&headers);
+        let deadline = patience.and_then(|patience| clock::timer_now().checked_add(patience));
+        let told = told::of(&headers);
+        let caller = trace::of(&headers);
+        drop(headers);
+        let Arrival { verdict, brought, held, slot } = arrival;
         let address = brought.address();
-        let message = request.into_inner();
         let request_id = message.header().map(|header| header.request_id.clone()).unwrap_or_default();
         let parsed_id = fields::parse_request_id(&request_id);
         let app = if gate.audit().is_some() { message.app().to_owned() } else { String::new() };
@@ -76,6 +96,7 @@ impl<'g> Call<'g> {
             app,
             request_id,
             parsed_id,
+            patience,
             deadline,
             told,
             place,
@@ -124,10 +145,9 @@ impl<'g> Call<'g> {
         self.deadline
     }
 
-    /// The same moment by the clock that the engine goes by.
+    /// The same moment by the clock that the engine goes by, of a call that has just arrived.
     pub(super) fn engine_deadline(&self) -> Option<Millis> {
-        let left = self.deadline?.saturating_duration_since(clock::timer_now());
-        let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+        let left = i64::try_from(self.patience?.as_millis()).unwrap_or(i64::MAX);
         Some(Millis(self.gate.settings.clock.steady().0.saturating_add(left)))
     }
 

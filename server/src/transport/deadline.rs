@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
+use http::{HeaderMap, HeaderName};
 
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Answers leave this much before the deadline at most.
 const MARGIN_MAX: Duration = Duration::from_millis(50);
 
-/// When to answer at the latest; none if the caller set no deadline.
-pub(super) fn of(metadata: &MetadataMap, arrival: Instant) -> Option<Instant> {
-    let timeout = parse(metadata.get("grpc-timeout")?.to_str().ok()?)?;
-    arrival.checked_add(timeout - (timeout / 10).min(MARGIN_MAX))
+/// In which time to answer at the latest; none if the caller set no deadline.
+pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
+    let timeout = parse(headers.get(TIMEOUT)?.to_str().ok()?)?;
+    Some(timeout - (timeout / 10).min(MARGIN_MAX))
 }
 
 /// The form of the gRPC specification: 1 to 8 digits and a unit.

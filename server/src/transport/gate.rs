@@ -22,21 +22,21 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     audit,
-    call::Call,
+    call::{Arrived, Call},
     convert::{
         fields::Fields,
         header::Basis,
         reply::{Body, FromAnswer},
     },
     lists::Lists,
-    quota::{Quota, Quotas},
+    quota::{Quota, Quotas, UnderWay},
     status::Refusal,
     watch::Hub,
 };
 use crate::{
     auth::{Authenticator, Moment, Shown, Verdict, jwt::Issuers},
     clock::Clock,
-    engine::{Directory, Envelope, Handle, Refused},
+    engine::{Directory, Envelope, Handle, Pending, Refused},
     logs::audit::Audit,
     metrics::WatchSeen,
     otlp::Tracer,
@@ -200,35 +200,65 @@ impl Gate {
         R: fingerprint::Request,
         P: FromAnswer,
     {
-        let (call, message) = Call::begin(self, request, true);
-        let result = async {
-            let principal = call.principal()?;
-            let request_id = call.required_id()?;
-            let envelope = self.envelope(principal, request_id, &message, parse)?;
-            call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
-            let envelope = envelope.audited(self.audit(), audit::caller(&call.verdict, call.address));
-            let envelope = envelope.telling(call.told).traced(call.trace()).until(call.engine_deadline());
-            let _under_way = self.enter_to_change(principal, envelope.command())?;
-            let charge = self.charge(principal, envelope.command())?;
-            let pending = match self.engine()?.enqueue(envelope) {
-                Ok(pending) => pending,
-                Err(error) => {
-                    charge.give_back();
-                    return Err(refused(error));
-                }
+        self.change(request.into(), parse).await.map(Response::new)
+    }
+
+    /// The same, of a call that came past the library. It has gone into the engine when this comes back; what comes back waits
+    /// for its answer, and holds no more than that takes.
+    pub(super) fn change<R, P>(
+        &self,
+        arrived: Arrived<R>,
+        parse: impl FnOnce(&R, AppName, &mut Fields) -> Option<Command>,
+    ) -> impl Future<Output = Result<P, Status>>
+    where
+        R: fingerprint::Request,
+        P: FromAnswer,
+    {
+        let (call, message) = Call::begin(self, arrived, true);
+        let handed_in = self.hand_in(&call, &message, parse);
+        drop(message);
+        async move {
+            let answered = match handed_in {
+                Ok(HandedIn { request_id, pending, _under_way }) => match call.in_time(pending).await {
+                    Ok(Ok(answer)) => Ok((request_id, answer)),
+                    Ok(Err(refused)) => Err(Refusal::of_refused(refused, R::leaf_name)),
+                    Err(late) => Err(late),
+                },
+                Err(refusal) => Err(refusal),
             };
-            let answer = call.in_time(pending.answer()).await?;
-            let answer = answer.map_err(|error| Refusal::of_refused(error, R::leaf_name))?;
-            Ok((request_id, answer))
-        };
-        match result.await {
-            Ok((request_id, answer)) => {
-                call.slot.tell_answer(&answer);
-                let header = call.basis().answered(&answer);
-                let keyring = self.settings.authenticator.keyring();
-                Ok(Response::new(P::from_answer(Body { header, answer: &answer, request_id, keyring })))
+            match answered {
+                Ok((request_id, answer)) => {
+                    call.slot.tell_answer(&answer);
+                    let header = call.basis().answered(&answer);
+                    let keyring = self.settings.authenticator.keyring();
+                    Ok(P::from_answer(Body { header, answer: &answer, request_id, keyring }))
+                }
+                Err(refusal) => Err(call.refuse(refusal)),
             }
-            Err(refusal) => Err(call.refuse(refusal)),
+        }
+    }
+
+    /// Judges a change, and hands it to the engine.
+    fn hand_in<R: fingerprint::Request>(
+        &self,
+        call: &Call<'_>,
+        message: &R,
+        parse: impl FnOnce(&R, AppName, &mut Fields) -> Option<Command>,
+    ) -> Result<HandedIn, Refusal> {
+        let principal = call.principal()?;
+        let request_id = call.required_id()?;
+        let mut envelope = self.envelope(principal, request_id, message, parse)?;
+        call.slot.tell(|facts| facts.app = Some(envelope.app().clone()));
+        envelope.audit(self.audit(), audit::caller(&call.verdict, call.address));
+        envelope.arrive(call.told, call.trace(), call.engine_deadline());
+        let under_way = self.enter_to_change(principal, envelope.command())?;
+        let charge = self.charge(principal, envelope.command())?;
+        match self.engine()?.enqueue(envelope) {
+            Ok(pending) => Ok(HandedIn { request_id, pending, _under_way: under_way }),
+            Err(error) => {
+                charge.give_back();
+                Err(refused(error))
+            }
         }
     }
 
@@ -265,7 +295,7 @@ impl Gate {
     where
         R: fingerprint::Request,
     {
-        let (call, message) = Call::begin(self, request, false);
+        let (call, message) = Call::begin(self, request.into(), false);
         let result = async {
             let principal = call.principal()?;
             call.checked_id()?;
@@ -290,7 +320,7 @@ impl Gate {
     where
         R: fingerprint::Request,
     {
-        let (call, message) = Call::begin(self, request, false);
+        let (call, message) = Call::begin(self, request.into(), false);
         let result = async {
             let principal = call.principal()?;
             call.checked_id()?;
@@ -309,6 +339,13 @@ impl Gate {
             }
         }
     }
+}
+
+/// A change that the engine has.
+struct HandedIn {
+    request_id: RequestId,
+    pending: Pending,
+    _under_way: UnderWay,
 }
 
 pub(super) fn rejected(rejection: semel_core::rejection::Rejection) -> Refusal {

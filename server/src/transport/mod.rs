@@ -14,6 +14,7 @@ mod auth_layer;
 mod call;
 mod convert;
 mod deadline;
+mod direct;
 mod gate;
 mod held;
 mod intake;

@@ -26,10 +26,11 @@ use tonic::{
 };
 
 use super::{
-    answers::{Answer, Answers, Caller},
+    answers::{Answer, Answers, Caller, Served},
     auth_layer::Judge,
+    direct::{self, Sent},
     gate::Gate,
-    intake::Intake,
+    intake::{Intake, Source},
     listen::Peer,
     observe::{self, Followed},
     open::OpenCalls,
@@ -46,6 +47,8 @@ struct Inner {
     intake: Intake,
     answers: Arc<Answers>,
     services: Ours,
+    /// The same, for those that are called past the library.
+    all: Services,
     others: Routes,
     observers: Observers,
 }
@@ -53,10 +56,11 @@ struct Inner {
 impl Native {
     /// All services of Semel, and whatever else is served; these are told of each call.
     pub(super) fn new(gate: Arc<Gate>, others: Routes, open: Arc<OpenCalls>, observers: Observers) -> Self {
-        let services = Ours::new(&Services::new(gate.clone()), gate.settings.message_bytes_max);
+        let all = Services::new(gate.clone());
+        let services = Ours::new(&all, gate.settings.message_bytes_max);
         let (intake, answers) = (Intake::new(gate.clone(), open), Answers::new(gate.clone()));
         let judge = Judge(gate);
-        Self(Arc::new(Inner { judge, intake, answers, services, others: others.prepare(), observers }))
+        Self(Arc::new(Inner { judge, intake, answers, services, all, others: others.prepare(), observers }))
     }
 }
 
@@ -65,21 +69,26 @@ pub(super) type Answered = observe::Answer<Answer>;
 
 impl Native {
     /// Serves a call that came over the connection of this peer.
-    pub(super) fn serve(&self, request: Request<Body>, peer: Option<Arc<Peer>>) -> Answered {
-        let Inner { judge, intake, answers, services, others, observers } = &*self.0;
+    pub(super) fn serve<B: Into<Source>>(&self, request: Request<B>, peer: Option<Arc<Peer>>) -> Answered {
+        let Inner { judge, intake, answers, services, all, others, observers } = &*self.0;
         let mut arrival = judge.look_at(request.headers(), peer);
         let followed = Followed::begin(observers, &request, &mut arrival);
         let verdict = arrival.verdict.clone();
         let answer = match intake.bound(request, &mut arrival) {
-            Ok((mut request, place)) => {
-                request.extensions_mut().insert(arrival);
-                let caller = Caller::new(request.uri().path(), answers.clone(), verdict, place);
-                Answer::new(services.call(request, others), caller)
+            Ok((request, place)) => {
+                let served = if direct::takes(&request) {
+                    let (head, body) = request.into_parts();
+                    Served::Direct(Box::pin(direct::serve(all.clone(), head.headers, body, arrival)))
+                } else {
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(arrival);
+                    Served::General(services.call(request, others))
+                };
+                Answer::new(served, Caller::new(answers.clone(), verdict, place))
             }
             Err(refusal) => {
                 refusal.tell(&arrival.slot);
-                let status = refusal.into_status(judge.0.basis("", None, &verdict).header());
-                Answer::refused(status)
+                Answer::refused(refusal.into_status(judge.0.basis("", None, &verdict).header()))
             }
         };
         observe::Answer::new(answer, followed)
@@ -106,7 +115,7 @@ macro_rules! services {
             }
 
             /// The answer of the service that is named in the path, and of the others where it is none of ours.
-            fn call(&self, request: Request<Body>, others: &Routes) -> Served {
+            fn call(&self, request: Request<Body>, others: &Routes) -> BoxFuture<Response<Body>, Infallible> {
                 let name = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
                 match name.map(|(service, _)| service) {
                     $(Some(<$server<Services> as NamedService>::NAME) => self.$field.clone().call(request),)*
@@ -117,9 +126,6 @@ macro_rules! services {
         }
     };
 }
-
-/// What a service answers.
-pub(super) type Served = BoxFuture<Response<Body>, Infallible>;
 
 services! {
     jobs: JobServiceServer,
@@ -135,14 +141,15 @@ services! {
 impl Service<Request<Body>> for Native {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answered;
+    type Future = BoxFuture<Response<Body>, Infallible>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Answered {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let peer = request.extensions_mut().remove();
-        self.serve(request, peer)
+        let answer = self.serve(request, peer);
+        Box::pin(async move { Ok(answer.await?.map(Sent::into_body)) })
     }
 }

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use prost::Message as _;
 use tonic::{Status, body::Body};
 
-use super::{auth_layer::Arrival, web::ThroughWeb};
+use super::{auth_layer::Arrival, direct::Sent, web::ThroughWeb};
 use crate::{
     clock::Stopwatch,
     observe::{Ending, Head, Observers, Slot},
@@ -55,7 +55,7 @@ pub(super) struct Followed {
 
 impl Followed {
     /// Begins to follow a call if anybody wants to know of it, and leaves with it where facts of it are told.
-    pub(super) fn begin(observers: &Observers, request: &Request<Body>, arrival: &mut Arrival) -> Option<Box<Self>> {
+    pub(super) fn begin<B>(observers: &Observers, request: &Request<B>, arrival: &mut Arrival) -> Option<Box<Self>> {
         if observers.is_empty() {
             return None;
         }
@@ -110,9 +110,9 @@ impl<F> Answer<F> {
 
 impl<F, E> Future for Answer<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<Sent>, E>>,
 {
-    type Output = Result<Response<Body>, E>;
+    type Output = Result<Response<Sent>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -124,14 +124,14 @@ where
         }
         Poll::Ready(Ok(match call {
             None => answer,
-            Some(call) => answer.map(|body| Body::new(Measured { body, call: Some(call) })),
+            Some(call) => answer.map(|body| Sent::Any(Body::new(Measured { body, call: Some(call) }))),
         }))
     }
 }
 
 /// A body, and the call that ends with it.
 struct Measured {
-    body: Body,
+    body: Sent,
     call: Option<Box<Followed>>,
 }
 

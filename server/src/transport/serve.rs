@@ -16,7 +16,6 @@ use hyper_util::{
 };
 use tokio::{sync::watch, task::JoinSet, time};
 use tokio_stream::StreamExt as _;
-use tonic::body::Body;
 
 use super::{
     gate::Stage,
@@ -129,9 +128,7 @@ impl Life {
             .initial_connection_window_size(self.window.connection());
         let peer = connection.peer().clone();
         let leaving = Leaving(peer.clone());
-        let service = hyper::service::service_fn(move |request: Request<Received>| {
-            self.service.serve(request.map(Body::new), &peer)
-        });
+        let service = hyper::service::service_fn(move |request: Request<Received>| self.service.serve(request, &peer));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), service));
         let mut end_of_age = pin!(time::sleep(self.age.unwrap_or_default()));
         let (ages, mut is_open, mut is_old) = (self.age.is_some(), true, false);

@@ -1,9 +1,8 @@
 //! What a call says of other tries of itself: metadata that retry layers send, and nothing is guessed from anything else. It is
 //! kept with the request and shown by `GetRequest`; nothing is decided by it, for anybody may send it.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use semel_core::window::Told;
-use tonic::metadata::MetadataMap;
 
 /// What gRPC's libraries send with each try but the first.
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
@@ -12,17 +11,17 @@ const PROXY_ATTEMPTS: HeaderName = HeaderName::from_static("x-envoy-attempt-coun
 /// Longer numbers than this are nobody's count.
 const DIGITS_MAX: usize = 6;
 
-/// What the metadata tells; none if it is nothing, or only that this is the first try.
-pub(super) fn of(metadata: &MetadataMap) -> Option<Told> {
+/// What the headers tell; none if it is nothing, or only that this is the first try.
+pub(super) fn of(headers: &HeaderMap) -> Option<Told> {
     let told = Told {
-        previous_attempts: count(metadata, &PREVIOUS_ATTEMPTS).unwrap_or(0),
-        proxy_attempts: count(metadata, &PROXY_ATTEMPTS).unwrap_or(0),
+        previous_attempts: count(headers, &PREVIOUS_ATTEMPTS).unwrap_or(0),
+        proxy_attempts: count(headers, &PROXY_ATTEMPTS).unwrap_or(0),
     };
     (told.previous_attempts > 0 || told.proxy_attempts > 1).then_some(told)
 }
 
-fn count(metadata: &MetadataMap, name: &HeaderName) -> Option<u32> {
-    let text = metadata.get(name.as_str())?.to_str().ok()?;
+fn count(headers: &HeaderMap, name: &HeaderName) -> Option<u32> {
+    let text = headers.get(name)?.to_str().ok()?;
     let is_count = !text.is_empty() && text.len() <= DIGITS_MAX && text.bytes().all(|digit| digit.is_ascii_digit());
     is_count.then(|| text.parse().ok()).flatten()
 }
@@ -32,13 +31,13 @@ mod tests {
     use super::*;
 
     fn told(previous: &str, proxy: &str) -> Option<Told> {
-        let mut metadata = MetadataMap::new();
+        let mut headers = HeaderMap::new();
         for (name, value) in [("grpc-previous-rpc-attempts", previous), ("x-envoy-attempt-count", proxy)] {
             if !value.is_empty() {
-                metadata.insert(name, value.parse().expect("it is ASCII"));
+                headers.insert(name, value.parse().expect("it is ASCII"));
             }
         }
-        of(&metadata)
+        of(&headers)
     }
 
     #[test]

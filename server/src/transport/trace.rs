@@ -1,23 +1,26 @@
-//! Places in traces on the wire: in the metadata of calls, and in messages where metadata cannot say them. What does not keep
+//! Places in traces on the wire: in the headers of calls, and in messages where headers cannot say them. What does not keep
 //! to W3C Trace Context is as good as nothing.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use semel_core::trace::TraceContext;
 use semel_proto::v1;
-use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use crate::{
     clock::{self, Stopwatch},
     otlp::{self, OwnSpan, Span, Tracer, Value},
 };
 
-/// What a call says in its metadata. More than one `traceparent` is none; several `tracestate` are one, in their order.
-pub(super) fn of(metadata: &MetadataMap) -> Option<TraceContext> {
-    let mut parents = metadata.get_all("traceparent").iter();
+const PARENT: HeaderName = HeaderName::from_static("traceparent");
+const STATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// What a call says in its headers. More than one `traceparent` is none; several `tracestate` are one, in their order.
+pub(super) fn of(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut parents = headers.get_all(PARENT).iter();
     let parent = parents.next()?.to_str().ok()?;
     if parents.next().is_some() {
         return None;
     }
-    let states = metadata.get_all("tracestate").iter().map(AsciiMetadataValue::to_str);
+    let states = headers.get_all(STATE).iter().map(HeaderValue::to_str);
     let states: Result<Vec<&str>, _> = states.collect();
     TraceContext::parse(parent, &states.unwrap_or_default().join(","))
 }
@@ -69,21 +72,21 @@ mod tests {
 
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn metadata(pairs: &[(&'static str, &str)]) -> MetadataMap {
-        let mut metadata = MetadataMap::new();
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            metadata.append(*name, value.parse().expect("it is ASCII"));
+            headers.append(*name, value.parse().expect("it is ASCII"));
         }
-        metadata
+        headers
     }
 
     #[test]
     fn one_parent_is_read_with_all_its_states() {
-        let context = of(&metadata(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]));
+        let context = of(&headers(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]));
         assert_eq!(context.as_ref().map(|context| context.state.as_str()), Some("a=1,b=2"));
         assert_eq!(message(&context.expect("it is one")).traceparent, PARENT);
-        assert_eq!(of(&metadata(&[("tracestate", "a=1")])), None);
-        assert_eq!(of(&metadata(&[("traceparent", PARENT), ("traceparent", PARENT)])), None);
-        assert_eq!(of(&metadata(&[("traceparent", "00-1-2-3")])), None);
+        assert_eq!(of(&headers(&[("tracestate", "a=1")])), None);
+        assert_eq!(of(&headers(&[("traceparent", PARENT), ("traceparent", PARENT)])), None);
+        assert_eq!(of(&headers(&[("traceparent", "00-1-2-3")])), None);
     }
 }

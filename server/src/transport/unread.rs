@@ -2,13 +2,13 @@
 //! nothing of the caller's credentials and that some retry; here it becomes a refusal like all others.
 
 use http::Response;
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status};
 
-use super::{gate::Gate, status::Refusal};
+use super::{direct::Sent, gate::Gate, status::Refusal};
 use crate::auth::Verdict;
 
 /// The answer as it was, or the refusal that it should have been.
-pub(super) fn told(answer: Response<Body>, gate: &Gate, verdict: &Verdict) -> Response<Body> {
+pub(super) fn told(answer: Response<Sent>, gate: &Gate, verdict: &Verdict) -> Response<Sent> {
     let headers = answer.headers();
     let is_bare = headers.contains_key(Status::GRPC_STATUS) && !headers.contains_key(Status::GRPC_STATUS_DETAILS);
     // All of ours have details; of others none that is served here says INTERNAL.

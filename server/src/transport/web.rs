@@ -15,6 +15,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tonic::{body::Body, codegen::BoxFuture};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
@@ -22,6 +23,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 
 use super::{
+    direct::Sent,
     listen::Peer,
     native::{Answered, Native},
     router::HEADERS_BYTES_MAX,
@@ -154,13 +156,14 @@ impl Web {
     }
 
     /// Serves a request that came over the connection of this peer.
-    pub(super) fn serve(&self, mut request: Request<Body>, peer: &Arc<Peer>) -> Answer {
+    pub(super) fn serve(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> Answer {
         let headers = request.headers();
         let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(host);
         match kind_of(request.method(), request.version(), headers, authority, &self.origins) {
             Kind::Native => Answer::Native { answer: self.native.serve(request, Some(peer.clone())) },
             Kind::Web => {
+                let mut request = request.map(Body::new);
                 request.extensions_mut().insert(ThroughWeb);
                 request.extensions_mut().insert(peer.clone());
                 Answer::Web { answer: Box::pin(self.web.clone().oneshot(request)) }
@@ -185,15 +188,17 @@ pin_project! {
 }
 
 impl Future for Answer {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<Sent>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             AnswerProjection::Native { answer } => answer.poll(context),
-            AnswerProjection::Web { answer } => answer.as_mut().poll(context),
+            AnswerProjection::Web { answer } => {
+                answer.as_mut().poll(context).map(|answer| answer.map(|answer| answer.map(Sent::Any)))
+            }
             AnswerProjection::Refused { status, text } => {
-                let mut answer =
-                    Response::new(Body::new(http_body_util::Full::new(bytes::Bytes::from_static(text.as_bytes()))));
+                let text = http_body_util::Full::new(bytes::Bytes::from_static(text.as_bytes()));
+                let mut answer = Response::new(Sent::Any(Body::new(text)));
                 *answer.status_mut() = *status;
                 answer
                     .headers_mut()

@@ -259,12 +259,12 @@ async fn what_workers_report_goes_before_all_that_waits_and_is_never_refused() {
     assert!(matches!(handle.stop().await, Stopped::Asked));
     let mut last = Revision(0);
     for report in reports {
-        let revision = report.answer().await.expect("it takes effect").revision;
+        let revision = report.await.expect("it takes effect").revision;
         assert!(revision > last, "in their order");
         last = revision;
     }
     for wish in wishes {
-        assert!(wish.answer().await.expect("it takes effect").revision > last, "callers come after workers");
+        assert!(wish.await.expect("it takes effect").revision > last, "callers come after workers");
     }
     let load = world.handle.load();
     assert_eq!((load.waiting, load.waiting_bytes, load.looks, load.worker_places), (0, 0, 0, 0));
@@ -280,7 +280,7 @@ async fn a_flood_of_reports_leaves_room_for_callers_in_every_batch() {
     }
     let wish = world.handle.enqueue(world.wish(2 * BATCH_MAX)).expect("there is room");
     leave.send(()).expect("the engine waits");
-    let revision = wish.answer().await.expect("it takes effect").revision;
-    let last = reports.pop().expect("there are some").answer().await.expect("it takes effect").revision;
+    let revision = wish.await.expect("it takes effect").revision;
+    let last = reports.pop().expect("there are some").await.expect("it takes effect").revision;
     assert!(revision < last, "the caller did not wait for all of them");
 }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
@@ -42,9 +43,41 @@ pub(super) enum Sender {
     Stream(Arc<Held>),
 }
 
+/// Where a body comes from.
+pub(in crate::transport) enum Source {
+    /// From a connection.
+    Wire(Incoming),
+    /// Through gRPC-Web.
+    Web(Body),
+}
+
+impl From<Incoming> for Source {
+    fn from(body: Incoming) -> Self {
+        Self::Wire(body)
+    }
+}
+
+impl From<Body> for Source {
+    fn from(body: Body) -> Self {
+        Self::Web(body)
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match self {
+            Self::Wire(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| Status::from_error(Box::new(error)))))
+            }
+            Self::Web(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+}
+
 /// See the module.
-pub(super) struct Bounded {
-    body: Body,
+pub(in crate::transport) struct Bounded {
+    body: Source,
     sender: Sender,
     verdict: Verdict,
     messages: Messages,
@@ -54,7 +87,7 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    pub(super) fn new(body: Body, sender: Sender, messages: Messages, verdict: Verdict, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(body: Source, sender: Sender, messages: Messages, verdict: Verdict, gate: Arc<Gate>) -> Self {
         Self { body, sender, verdict, messages, late: None, gate }
     }
 
@@ -109,7 +142,7 @@ impl http_body::Body for Bounded {
                 return Poll::Ready(Some(Err(Status::out_of_range("it has far too many items"))));
             }
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+        let Poll::Ready(frame) = self.body.poll_frame(context) else {
             return self.wait(context).map(|status| Some(Err(status)));
         };
         if let Some(Ok(frame)) = &frame
@@ -122,10 +155,16 @@ impl http_body::Body for Bounded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Source::Wire(body) => body.is_end_stream(),
+            Source::Web(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Source::Wire(body) => body.size_hint(),
+            Source::Web(body) => body.size_hint(),
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Messages {
     /// The largest message that was begun.
     largest: usize,
     /// The items of the message, if they are counted.
-    items: Option<Items>,
+    items: Option<Box<Items>>,
     /// Items that came since it was last asked.
     new_items: usize,
 }
@@ -26,7 +26,7 @@ pub(super) struct Messages {
 impl Messages {
     /// Of a method whose messages have items.
     pub(super) fn with_items() -> Self {
-        Self { items: Some(Items::default()), ..Self::default() }
+        Self { items: Some(Box::default()), ..Self::default() }
     }
 
     /// Takes note of what came.
@@ -57,7 +57,7 @@ impl Messages {
             }
             if self.prefixed == PREFIX_BYTES && self.missing == 0 {
                 (self.prefixed, self.unfinished) = (0, 0);
-                self.items.iter_mut().for_each(Items::begin);
+                self.items.iter_mut().for_each(|items| items.begin());
             }
         }
     }
@@ -69,7 +69,7 @@ impl Messages {
 
     /// Items of the message that is not whole yet.
     pub(super) fn items(&self) -> usize {
-        self.items.as_ref().map_or(0, Items::count)
+        self.items.as_ref().map_or(0, |items| items.count())
     }
 
     /// Items of all messages that came since this was last asked.

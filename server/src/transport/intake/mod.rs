@@ -14,10 +14,11 @@ mod strangers;
 use std::sync::Arc;
 
 use http::{HeaderMap, Request};
-use tonic::{Status, body::Body};
+use tonic::Status;
 
+pub(super) use self::body::{Bounded, Source};
 use self::{
-    body::{Bounded, Sender},
+    body::Sender,
     message::Messages,
     strangers::{Mark, Stranger, Strangers},
 };
@@ -56,9 +57,9 @@ impl Intake {
     /// Where there is no room for the calls of those who were recognised. Strangers make room for each other.
     pub(super) fn bound(
         &self,
-        request: Request<Body>,
+        request: Request<impl Into<Source>>,
         arrival: &mut Arrival,
-    ) -> Result<(Request<Body>, Option<Place>), Refusal> {
+    ) -> Result<(Request<Bounded>, Option<Place>), Refusal> {
         let (sender, place) = if arrival.verdict.principal.is_none() {
             let (mark, eviction) = self.strangers.enter(arrival.brought.peer.clone());
             let stranger = Stranger::new(mark.clone(), eviction);
@@ -78,7 +79,7 @@ impl Intake {
         };
         let (gate, verdict) = (self.gate.clone(), arrival.verdict.clone());
         let messages = if request.uri().path() == SUBMIT_RUNS { Messages::with_items() } else { Messages::default() };
-        Ok((request.map(|body| Body::new(Bounded::new(body, sender, messages, verdict, gate))), place))
+        Ok((request.map(|body| Bounded::new(body.into(), sender, messages, verdict, gate)), place))
     }
 
     /// A place among the calls of those who were recognised.

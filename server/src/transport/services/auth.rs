@@ -29,7 +29,7 @@ impl AuthService for Services {
         &self,
         request: Request<v1::IssueTokenRequest>,
     ) -> Result<Response<v1::IssueTokenResponse>, Status> {
-        let (mut call, message) = Call::begin(&self.gate, request, false);
+        let (mut call, message) = Call::begin(&self.gate, request.into(), false);
         match self.issue(&mut call, &message) {
             Ok(response) => Ok(Response::new(response)),
             Err(refusal) => Err(call.refuse(refusal)),
@@ -40,7 +40,7 @@ impl AuthService for Services {
         &self,
         request: Request<v1::CheckAuthRequest>,
     ) -> Result<Response<v1::CheckAuthResponse>, Status> {
-        let (call, _) = Call::begin(&self.gate, request, false);
+        let (call, _) = Call::begin(&self.gate, request.into(), false);
         if let Some(refusal) = Refusal::of_verdict(&call.verdict) {
             // Whoever tries credentials out is told of them, and leaves a trace.
             call.audit(&refusal);

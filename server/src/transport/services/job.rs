@@ -16,7 +16,7 @@ use super::{Services, submit::Answers};
 use crate::{
     store::{self, Reader},
     transport::{
-        call::Call,
+        call::{Arrived, Call},
         convert::{fields::Fields, job as convert},
         gate, page,
         status::Refusal,
@@ -77,6 +77,17 @@ impl Services {
             jobs.iter().map(|job| convert::job(job, state.counts(&job.key))).collect()
         };
         self.gate.engine()?.read(look).await.map_err(gate::refused)
+    }
+}
+
+impl Services {
+    /// Serves `RunJob`.
+    pub(in crate::transport) fn make_run(
+        &self,
+        arrived: Arrived<v1::RunJobRequest>,
+    ) -> impl Future<Output = Result<v1::RunJobResponse, Status>> {
+        let now = self.gate.now();
+        self.gate.change(arrived, move |message, app, fields| parse_run_job(message, app, fields, now))
     }
 }
 
@@ -175,8 +186,7 @@ impl JobService for Services {
     }
 
     async fn run_job(&self, request: Request<v1::RunJobRequest>) -> Result<Response<v1::RunJobResponse>, Status> {
-        let now = self.gate.now();
-        self.gate.mutate(request, |message, app, fields| parse_run_job(message, app, fields, now)).await
+        self.make_run(request.into()).await.map(Response::new)
     }
 
     type SubmitRunsStream = Answers;

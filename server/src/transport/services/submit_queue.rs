@@ -192,10 +192,11 @@ impl Queue {
         let (mut charges, mut drawn, mut refusal) = (Vec::new(), Vec::with_capacity(envelopes.capacity()), None);
         for item in self.backlog.iter().take(places.num_permits()) {
             match envelope(&self.gate, verdict, item, now) {
-                Ok((envelope, charge)) => {
+                Ok((mut envelope, charge)) => {
                     let (context, own) = placed(&self.gate, item);
-                    let caller = audit::caller(verdict, self.address);
-                    envelopes.push(envelope.traced(context).audited(self.gate.audit(), caller));
+                    envelope.arrive(None, context, None);
+                    envelope.audit(self.gate.audit(), audit::caller(verdict, self.address));
+                    envelopes.push(envelope);
                     drawn.push(own.map(|own| Box::new((own, Stopwatch::start()))));
                     // Without a quota there is nothing to keep.
                     charges.extend(Some(charge).filter(Charge::is_real));

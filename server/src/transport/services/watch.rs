@@ -40,7 +40,7 @@ const PATH: &str = "/semel.v1.WatchService/Watch";
 impl Services {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Watch>, Status> {
         let standing = Standing::of(&self.gate, &request, v1::WatchRequest::MESSAGE);
-        let (call, message) = Call::begin(&self.gate, request, false);
+        let (call, message) = Call::begin(&self.gate, request.into(), false);
         match call.in_time(self.open_watch(&call, standing, &message)).await {
             Ok(Ok(watch)) => Ok(Response::new(watch)),
             Ok(Err(refusal)) | Err(refusal) => Err(call.refuse(refusal)),

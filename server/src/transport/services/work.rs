@@ -219,7 +219,7 @@ impl Work {
             Ok(pending) => {
                 let parsed_id = fields::parse_request_id(&request_id);
                 awaited.spawn(async move {
-                    let (submitted, message, leaf_name) = (pending.answer().await, M::MESSAGE, M::leaf_name);
+                    let (submitted, message, leaf_name) = (pending.await, M::MESSAGE, M::leaf_name);
                     Awaited { request_id, reported, parsed_id, submitted, message, leaf_name }
                 });
                 Ok(())
@@ -242,8 +242,8 @@ impl Work {
         let missing = || Refusal::of_verdict(&Verdict::refused(auth::Status::Missing));
         let principal = self.verdict().principal.clone();
         let principal = principal.ok_or_else(|| missing().expect("a missing credential is a refusal"))?;
-        let envelope = Envelope::new(principal, id, gate::stored(message.fingerprint()), command);
-        let envelope = envelope.audited(self.gate.audit(), self.standing.caller());
+        let mut envelope = Envelope::new(principal, id, gate::stored(message.fingerprint()), command);
+        envelope.audit(self.gate.audit(), self.standing.caller());
         self.gate.engine()?.enqueue_report(envelope).await.map_err(gate::refused)
     }
 
