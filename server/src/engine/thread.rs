@@ -122,7 +122,8 @@ pub async fn start(
         }
         let desk = Desk::new(shared, runtime, metrics, passages);
         let (pace, since) = (Pace::default(), Stopwatch::start());
-        let mut thread = Thread { engine, messages, next: None, desk, clock, admission, pace, since };
+        let room = Vec::with_capacity(BATCH_MAX);
+        let mut thread = Thread { engine, messages, next: None, room, desk, clock, admission, pace, since };
         let reason = thread.run();
         // The queue and the store are let go before anybody is told: whoever waits may open the store again.
         drop(thread);
@@ -137,6 +138,8 @@ struct Thread {
     messages: Outlet,
     /// Taken from the queue, and for the next batch.
     next: Option<Message>,
+    /// For the envelopes of the next batch: memory that would be asked of the system anew each time.
+    room: Vec<Envelope>,
     desk: Desk,
     clock: Clock,
     admission: Arc<Admission>,
@@ -178,13 +181,15 @@ impl Thread {
 
     /// One batch. False when it was the last.
     fn turn(&mut self) -> Result<bool, Error> {
-        let mut taken = Taken::default();
+        let mut taken = Taken { envelopes: std::mem::take(&mut self.room), ..Taken::default() };
         if !self.take(&mut taken)? {
             return Ok(false);
         }
         let (took, amount, looks, wishes) = (Stopwatch::start(), taken.amount, taken.looks, taken.envelopes.len());
         self.admission.taken(amount);
-        let goes_on = self.serve(taken)?;
+        let goes_on = self.serve(&mut taken)?;
+        taken.envelopes.clear();
+        self.room = taken.envelopes;
         self.admission.done(amount);
         self.admission.looked(looks);
         self.messages.release();
@@ -194,7 +199,7 @@ impl Thread {
     }
 
     /// Does what was taken. False when nothing is to follow.
-    fn serve(&mut self, taken: Taken) -> Result<bool, Error> {
+    fn serve(&mut self, taken: &mut Taken) -> Result<bool, Error> {
         let now = self.clock.now();
         let desk = &mut self.desk;
         let work = self.engine.prepare(now, &taken.envelopes, |store| desk.look(store))?;
@@ -203,14 +208,14 @@ impl Thread {
         if is_full && !taken.stop && taken.reads.is_empty() && self.has_more() {
             let mut output = self.engine.commit(now, work, Way::Ahead)?;
             output.deeds = deeds::of(&taken.envelopes, &output.answers, output.time);
-            self.desk.keep(output, taken.replies);
+            self.desk.keep(output, std::mem::take(&mut taken.replies));
             return Ok(true);
         }
         let mut output = self.engine.commit(now, work, Way::Waiting)?;
         output.deeds = deeds::of(&taken.envelopes, &output.answers, output.time);
-        self.desk.hand_out(output, taken.replies);
+        self.desk.hand_out(output, std::mem::take(&mut taken.replies));
         let view = View { engine: &self.engine, now: self.engine.time(now) };
-        for read in taken.reads {
+        for read in taken.reads.drain(..) {
             read(&view);
         }
         if taken.stop {
