@@ -10,6 +10,8 @@ use semel_server::{
     observe::{Ending, Facts, Observer},
 };
 use tokio::sync::mpsc;
+use tonic::{client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic_prost::ProstCodec;
 
 use super::{
     harness::{TestServer, in_time, run_job},
@@ -76,6 +78,28 @@ async fn of_a_refusal_they_learn_the_reason() {
     let second = in_time(told.recv()).await.expect("a call has ended");
     assert_eq!((second.code, second.facts.reason), (Some(5), Some("NOT_FOUND")));
     assert_eq!((second.facts.disposition, second.facts.principal()), (None, Some("app:pay")));
+}
+
+#[tokio::test]
+async fn of_what_is_refused_before_a_service_sees_it_they_learn_as_much() {
+    let (pay, mut told) = observed().await;
+    let data = vec![b'x'; 5 << 20].into();
+    let payload = Some(v1::Payload { data, content_type: String::new() });
+    pay.pay.send(&fresh(), v1::RunJobRequest { payload, ..run_job("settle") }).await.expect_err("it is too large");
+    let mut grpc = Grpc::new(pay.pay.channel.clone());
+    grpc.ready().await.expect("it is there");
+    // As a message of ours, this would have a header that is cut.
+    let (request, codec) = (pay.pay.request("\u{7f}\u{7f}".to_owned()), ProstCodec::<String, ()>::default());
+    let path = PathAndQuery::from_static("/semel.v1.JobService/RunJob");
+    grpc.unary(request, path, codec).await.expect_err("it cannot be read");
+    for _ in 0..2 {
+        let refused = in_time(told.recv()).await.expect("a call has ended");
+        assert_eq!((refused.code, refused.facts.reason), (Some(3), Some("INVALID")));
+        assert_eq!(
+            (refused.facts.principal(), refused.facts.auth_status()),
+            (Some("app:pay"), Some(auth::Status::Passed))
+        );
+    }
 }
 
 #[tokio::test]

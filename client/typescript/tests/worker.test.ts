@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { LogStream } from "../src/gen/semel/v1/run_service_pb.js";
 import { AssignmentSchema, OpenedSchema } from "../src/gen/semel/v1/worker_service_pb.js";
+import { ServerClock } from "../src/clock.js";
+import { Attempt } from "../src/worker/attempt.js";
 import { errorText, PermanentError, RetryError } from "../src/worker/handler.js";
 import { Held, outcomeOf } from "../src/worker/held.js";
 import { Lease } from "../src/worker/lease.js";
@@ -113,4 +115,16 @@ test("a writer waits for room, and goes on when the log is closed", async () => 
   assert.ok(!isWaiting);
   log.close();
   await writer;
+});
+
+test("a handler learns where its attempt stands in a trace, or that it stands in none", () => {
+  const mouth = { log: new LogBuffer(), progress: () => {}, hasLog: () => {} };
+  const attempt = (assignment: Parameters<typeof create<typeof AssignmentSchema>>[1]) =>
+    new Attempt(create(AssignmentSchema, assignment), new ServerClock(() => 0), mouth);
+  const traceparent = `00-${"a1".repeat(16)}-${"b2".repeat(8)}-01`;
+  assert.deepEqual(attempt({ traceContext: { traceparent, tracestate: "a=1" } }).traceContext, {
+    traceparent,
+    tracestate: "a=1",
+  });
+  assert.equal(attempt({}).traceContext, undefined);
 });

@@ -26,7 +26,10 @@ use crate::{
     logs::{access, audit},
     otlp::{CollectorUrl, Headers},
     store,
-    transport::{ClientAuth, ConnectionLimits, LOOK_EVERY, Quota, TlsFiles, WebOrigin},
+    transport::{
+        CALLS_MAX_DEFAULT, ClientAuth, ConnectionLimits, LOOK_EVERY, Quota, TlsFiles, WINDOW_BYTES_MAX_DEFAULT,
+        WebOrigin,
+    },
 };
 
 pub use self::{
@@ -110,7 +113,7 @@ pub struct Config {
     pub connections: usize,
     /// How many of one address, which a proxy or a gateway gives to all who come through it. Default 1024.
     pub connections_per_address: usize,
-    /// How many calls may be open on all of them together. Default 65536.
+    /// How many calls may be open on all of them together. Default 131072.
     pub calls_max: usize,
     /// What callers may send that is not read yet: the windows of all connections, and 256 KiB for each beyond. Default 512 MiB.
     pub window_bytes_max: usize,
@@ -173,8 +176,8 @@ impl Default for Config {
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default().total,
             connections_per_address: ConnectionLimits::default().per_address,
-            calls_max: 1 << 16,
-            window_bytes_max: 512 << 20,
+            calls_max: CALLS_MAX_DEFAULT,
+            window_bytes_max: WINDOW_BYTES_MAX_DEFAULT,
             map_size_gib: store::MAP_SIZE_DEFAULT >> 30,
             connection_age: None,
             drain_delay: Duration::ZERO,

@@ -12,7 +12,7 @@ use crate::{
     observe::Observer,
     otlp,
     store::Memory,
-    transport::{ConnectionLimits, Quota, TlsFiles, WebOrigin},
+    transport::{CALLS_MAX_DEFAULT, ConnectionLimits, Quota, TlsFiles, WINDOW_BYTES_MAX_DEFAULT, WebOrigin},
 };
 
 /// Where the state lies.
@@ -66,9 +66,10 @@ pub struct Settings {
     pub answer_bytes_max: usize,
     /// How many connections are taken.
     pub connections: ConnectionLimits,
-    /// How many calls may be open on all of them together.
+    /// How many calls may be open on all of them together. Default [`CALLS_MAX_DEFAULT`].
     pub calls_max: usize,
-    /// What callers may send that is not read yet: the windows of all connections, in bytes.
+    /// What callers may send that is not read yet: the windows of all connections, in bytes. Default
+    /// [`WINDOW_BYTES_MAX_DEFAULT`].
     pub window_bytes_max: usize,
     /// What each app may ask for. Default no bound.
     pub quota: Quota,
@@ -113,8 +114,8 @@ impl Settings {
             intake_bytes_max: 256 << 20,
             answer_bytes_max: 256 << 20,
             connections: ConnectionLimits::default(),
-            calls_max: 1 << 16,
-            window_bytes_max: 512 << 20,
+            calls_max: CALLS_MAX_DEFAULT,
+            window_bytes_max: WINDOW_BYTES_MAX_DEFAULT,
             quota: Quota::default(),
             connection_age: None,
             drain_delay: Duration::ZERO,

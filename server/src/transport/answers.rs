@@ -15,14 +15,13 @@ use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body, codegen::BoxFuture};
 
 use super::{
+    asker::Asker,
     direct::Sent,
-    gate::Gate,
     held::{Budget, Held},
     intake::Place,
     status::Refusal,
     unread,
 };
-use crate::auth::Verdict;
 
 /// Smaller pieces are not counted: an answer has one at a time.
 const COUNTED_BYTES_MIN: usize = 4 << 10;
@@ -30,28 +29,14 @@ const COUNTED_BYTES_MIN: usize = 4 << 10;
 /// is ended must be begun again.
 const REFUSED_BYTES_MIN: usize = 64 << 10;
 
-/// What all answers may hold that have not left yet.
-pub(super) struct Answers {
-    gate: Arc<Gate>,
-    budget: Arc<Budget>,
-}
-
-impl Answers {
-    pub(super) fn new(gate: Arc<Gate>) -> Arc<Self> {
-        let budget = Arc::new(Budget::new(gate.settings.answer_bytes_max));
-        Arc::new(Self { gate, budget })
-    }
-
-    fn crowded(&self, verdict: &Verdict) -> Status {
-        let message = "answers that nobody reads have all the room there is; ask again under the same request id";
-        Refusal::crowded(message).into_status(self.gate.basis("", None, verdict).header())
-    }
-}
+/// Why an answer is none.
+const NO_ROOM: &str = "answers that nobody reads have all the room there is; ask again under the same request id";
 
 /// Who is answered.
 pub(super) struct Caller {
-    answers: Arc<Answers>,
-    verdict: Verdict,
+    asker: Arc<Asker>,
+    /// What all answers may hold that have not left yet.
+    budget: Arc<Budget>,
     /// What is kept until its answer has left.
     place: Option<Place>,
 }
@@ -71,9 +56,8 @@ pub(super) struct Answer {
 }
 
 impl Caller {
-    /// Who was judged so.
-    pub(super) fn new(answers: Arc<Answers>, verdict: Verdict, place: Option<Place>) -> Self {
-        Self { answers, verdict, place }
+    pub(super) fn new(asker: Arc<Asker>, budget: Arc<Budget>, place: Option<Place>) -> Self {
+        Self { asker, budget, place }
     }
 }
 
@@ -100,9 +84,7 @@ impl Future for Answer {
         };
         Poll::Ready(Ok(match self.caller.take() {
             // One that ends with its head has no body.
-            Some(caller) if answer.headers().contains_key(Status::GRPC_STATUS) => {
-                unread::told(answer, &caller.answers.gate, &caller.verdict)
-            }
+            Some(caller) if answer.headers().contains_key(Status::GRPC_STATUS) => unread::told(answer, &caller.asker),
             Some(caller) if !is_small || caller.place.is_some() => {
                 answer.map(|body| Sent::Any(Body::new(Kept { body: body.into_body(), caller, has_ended: false })))
             }
@@ -133,7 +115,7 @@ impl AsRef<[u8]> for Piece {
 impl Kept {
     /// The same bytes, counted; or the end of the call.
     fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
-        let held = Held::new(self.caller.answers.budget.clone());
+        let held = Held::new(self.caller.budget.clone());
         let is_small = bytes.len() < REFUSED_BYTES_MIN;
         let has_room = if is_small { held.take(bytes.len()) } else { held.add(bytes.len()) };
         if has_room {
@@ -141,7 +123,7 @@ impl Kept {
         }
         self.has_ended = true;
         let mut trailers = HeaderMap::new();
-        let status = self.caller.answers.crowded(&self.caller.verdict);
+        let status = self.caller.asker.refuse(Refusal::crowded(NO_ROOM), "");
         // Our own statuses are made of what headers may hold.
         let _ = status.add_header(&mut trailers);
         Frame::trailers(trailers)

@@ -9,6 +9,7 @@
 //! at in one place and in one order.
 
 mod answers;
+mod asker;
 mod audit;
 mod auth_layer;
 mod call;
@@ -48,7 +49,9 @@ pub(crate) use self::{
 };
 pub use self::{
     listen::{ConnectionLimits, Connections},
+    open::CALLS_MAX_DEFAULT,
     quota::Quota,
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,
+    windows::WINDOW_BYTES_MAX_DEFAULT,
 };

@@ -26,10 +26,12 @@ use tonic::{
 };
 
 use super::{
-    answers::{Answer, Answers, Caller, Served},
+    answers::{Answer, Caller, Served},
+    asker::Asker,
     auth_layer::Judge,
     direct::{self, Sent},
     gate::Gate,
+    held::Budget,
     intake::{Intake, Source},
     listen::Peer,
     observe::{self, Followed},
@@ -45,7 +47,8 @@ pub(super) struct Native(Arc<Inner>);
 struct Inner {
     judge: Judge,
     intake: Intake,
-    answers: Arc<Answers>,
+    /// What all answers may hold that have not left yet.
+    answers: Arc<Budget>,
     services: Ours,
     /// The same, for those that are called past the library.
     all: Services,
@@ -58,7 +61,8 @@ impl Native {
     pub(super) fn new(gate: Arc<Gate>, others: Routes, open: Arc<OpenCalls>, observers: Observers) -> Self {
         let all = Services::new(gate.clone());
         let services = Ours::new(&all, gate.settings.message_bytes_max);
-        let (intake, answers) = (Intake::new(gate.clone(), open), Answers::new(gate.clone()));
+        let intake = Intake::new(gate.settings.intake_bytes_max, open);
+        let answers = Arc::new(Budget::new(gate.settings.answer_bytes_max));
         let judge = Judge(gate);
         Self(Arc::new(Inner { judge, intake, answers, services, all, others: others.prepare(), observers }))
     }
@@ -73,8 +77,9 @@ impl Native {
         let Inner { judge, intake, answers, services, all, others, observers } = &*self.0;
         let mut arrival = judge.look_at(request.headers(), peer);
         let followed = Followed::begin(observers, &request, &mut arrival);
-        let verdict = arrival.verdict.clone();
-        let answer = match intake.bound(request, &mut arrival) {
+        let (gate, verdict, slot) = (judge.0.clone(), arrival.verdict.clone(), arrival.slot.clone());
+        let asker = Arc::new(Asker { gate, verdict, slot });
+        let answer = match intake.bound(request, &mut arrival, asker.clone()) {
             Ok((request, place)) => {
                 let served = if direct::takes(&request) {
                     let (head, body) = request.into_parts();
@@ -84,12 +89,9 @@ impl Native {
                     request.extensions_mut().insert(arrival);
                     Served::General(services.call(request, others))
                 };
-                Answer::new(served, Caller::new(answers.clone(), verdict, place))
+                Answer::new(served, Caller::new(asker, answers.clone(), place))
             }
-            Err(refusal) => {
-                refusal.tell(&arrival.slot);
-                Answer::refused(refusal.into_status(judge.0.basis("", None, &verdict).header()))
-            }
+            Err(refusal) => Answer::refused(asker.refuse(refusal, "")),
         };
         observe::Answer::new(answer, followed)
     }

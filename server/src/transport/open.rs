@@ -22,6 +22,8 @@ use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use semel_core::id::AppName;
 
+/// Open calls, by default: watchers are such, and of one app there may be 65536.
+pub const CALLS_MAX_DEFAULT: usize = 1 << 17;
 /// Calls that may be opened when there is room for no others, up to an eighth more: a worker must come to its reports, and who
 /// asks for the health would take a refusal for the end.
 const ALWAYS: [&str; 3] =
@@ -135,6 +137,7 @@ impl<F: Future> Future for Counted<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::watch::WATCHERS_PER_APP_MAX;
 
     #[tokio::test]
     async fn a_call_counts_until_its_task_has_ended_and_workers_find_room_behind_all_others() {
@@ -170,6 +173,15 @@ mod tests {
     }
 
     const RUN_JOB: &str = "/semel.v1.JobService/RunJob";
+
+    #[test]
+    fn by_default_there_is_room_for_all_watchers_of_an_app() {
+        let calls = OpenCalls::new(CALLS_MAX_DEFAULT);
+        calls.open.store(CALLS_MAX_DEFAULT / 2, Ordering::Relaxed);
+        let app = AppName::parse("a").expect("a name");
+        let beyond = WATCHERS_PER_APP_MAX.saturating_sub(CALLS_MAX_DEFAULT / 2) + 1;
+        assert!((0..beyond).all(|_| calls.enter("", Some(&app)).map(std::mem::forget).is_ok()));
+    }
 
     #[test]
     fn the_methods_that_always_find_room_are_there() {

@@ -4,11 +4,10 @@
 use http::Response;
 use tonic::{Code, Status};
 
-use super::{direct::Sent, gate::Gate, status::Refusal};
-use crate::auth::Verdict;
+use super::{asker::Asker, direct::Sent, status::Refusal};
 
 /// The answer as it was, or the refusal that it should have been.
-pub(super) fn told(answer: Response<Sent>, gate: &Gate, verdict: &Verdict) -> Response<Sent> {
+pub(super) fn told(answer: Response<Sent>, asker: &Asker) -> Response<Sent> {
     let headers = answer.headers();
     let is_bare = headers.contains_key(Status::GRPC_STATUS) && !headers.contains_key(Status::GRPC_STATUS_DETAILS);
     // All of ours have details; of others none that is served here says INTERNAL.
@@ -16,9 +15,9 @@ pub(super) fn told(answer: Response<Sent>, gate: &Gate, verdict: &Verdict) -> Re
     if status.code() != Code::Internal {
         return answer;
     }
-    let refusal = Refusal::of_verdict(verdict).unwrap_or_else(|| {
+    let refusal = Refusal::of_verdict(&asker.verdict).unwrap_or_else(|| {
         let message = format!("the message could not be read: {}", status.message());
         Refusal::new(Code::InvalidArgument, "INVALID", message)
     });
-    refusal.into_status(gate.basis("", None, verdict).header()).into_http()
+    asker.refuse(refusal, "").into_http()
 }

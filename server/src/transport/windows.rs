@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What all connections may have, in bytes, by default.
+pub const WINDOW_BYTES_MAX_DEFAULT: usize = 512 << 20;
 /// A connection gets one part in so many of what is left.
 const SHARE: usize = 32;
 /// What one connection may have at most, and what each has at least.

@@ -45,12 +45,15 @@ const SMALL: [(&str, &str); 6] = [
     ("SEMEL_LIMITS_ANSWER_BYTES_MAX", "33554432"),
 ];
 
+/// With as many calls as fit into the bound on memory; all else is as it is by default.
+const FULL: [(&str, &str); 1] = [("SEMEL_LIMITS_CALLS", "65536")];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_attack_list() {
     let _machine = whole_machine().await;
     let folder = tempfile::tempdir().expect("a folder");
     let is_full = ground::Size::of_environment().is_full;
-    let mut ground = Ground::start(folder.path(), if is_full { &[] } else { &SMALL }).await;
+    let mut ground = Ground::start(folder.path(), if is_full { &FULL[..] } else { &SMALL }).await;
     let create = v1::CreateAppRequest { app: "shop".to_owned(), ..Default::default() };
     let other = ground.server.admin().create_app(create).await.expect("made").secret;
 

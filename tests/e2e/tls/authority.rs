@@ -14,14 +14,14 @@ use tempfile::TempDir;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Who vouches for servers and callers.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
     /// A new one, which nobody believes yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = named("authority", Vec::new());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -31,7 +31,8 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn pem_file(&self) -> PathBuf {
+    /// The file with its certificate.
+    pub(crate) fn pem_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
@@ -41,7 +42,7 @@ impl Authority {
     }
 
     /// A fresh certificate for `localhost` with its key, both PEM.
-    pub(super) fn issue_server(&self) -> (String, String) {
+    pub(crate) fn issue_server(&self) -> (String, String) {
         self.issue("server", vec![SanType::DnsName("localhost".try_into().expect("a name"))])
     }
 

@@ -9,11 +9,11 @@ mod rotation;
 
 use std::net::SocketAddr;
 
-use authority::{Authority, Pair};
+use authority::Pair;
 use semel_client::{Client, Credentials, Options, RetryOptions, Tls, v1};
 use semel_server::transport::{ClientAuth, ConnectionLimits};
 
-pub(crate) use self::counted::certificates_are_counted;
+pub(crate) use self::{authority::Authority, counted::certificates_are_counted};
 use super::harness::{TestServer, in_time, run_job, spec};
 
 /// A server with TLS, and the files that it looks at.

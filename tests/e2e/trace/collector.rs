@@ -24,7 +24,11 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, oneshot},
 };
-use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server, transport::server::TcpIncoming};
+use tonic::{
+    Request, Response, Status,
+    metadata::MetadataMap,
+    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
+};
 
 use crate::e2e::harness::in_time;
 
@@ -102,11 +106,22 @@ impl Collector {
     }
 
     pub(super) async fn start_at(address: SocketAddr) -> Self {
+        Self::start_with(address, Server::builder()).await
+    }
+
+    /// On a free port, with TLS alone, by this certificate and key.
+    pub(super) async fn start_with_tls((certificate, key): (String, String)) -> Self {
+        let config = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        let server = Server::builder().tls_config(config).expect("a certificate and its key");
+        Self::start_with(SocketAddr::from(([127, 0, 0, 1], 0)), server).await
+    }
+
+    async fn start_with(address: SocketAddr, mut server: Server) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let store = Store::default();
-        let server = Server::builder()
+        let server = server
             .add_service(TraceServiceServer::new(store.clone()))
             .add_service(MetricsServiceServer::new(store.clone()))
             .serve_with_incoming_shutdown(TcpIncoming::from(listener), async {

@@ -8,6 +8,7 @@ use super::*;
 use crate::e2e::{
     harness::in_time,
     raw_worker::{RawWorker, hello, succeeded},
+    tls::Authority,
     wire::fresh,
 };
 
@@ -62,4 +63,24 @@ async fn what_waits_at_the_end_is_sent() {
     run(&pay.pay, &fresh(), &[("traceparent", &*parent(1))]).await.expect("it runs");
     in_time(pay.server.running.take().expect("it runs").shutdown()).await.expect("a clean end");
     assert!(collector.all().iter().any(|span| span.trace_id == trace_id(1)), "it was sent before the end");
+}
+
+#[tokio::test]
+async fn a_collector_with_tls_is_told_once_somebody_vouches_for_it() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let collector = Collector::start_with_tls(authority.issue_server()).await;
+    let telling_by = async |authority: &Authority| {
+        let mut told = telling(&format!("https://localhost:{}", collector.address.port()));
+        told.ca = Some(authority.pem_file());
+        PayByWire::on(TestServer::with(|settings| settings.otlp = Some(told)).await).await
+    };
+    let deceived = telling_by(&other).await;
+    run(&deceived.pay, &fresh(), &[("traceparent", &*parent(1))]).await.expect("it runs");
+    let pay = telling_by(&authority).await;
+    run(&pay.pay, &fresh(), &[("traceparent", &*parent(2))]).await.expect("it runs");
+    let spans = collector.spans(&trace_id(2), 1).await;
+    assert_eq!(spans[0].parent_span_id, CALLER);
+    let mut deceived = deceived;
+    in_time(deceived.server.running.take().expect("it runs").shutdown()).await.expect("a clean end");
+    assert!(collector.all().iter().all(|span| span.trace_id != trace_id(1)), "it was told what nobody vouched for");
 }

@@ -47,6 +47,11 @@ export class Attempt {
   readonly trigger: string;
   /** The time that the run was made for, by the schedule of its trigger: the same however late it runs. */
   readonly scheduledTime: Date | undefined;
+  /**
+   * The span of this attempt in the trace of the run, as W3C has it: let that of the work be its child. Undefined if the run is
+   * in no trace.
+   */
+  readonly traceContext: { readonly traceparent: string; readonly tracestate: string } | undefined;
   /** When the attempt counts as timed out, by the server's clock; undefined if never. See {@link timeLeftMs}. */
   readonly deadline: Date | undefined;
   readonly #clock: ServerClock;
@@ -63,7 +68,8 @@ export class Attempt {
     this.payload = assignment.payload ?? create(PayloadSchema);
     this.labels = assignment.labels;
     this.trigger = assignment.trigger;
-    const { attemptDeadline, scheduledTime } = assignment;
+    const { attemptDeadline, scheduledTime, traceContext } = assignment;
+    this.traceContext = traceContext && { traceparent: traceContext.traceparent, tracestate: traceContext.tracestate };
     this.deadline = attemptDeadline === undefined ? undefined : new Date(timestampMs(attemptDeadline));
     this.scheduledTime = scheduledTime === undefined ? undefined : new Date(timestampMs(scheduledTime));
     this.#clock = clock;

@@ -13,14 +13,11 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
-use super::{NO_ROOM, crowded, message::Messages, strangers::Stranger};
-use crate::{
-    auth::Verdict,
-    transport::{
-        gate::Gate,
-        held::{self, Held},
-        status::Refusal,
-    },
+use super::{NO_ROOM, message::Messages, strangers::Stranger, too_many};
+use crate::transport::{
+    asker::Asker,
+    held::{self, Held},
+    status::Refusal,
 };
 
 /// How long a message may take from its first byte to its last.
@@ -79,38 +76,37 @@ impl Source {
 pub(in crate::transport) struct Bounded {
     body: Source,
     sender: Sender,
-    verdict: Verdict,
     messages: Messages,
     /// Runs while a message is not whole and nothing comes.
     late: Option<Pin<Box<Sleep>>>,
-    gate: Arc<Gate>,
+    asker: Arc<Asker>,
 }
 
 impl Bounded {
-    pub(super) fn new(body: Source, sender: Sender, messages: Messages, verdict: Verdict, gate: Arc<Gate>) -> Self {
-        Self { body, sender, verdict, messages, late: None, gate }
+    pub(super) fn new(body: Source, sender: Sender, messages: Messages, asker: Arc<Asker>) -> Self {
+        Self { body, sender, messages, late: None, asker }
     }
 
     /// Looks at what came; gives the end of the call if it was too much.
     fn saw(&mut self, bytes: &[u8]) -> Result<(), Status> {
-        let Self { sender, verdict, messages, gate, .. } = self;
+        let Self { sender, messages, asker, .. } = self;
         messages.saw(bytes);
         if messages.unfinished() <= bytes.len() {
             // Another message than before, or none.
             self.late = None;
         }
-        let (length, max) = (messages.largest(), gate.settings.message_bytes_max);
+        let (length, max) = (messages.largest(), asker.gate.settings.message_bytes_max);
         let has_room = match sender {
-            Sender::Stranger(stranger) => return stranger.saw(gate, verdict, messages, bytes),
+            Sender::Stranger(stranger) => return stranger.saw(asker, messages, bytes),
             Sender::Call(held) => held.add(bytes.len()),
             Sender::Stream(held) => held.add(bytes.len() + messages.take_new_items() * ITEM_BYTES),
         };
         if length > max && matches!(sender, Sender::Call(_)) {
             let message = format!("the message has {length} bytes, and at most {max} are taken");
             let refusal = Refusal::new(Code::InvalidArgument, "INVALID", message).with("message_bytes_max", max);
-            return Err(refusal.into_status(gate.basis("", None, verdict).header()));
+            return Err(asker.refuse(refusal, ""));
         }
-        if has_room { Ok(()) } else { Err(crowded(gate, NO_ROOM, "", verdict)) }
+        if has_room { Ok(()) } else { Err(asker.refuse(too_many(NO_ROOM), "")) }
     }
 
     /// Waits for the rest of a message, but not for ever.
@@ -120,7 +116,7 @@ impl Bounded {
         }
         let late = self.late.get_or_insert_with(|| Box::pin(sleep(MESSAGE_TIME_MAX)));
         ready!(late.as_mut().poll(context));
-        Poll::Ready(crowded(&self.gate, "a message took too long to come in", "", &self.verdict))
+        Poll::Ready(self.asker.refuse(too_many("a message took too long to come in"), ""))
     }
 }
 
@@ -129,9 +125,9 @@ impl http_body::Body for Bounded {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { sender, verdict, gate, messages, .. } = &mut *self;
+        let Self { sender, asker, messages, .. } = &mut *self;
         if let Sender::Stranger(stranger) = sender
-            && let Some(status) = stranger.must_end(gate, verdict, context)
+            && let Some(status) = stranger.must_end(asker, context)
         {
             return Poll::Ready(Some(Err(status)));
         }

@@ -14,7 +14,6 @@ mod strangers;
 use std::sync::Arc;
 
 use http::{HeaderMap, Request};
-use tonic::Status;
 
 pub(super) use self::body::{Bounded, Source};
 use self::{
@@ -23,8 +22,8 @@ use self::{
     strangers::{Mark, Stranger, Strangers},
 };
 use super::{
+    asker::Asker,
     auth_layer::Arrival,
-    gate::Gate,
     held::{Budget, Held},
     open::{Full, OpenCalls, Share},
     status::Refusal,
@@ -38,19 +37,18 @@ const SUBMIT_RUNS: &str = "/semel.v1.JobService/SubmitRuns";
 
 /// See the module.
 pub(super) struct Intake {
-    gate: Arc<Gate>,
     budget: Arc<Budget>,
     open: Arc<OpenCalls>,
     strangers: Strangers,
 }
 
 impl Intake {
-    pub(super) fn new(gate: Arc<Gate>, open: Arc<OpenCalls>) -> Self {
-        let budget = Arc::new(Budget::new(gate.settings.intake_bytes_max));
-        Self { gate, budget, open, strangers: Strangers::default() }
+    pub(super) fn new(bytes_max: usize, open: Arc<OpenCalls>) -> Self {
+        let budget = Arc::new(Budget::new(bytes_max));
+        Self { budget, open, strangers: Strangers::default() }
     }
 
-    /// The same request of a caller who was judged so, with a body that keeps to the rules, and what is to be kept until the
+    /// The same request, with a body that keeps to the rules, and what is to be kept until the
     /// answer has left.
     ///
     /// # Errors
@@ -59,6 +57,7 @@ impl Intake {
         &self,
         request: Request<impl Into<Source>>,
         arrival: &mut Arrival,
+        asker: Arc<Asker>,
     ) -> Result<(Request<Bounded>, Option<Place>), Refusal> {
         let (sender, place) = if arrival.verdict.principal.is_none() {
             let (mark, eviction) = self.strangers.enter(arrival.brought.peer.clone());
@@ -77,9 +76,8 @@ impl Intake {
                 (Sender::Call(held), place)
             }
         };
-        let (gate, verdict) = (self.gate.clone(), arrival.verdict.clone());
         let messages = if request.uri().path() == SUBMIT_RUNS { Messages::with_items() } else { Messages::default() };
-        Ok((request.map(|body| Bounded::new(body.into(), sender, messages, verdict, gate)), place))
+        Ok((request.map(|body| Bounded::new(body.into(), sender, messages, asker)), place))
     }
 
     /// A place among the calls of those who were recognised.
@@ -110,11 +108,6 @@ const NO_ROOM: &str = "calls under way have all the room there is for requests";
 /// There was no room, or no more patience; nothing was done.
 fn too_many(why: &str) -> Refusal {
     Refusal::crowded(format!("{why}; nothing was done, send the call again under the same request id"))
-}
-
-/// The same, of a call whose request has begun to come in.
-fn crowded(gate: &Gate, why: &str, request_id: &str, verdict: &Verdict) -> Status {
-    too_many(why).into_status(gate.basis(request_id, None, verdict).header())
 }
 
 /// What headers hold in memory, in bytes: many small ones hold several times what they have on the wire.

@@ -16,11 +16,8 @@ use tokio::{
 };
 use tonic::Status;
 
-use super::{crowded, message::Messages};
-use crate::{
-    auth::Verdict,
-    transport::{gate::Gate, listen::Peer, status::Refusal},
-};
+use super::{message::Messages, too_many};
+use crate::transport::{asker::Asker, listen::Peer, status::Refusal};
 
 /// Calls at a time.
 const CALLS_MAX: usize = 1024;
@@ -95,7 +92,7 @@ impl Stranger {
     }
 
     /// How the call ends, if it must.
-    pub(super) fn must_end(&mut self, gate: &Gate, verdict: &Verdict, context: &mut Context<'_>) -> Option<Status> {
+    pub(super) fn must_end(&mut self, asker: &Asker, context: &mut Context<'_>) -> Option<Status> {
         let why = if let Poll::Ready(Ok(())) = Pin::new(&mut self.eviction).poll(context) {
             "there are too many calls without good credentials"
         } else if self.alarm.as_mut().poll(context).is_ready() {
@@ -103,18 +100,12 @@ impl Stranger {
         } else {
             return None;
         };
-        Some(crowded(gate, why, &self.request_id(), verdict))
+        Some(asker.refuse(too_many(why), &self.request_id()))
     }
 
     /// Looks at what came. Gives the refusal once it is too much: that of the credentials, to which any larger message would
     /// have come as well.
-    pub(super) fn saw(
-        &mut self,
-        gate: &Gate,
-        verdict: &Verdict,
-        messages: &Messages,
-        bytes: &[u8],
-    ) -> Result<(), Status> {
+    pub(super) fn saw(&mut self, asker: &Asker, messages: &Messages, bytes: &[u8]) -> Result<(), Status> {
         self.received = self.received.saturating_add(bytes.len());
         let room = LOOKED_AT_MAX - self.beginning.len();
         self.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -122,10 +113,8 @@ impl Stranger {
         if self.received <= BYTES_MAX && (messages.largest() <= BYTES_MAX || !is_known()) {
             return Ok(());
         }
-        let Some(refusal) = Refusal::of_verdict(verdict) else {
-            return Err(crowded(gate, "the request is too large", &self.request_id(), verdict));
-        };
-        Err(refusal.into_status(gate.basis(&self.request_id(), None, verdict).header()))
+        let refusal = Refusal::of_verdict(&asker.verdict).unwrap_or_else(|| too_many("the request is too large"));
+        Err(asker.refuse(refusal, &self.request_id()))
     }
 
     /// The id in the header of the first message, which is the first field of every request; empty if it is not to be seen.

@@ -3,6 +3,7 @@ package dev.semel.client;
 
 import dev.semel.v1.LogStream;
 import dev.semel.v1.Payload;
+import dev.semel.v1.TraceContext;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
@@ -89,6 +90,13 @@ public interface Attempt {
      * @return the time, if a trigger made the run
      */
     Optional<Instant> scheduledTime();
+
+    /**
+     * The span of this attempt in the trace of the run: let that of the work be its child.
+     *
+     * @return its place; empty if the run is in no trace
+     */
+    Optional<TraceContext> traceContext();
 
     /**
      * When the attempt counts as timed out, by the server's clock.

@@ -8,6 +8,7 @@ import dev.semel.client.internal.Times;
 import dev.semel.v1.Assignment;
 import dev.semel.v1.LogStream;
 import dev.semel.v1.Payload;
+import dev.semel.v1.TraceContext;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
@@ -120,6 +121,11 @@ final class AttemptRun implements Attempt {
     @Override
     public Optional<Instant> scheduledTime() {
         return assignment.hasScheduledTime() ? Optional.of(Times.of(assignment.getScheduledTime())) : Optional.empty();
+    }
+
+    @Override
+    public Optional<TraceContext> traceContext() {
+        return assignment.hasTraceContext() ? Optional.of(assignment.getTraceContext()) : Optional.empty();
     }
 
     @Override

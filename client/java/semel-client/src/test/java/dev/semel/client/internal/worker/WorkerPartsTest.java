@@ -6,11 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.semel.client.AttemptException;
 import dev.semel.client.internal.Times;
+import dev.semel.v1.Assignment;
 import dev.semel.v1.LogStream;
 import dev.semel.v1.Opened;
 import dev.semel.v1.Payload;
 import dev.semel.v1.Report;
+import dev.semel.v1.TraceContext;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -109,5 +112,16 @@ class WorkerPartsTest {
     void aTextIsCutAtCharactersAndNotWithinOne() {
         assertEquals("a\uD83D\uDE00", AttemptRun.cut("a\uD83D\uDE00b", 2));
         assertEquals("ab", AttemptRun.cut("ab", 2));
+    }
+
+    @Test
+    void aProcessorLearnsWhereItsAttemptStandsInATraceOrThatItStandsInNone() {
+        TraceContext place = TraceContext.newBuilder()
+                .setTraceparent("00-" + "a1".repeat(16) + "-" + "b2".repeat(8) + "-01")
+                .setTracestate("a=1")
+                .build();
+        Assignment traced = Assignment.newBuilder().setTraceContext(place).build();
+        assertEquals(Optional.of(place), new AttemptRun(traced, null, null).traceContext());
+        assertEquals(Optional.empty(), new AttemptRun(Assignment.getDefaultInstance(), null, null).traceContext());
     }
 }
