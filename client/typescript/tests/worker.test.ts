@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { ServerClock } from "../src/clock.js";
 import { LogStream } from "../src/gen/semel/v1/run_service_pb.js";
 import { AssignmentSchema, OpenedSchema } from "../src/gen/semel/v1/worker_service_pb.js";
-import { ServerClock } from "../src/clock.js";
 import { Attempt } from "../src/worker/attempt.js";
 import { errorText, PermanentError, RetryError } from "../src/worker/handler.js";
 import { Held, outcomeOf } from "../src/worker/held.js";
