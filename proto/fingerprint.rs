@@ -59,23 +59,28 @@ pub trait Request: Content {
     fn app(&self) -> &str;
 }
 
-/// Collects the leaves of a request.
-#[derive(Debug, Default)]
+/// Collects the leaves of a request. All that is hashed is gathered first: a hasher that is fed piece by piece costs several times
+/// what the few hundred bytes of most requests do.
+#[derive(Debug)]
 pub struct Leaves {
-    hasher: blake3::Hasher,
+    content: Writer,
     leaves: Vec<(u16, u32)>,
-    scratch: Writer,
+}
+
+impl Default for Leaves {
+    fn default() -> Self {
+        // As much as most requests have.
+        Self { content: Writer(Vec::with_capacity(512)), leaves: Vec::with_capacity(8) }
+    }
 }
 
 impl Leaves {
     /// Takes a value in.
     pub fn leaf(&mut self, leaf: u16, value: &dyn Canonical) {
-        self.scratch.0.clear();
-        value.write(&mut self.scratch);
-        self.hasher.update(&leaf.to_be_bytes());
-        self.hasher.update(&(self.scratch.0.len() as u64).to_be_bytes());
-        self.hasher.update(&self.scratch.0);
-        self.leaves.push((leaf, crc32fast::hash(&self.scratch.0)));
+        self.content.0.extend_from_slice(&leaf.to_be_bytes());
+        let at = self.content.0.len();
+        self.content.sized(value);
+        self.leaves.push((leaf, crc32fast::hash(&self.content.0[at + LENGTH_BYTES..])));
     }
 
     /// Takes in that a message is there at all, even if it is empty.
@@ -85,7 +90,7 @@ impl Leaves {
 
     fn finish(self) -> Fingerprint {
         let mut digest = [0; 16];
-        digest.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        digest.copy_from_slice(&blake3::hash(&self.content.0).as_bytes()[..16]);
         Fingerprint { version: VERSION, digest, leaves: self.leaves }
     }
 }
@@ -101,14 +106,18 @@ impl Writer {
         self.sized(value);
     }
 
+    /// Writes how long a value is, and the value.
     fn sized(&mut self, value: &dyn Canonical) {
         let at = self.0.len();
-        self.0.extend_from_slice(&[0; 8]);
+        self.0.extend_from_slice(&[0; LENGTH_BYTES]);
         value.write(self);
-        let length = (self.0.len() - at - 8) as u64;
-        self.0[at..at + 8].copy_from_slice(&length.to_be_bytes());
+        let length = (self.0.len() - at - LENGTH_BYTES) as u64;
+        self.0[at..at + LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
     }
 }
+
+/// In so many bytes a length is written.
+const LENGTH_BYTES: usize = 8;
 
 /// A value with exactly one form.
 pub trait Canonical {
@@ -209,4 +218,47 @@ impl Canonical for crate::rpc::Status {
 mod generated {
     use super::{Canonical, Content, Leaves, Request, Writer};
     include!(concat!(env!("OUT_DIR"), "/fingerprints.rs"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1;
+
+    /// What stores remember was made by this encoding, by whichever version of the program.
+    #[test]
+    fn the_encoding_is_the_one_that_stores_remember() {
+        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+        let data = (0..3000_u32).map(|byte| (byte % 251) as u8).collect::<Vec<u8>>().into();
+        let payload = Some(v1::Payload { data, content_type: "text/plain".to_owned() });
+        let start_time = Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 5 });
+        let large = v1::RunJobRequest {
+            job: "settle".to_owned(),
+            payload,
+            labels,
+            priority: Some(-3),
+            start_time,
+            ..Default::default()
+        };
+        let small = v1::RunJobRequest { job: "settle".to_owned(), ..Default::default() };
+        let all = [large.fingerprint(), small.fingerprint(), small.fingerprint_with_app("pay")];
+        let settle = (768, 781_410_506);
+        let of_large = [
+            settle,
+            (1024, 2_768_625_435),
+            (1025, 1_177_987_461),
+            (1026, 1_152_832_851),
+            (1280, 2_928_237_657),
+            (1536, 301_047_507),
+            (1792, 1_598_530_985),
+        ];
+        let expected: [(u128, &[(u16, u32)]); 3] = [
+            (0x7fda_13bf_0745_7a41_5a2a_8f51_7526_cc68, &of_large),
+            (0xbd16_bd2c_d31e_7b92_db39_1827_aeaa_e2e4, &[settle]),
+            (0xc4cb_ddba_4ca5_2981_5fb9_e08d_8556_799c, &[(512, 4_270_793_276), settle]),
+        ];
+        for (found, (digest, leaves)) in all.iter().zip(expected) {
+            assert_eq!((found.version, u128::from_be_bytes(found.digest), &*found.leaves), (VERSION, digest, leaves));
+        }
+    }
 }

@@ -65,6 +65,11 @@ impl Envelope {
         DedupKey { request_id: self.request_id, app: self.command.scope() }
     }
 
+    /// Its id.
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
     /// What is wished.
     pub fn command(&self) -> &Command {
         &self.command

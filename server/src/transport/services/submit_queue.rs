@@ -196,8 +196,8 @@ impl Queue {
                     let (context, own) = placed(&self.gate, item);
                     envelope.arrive(None, context, None);
                     envelope.audit(self.gate.audit(), audit::caller(verdict, self.address));
+                    drawn.push((envelope.request_id(), own.map(|own| Box::new((own, Stopwatch::start())))));
                     envelopes.push(envelope);
-                    drawn.push(own.map(|own| Box::new((own, Stopwatch::start()))));
                     // Without a quota there is nothing to keep.
                     charges.extend(Some(charge).filter(Charge::is_real));
                 }
@@ -211,7 +211,7 @@ impl Queue {
         match self.enqueue(envelopes) {
             Ok(None) => {}
             Ok(Some(answers)) => {
-                let items = drawn.into_iter().map(|drawn| Item { drawn, ..self.pop() }).collect();
+                let items = drawn.into_iter().map(|(id, drawn)| Item { drawn, ..self.pop(|_| Some(id)) }).collect();
                 let taken = places.split(count).expect("each item has a place");
                 self.line.push_back(Entry::Taken { items, answers, _places: taken });
                 self.gate.served_anonymously(verdict, count);
@@ -261,19 +261,19 @@ impl Queue {
     fn refuse(&mut self, count: usize, refusal: &Refusal, verdict: &Verdict) {
         for _ in 0..count {
             let app = self.backlog.front().map(|item| item.app.clone()).unwrap_or_default();
-            let item = self.pop();
+            let item = self.pop(fields::parse_request_id);
             self.audit(refusal, &item.request_id, &app, verdict);
             let header = self.gate.basis(&item.request_id, item.parsed_id, verdict).header();
             self.line.push_back(Entry::Refused(item, refusal.clone().into_rpc(header)));
         }
     }
 
-    /// Moves the first item of the backlog into line.
-    fn pop(&mut self) -> Item {
+    /// Moves the first item of the backlog into line, with its id as it was or is parsed.
+    fn pop(&mut self, parse: impl FnOnce(&str) -> Option<RequestId>) -> Item {
         let item = self.backlog.pop_front().expect("it was there");
         let bytes = memory_of(&item);
         let request_id = item.header.map(|header| header.request_id).unwrap_or_default();
-        let parsed_id = fields::parse_request_id(&request_id);
+        let parsed_id = parse(&request_id);
         self.in_line += 1;
         Item { request_id: shown(request_id, parsed_id), parsed_id, bytes, drawn: None }
     }
