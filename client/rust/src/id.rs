@@ -140,7 +140,9 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_millis(1_750_000_000_123);
         let mut tails = Tails { millis: None, last: Tail(0), step: 0 };
         let of_one: Vec<Tail> = (0..1000).map(|_| tails.next(7)).collect();
-        assert!(of_one.is_sorted_by(|former, next| former < next) && of_one.iter().all(|tail| tail.0 >> Tail::BITS == 0));
+        assert!(
+            of_one.is_sorted_by(|former, next| former < next) && of_one.iter().all(|tail| tail.0 >> Tail::BITS == 0)
+        );
         let earlier = tails.next(6);
         assert_eq!(tails.millis, Some(6));
         assert_ne!(Tail(of_one[999].0 + tails.step), earlier, "it is drawn anew");
