@@ -224,13 +224,22 @@ impl Running {
         }
     }
 
-    /// Ends the server: says so and waits for balancers to notice, drains, waits for what is under way (bounded), and closes the store.
+    /// Ends a server that serves: says so, waits for balancers to notice, and ends it.
     ///
     /// # Errors
     /// If the engine had failed before; the store is closed all the same.
     pub async fn shutdown(self) -> Result<(), Error> {
         self.announce().await;
         time::sleep(self.drain_delay).await;
+        self.end().await
+    }
+
+    /// Ends the server without a delay, for one that has failed has nothing to serve meanwhile: drains, waits for what is under
+    /// way (bounded), and closes the store.
+    ///
+    /// # Errors
+    /// If the engine had failed before; the store is closed all the same.
+    pub async fn end(self) -> Result<(), Error> {
         self.drain().await;
         if !self.door.close(self.drain_timeout).await {
             warn!("connections did not end in time, and were cut");

@@ -74,6 +74,7 @@
 
 mod auth;
 mod call;
+mod causes;
 mod client;
 mod clock;
 

@@ -12,6 +12,8 @@ use semel_proto::{
 };
 use tonic::Code;
 
+use crate::causes;
+
 /// A refusal, decoded: from the status of a call, or from an item of a stream.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -119,21 +121,24 @@ impl Refusal {
     }
 
     /// A status that this side's own transport made bears the cause as its source; one that came over the wire has none.
+    ///
+    /// The transport's own code and words go by how far its parts had come when the connection went: one cut is CANCELLED,
+    /// UNKNOWN "transport error" or INTERNAL. Here all of them are UNAVAILABLE, with the innermost cause.
     fn take_local_cause(&mut self, status: &tonic::Status) {
-        let mut cause = StdError::source(status);
-        if cause.is_some() {
+        let Some(cause) = StdError::source(status) else { return };
+        let has_cause = |is: fn(&(dyn StdError + 'static)) -> bool| causes::of(cause).any(is);
+        if has_cause(|cause| cause.is::<tonic::TimeoutExpired>()) {
             self.origin = Origin::NoAnswer;
+            self.code = Code::DeadlineExceeded;
+            self.message = "no answer came within the request timeout".to_owned();
+            return;
         }
-        while let Some(error) = cause {
-            if error.is::<tonic::ConnectError>() {
-                self.origin = Origin::NotSent;
-            }
-            if error.is::<tonic::TimeoutExpired>() {
-                self.code = Code::DeadlineExceeded;
-                self.message = "no answer came within the request timeout".to_owned();
-            }
-            cause = error.source();
-        }
+        self.code = Code::Unavailable;
+        (self.origin, self.message) = if has_cause(|cause| cause.is::<tonic::ConnectError>()) {
+            (Origin::NotSent, format!("cannot connect: {}", causes::root(cause)))
+        } else {
+            (Origin::NoAnswer, format!("no answer came: {}", causes::root(cause)))
+        };
     }
 
     /// The reason, if a Semel server gave one, for instance `REQUEST_ID_REUSED`.

@@ -17,6 +17,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use crate::{
+    causes,
     clock::ServerClock,
     error::Error,
     methods::{Answer, Method},
@@ -54,7 +55,7 @@ impl Transport {
         let mut channels = Vec::with_capacity(options.connections);
         for _ in 0..options.connections {
             let channel = endpoint.connect().await.map_err(|error| {
-                let message = format!("cannot connect to {}: {}", options.endpoint, root_cause(&error));
+                let message = format!("cannot connect to {}: {}", options.endpoint, causes::root(&error));
                 Error::new(Refusal::local(Code::Unavailable, message, Origin::NotSent).into(), "", 0)
             })?;
             channels.push(channel);
@@ -150,7 +151,7 @@ fn endpoint(options: &Options) -> Result<Endpoint, Error> {
         return Err(Error::usage(format!("connections must be from 1 to {CONNECTIONS_MAX}")));
     }
     let bad = |error: tonic::transport::Error| {
-        let message = format!("cannot use the endpoint {:?}: {}", options.endpoint, root_cause(&error));
+        let message = format!("cannot use the endpoint {:?}: {}", options.endpoint, causes::root(&error));
         Error::usage(message)
     };
     let endpoint = Endpoint::from_shared(options.endpoint.clone()).map_err(bad)?;
@@ -164,13 +165,4 @@ fn endpoint(options: &Options) -> Result<Endpoint, Error> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES))
-}
-
-/// The innermost cause: tonic's own words are only "transport error".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a server whose store has failed may take to tell its callers.
-const FAILED_DRAIN_MAX: Duration = Duration::from_secs(1);
+const FAILED_DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// What `semel serve` was told.
 #[derive(Args, Debug)]
@@ -57,7 +57,9 @@ async fn serve_until_stopped(server: Running, output: Output) -> Result<Done, Fa
     tokio::select! {
         error = server.failed() => {
             // Callers get what there is to say; those that hang on are cut, so that the process ends soon.
-            _ = tokio::time::timeout(FAILED_DRAIN_MAX, server.shutdown()).await;
+            if tokio::time::timeout(FAILED_DRAIN_MAX, server.end()).await.is_err() {
+                tracing::warn!("callers that hang on are cut");
+            }
             return Err(failed(&error));
         }
         signal = signal::stop() => {

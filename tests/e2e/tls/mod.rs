@@ -10,7 +10,7 @@ mod rotation;
 use std::net::SocketAddr;
 
 use authority::Pair;
-use semel_client::{Client, Credentials, Options, RetryOptions, Tls, v1};
+use semel_client::{Client, Code, Credentials, Options, RetryOptions, Tls, v1};
 use semel_server::transport::{ClientAuth, ConnectionLimits};
 
 pub(crate) use self::{authority::Authority, counted::certificates_are_counted};
@@ -91,7 +91,8 @@ async fn calls_go_over_tls_and_plaintext_does_not_come_in() {
         Ok(client) => in_time(client.check_auth(v1::CheckAuthRequest::default())).await.map(|_| ()),
         Err(error) => Err(error),
     };
-    answered.expect_err("plaintext is not spoken here");
+    let error = answered.expect_err("plaintext is not spoken here");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
 }
 
 #[tokio::test]

@@ -111,7 +111,9 @@ async fn a_disk_that_does_not_sync_stops_the_server_before_anybody_is_told_ok() 
     assert!(built.expect("a C compiler").success());
     let trigger = folder.path().join("sync-fails");
     let text = |path: &Path| path.to_str().expect("text").to_owned();
-    let environment = [("LD_PRELOAD", text(&shim)), ("SEMEL_TEST_SYNC_FAILS", text(&trigger))];
+    // A server that has failed does not wait for balancers to notice.
+    let delay = ("SEMEL_DRAIN_DELAY", "10m".to_owned());
+    let environment = [("LD_PRELOAD", text(&shim)), ("SEMEL_TEST_SYNC_FAILS", text(&trigger)), delay];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut server = ServerProcess::start(folder.path(), &environment).await;
     prepare(&server).await;
@@ -138,4 +140,5 @@ fn assert_failed(server: &ServerProcess, code: Option<i32>, why: &str) {
     let last = said.rsplit("semel: ").next().unwrap_or_default();
     assert!(last.contains("the engine has stopped") && last.contains(why), "{said}");
     assert!(last.contains("start it again"), "{said}");
+    assert!(!said.contains("hang on"), "its callers were told, and went: {said}");
 }

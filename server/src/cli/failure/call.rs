@@ -100,7 +100,10 @@ impl Call {
         }
         self.next.clone().or_else(|| match self.kind {
             ErrorKind::NotSemel => Some("check --server, and what stands between here and there".to_owned()),
-            _ => None,
+            ErrorKind::Transport => {
+                Some("check --server, whether it is http:// or https://, and what stands in between".to_owned())
+            }
+            ErrorKind::Refused | ErrorKind::Usage => None,
         })
     }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod connections;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -13,8 +15,7 @@ use semel_client::{
 use support::{
     calls::{Fake, Step},
     refusals::Refuse,
-    relay::Relay,
-    soon, until,
+    soon,
 };
 
 fn options(fake: &Fake) -> Options {
@@ -413,52 +414,6 @@ async fn with_retries_off_every_call_is_sent_once() {
         let client = Client::connect(options(&fake).retry(RetryOptions::none())).await.unwrap();
         assert_eq!(client.run_job(job()).await.unwrap_err().attempts(), 1);
         assert_eq!(fake.ids().len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_lost_connection_is_made_again_and_the_call_keeps_its_id() {
-    let fake = Fake::start([Step::Hang]).await;
-    let relay = Relay::to(fake.address).await;
-    let patient = RetryOptions { backoff_first: Duration::from_millis(1), ..RetryOptions::default() };
-    let client = Client::connect(Options::new(support::url(relay.address)).retry(patient)).await.unwrap();
-    let call = tokio::spawn(async move { client.run_job(job()).await });
-    until("the call at the server", || fake.ids().len() == 1).await;
-    relay.cut();
-    soon("the answer", call).await.unwrap().unwrap();
-    assert_one_id(&fake, 2);
-}
-
-#[tokio::test]
-async fn several_connections_serve_one_client() {
-    let fake = Fake::start([]).await;
-    let client = Client::connect(options(&fake).connections(3)).await.unwrap();
-    for _ in 0..6 {
-        client.run_job(job()).await.unwrap();
-    }
-    assert_eq!(fake.ids().len(), 6);
-    assert_eq!(Client::connect(options(&fake).connections(0)).await.unwrap_err().kind(), ErrorKind::Usage);
-}
-
-#[tokio::test]
-async fn nobody_at_the_address_is_an_error_at_once() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let error = Client::connect(Options::new(support::url(address))).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Transport, Code::Unavailable));
-
-    let lazy = Options::new(support::url(address)).retry(RetryOptions::none());
-    let error = Client::connect_lazy(lazy).unwrap().run_job(job()).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Transport, Code::Unavailable));
-    assert!(error.refusal().nothing_happened(), "what was never sent has no effect");
-}
-
-#[tokio::test]
-async fn an_endpoint_that_cannot_be_spoken_to_is_named_at_once() {
-    for endpoint in ["ftp://127.0.0.1:7400", "127.0.0.1:7400", "http://", ""] {
-        let error = Client::connect_lazy(Options::new(endpoint)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage, "{endpoint:?}");
     }
 }
 
