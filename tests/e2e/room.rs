@@ -2,15 +2,16 @@
 //! message becomes.
 
 use semel_client::v1::{self, AuthStatus};
+use tokio::task::JoinSet;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{
     binary::until,
-    harness::{TestServer, run_job},
+    harness::{TestServer, in_time, run_job},
     raw_submitter::{RawSubmitter, item},
     raw_watcher::{RawWatcher, of},
-    raw_worker::{RawWorker, hello},
+    raw_worker::{RawWorker, hello, succeeded},
     wire::{PayByWire, Refused, Wire, fresh},
 };
 
@@ -20,10 +21,10 @@ async fn watch(wire: &Wire) -> Result<RawWatcher, Status> {
 
 #[tokio::test]
 async fn calls_that_are_open_have_a_bound_and_no_app_takes_all_of_them() {
-    let pay = PayByWire::on(TestServer::with(|settings| settings.calls_max = 16).await).await;
+    let pay = PayByWire::on(TestServer::with(|settings| settings.calls_max = 32).await).await;
     let mut held = Vec::new();
-    // Half of them are anybody's, and a quarter more may be of one app.
-    for _ in 0..12 {
+    // Half of them are anybody's, and as many more as it leaves free may be of one app.
+    for _ in 0..24 {
         held.push(watch(&pay.pay).await.expect("there is room"));
     }
     let id = fresh();
@@ -40,7 +41,7 @@ async fn calls_that_are_open_have_a_bound_and_no_app_takes_all_of_them() {
     for _ in 0..3 {
         held.push(watch(&pay.admin).await.expect("there is room for others"));
     }
-    let refused = watch(&pay.admin).await.err().expect("it is full");
+    let refused = watch(&pay.admin).await.err().expect("they too leave some");
     Refused::of(&refused).expect(Code::ResourceExhausted, "OVERLOADED").says_when();
 
     drop(held);
@@ -56,15 +57,53 @@ async fn headers_count_among_what_requests_hold() {
         settings.message_bytes_max = 64 << 10;
     });
     let pay = PayByWire::on(server.await).await;
-    let mut request = pay.pay.request(v1::RunJobRequest { header: header(&fresh()), ..run_job("settle") });
-    for number in 0..400 {
-        let name = format!("x{number}").parse::<tonic::metadata::AsciiMetadataKey>().expect("a name");
-        request.metadata_mut().insert(name, MetadataValue::from_static("1"));
-    }
+    let request = with_many_headers(&pay.pay, v1::RunJobRequest { header: header(&fresh()), ..run_job("settle") });
     let mut jobs = v1::job_service_client::JobServiceClient::new(pay.pay.channel.clone());
     let refused = Refused::of(&jobs.run_job(request).await.expect_err("refused"));
     refused.expect_with(Code::ResourceExhausted, "OVERLOADED", AuthStatus::Passed).says_when();
     pay.pay.served(&fresh(), run_job("settle")).await;
+}
+
+/// Some 50 KiB of them in the server's memory.
+fn with_many_headers<M>(wire: &Wire, message: M) -> tonic::Request<M> {
+    let mut request = wire.request(message);
+    for number in 0..400 {
+        let name = format!("x{number}").parse::<tonic::metadata::AsciiMetadataKey>().expect("a name");
+        request.metadata_mut().insert(name, MetadataValue::from_static("1"));
+    }
+    request
+}
+
+#[tokio::test]
+async fn an_app_whose_requests_hold_much_leaves_room_for_others_and_for_its_own_workers() {
+    let server = TestServer::with(|settings| {
+        settings.intake_bytes_max = 512 << 10;
+        settings.message_bytes_max = 64 << 10;
+    });
+    let pay = PayByWire::on(server.await).await;
+    let run_id = pay.pay.served(&fresh(), run_job("settle")).await.run_id;
+    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("it opens");
+    let assignment = worker.assignment().await;
+    // Each holds its headers until it is answered, and one that finds no room is answered at once.
+    let mut waits = JoinSet::new();
+    for _ in 0..20 {
+        let wait = v1::WaitRunRequest { run_id: run_id.clone(), ..Default::default() };
+        let request = with_many_headers(&pay.pay, wait);
+        let mut runs = v1::run_service_client::RunServiceClient::new(pay.pay.channel.clone());
+        waits.spawn(async move { runs.wait_run(request).await });
+    }
+    for _ in 0..10 {
+        let refused = in_time(waits.join_next()).await.expect("one of them").expect("it ran").expect_err("no room");
+        Refused::of(&refused).expect_with(Code::ResourceExhausted, "OVERLOADED", AuthStatus::Passed).says_when();
+    }
+    // Others have room for as much as one of these.
+    let job = v1::RunJobRequest { app: "pay".to_owned(), header: header(&fresh()), ..run_job("settle") };
+    let mut jobs = v1::job_service_client::JobServiceClient::new(pay.admin.channel.clone());
+    jobs.run_job(with_many_headers(&pay.admin, job)).await.expect("a run");
+    // And what the app's workers say comes in, be it as large as all that is left.
+    worker.report(succeeded(&assignment, &"r".repeat(48 << 10))).await;
+    let ends: Vec<_> = in_time(waits.join_all()).await;
+    assert!(ends.iter().any(Result::is_ok), "those that had room were told");
 }
 
 fn header(id: &str) -> Option<v1::RequestHeader> {
@@ -94,11 +133,5 @@ async fn a_stream_for_whose_messages_there_is_no_room_is_told_to_come_again() {
     submitter.send(vec![v1::RunJobRequest { payload: Some(large.clone()), ..item(&fresh()) }]).await;
     let (_, end) = submitter.end().await;
     Refused::of(&end.expect_err("it is refused")).expect(Code::ResourceExhausted, "OVERLOADED").says_when();
-
-    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("it opens");
-    let log = v1::Log { data: large.data, ..Default::default() };
-    worker.say(v1::work_request::Kind::Log(log)).await;
-    let end = worker.end().await.1.expect_err("it is refused");
-    Refused::of(&end).expect(Code::ResourceExhausted, "OVERLOADED").says_when();
     assert!(pay.pay.runs().await.is_empty());
 }

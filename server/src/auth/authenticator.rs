@@ -48,6 +48,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The app that the caller is, if it may be served and is one.
+    pub fn app(&self) -> Option<&AppName> {
+        self.principal.as_ref()?.app.as_ref()
+    }
+
     pub(super) fn served(
         status: Status,
         principal: impl Into<Arc<Principal>>,

@@ -438,10 +438,11 @@ impl Build {
         let problem =
             format!("must be at least {room}: a payload of limits.payload_bytes_max, and what goes around it");
         judge(["limits.message_bytes_max", "limits.payload_bytes_max"], config.message_bytes_max < room, problem);
-        let problem = "must be at least limits.message_bytes_max, or the largest message finds no room".to_owned();
-        let narrow = config.intake_bytes_max < config.message_bytes_max;
+        let problem =
+            "must be at least twice limits.message_bytes_max, or the largest message finds no room".to_owned();
+        let narrow = config.intake_bytes_max / 2 < config.message_bytes_max;
         judge(["limits.intake_bytes_max", "limits.message_bytes_max"], narrow, problem.clone());
-        let narrow = config.answer_bytes_max < config.message_bytes_max;
+        let narrow = config.answer_bytes_max / 2 < config.message_bytes_max;
         judge(["limits.answer_bytes_max", "limits.message_bytes_max"], narrow, problem);
         let swallowed = config.window.future_max >= config.window.length;
         let problem = "must be shorter than window.length".to_owned();

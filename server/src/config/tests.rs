@@ -193,8 +193,9 @@ fn settings_that_contradict_each_other_are_faults() {
     );
     for budget in ["limits.intake_bytes_max", "limits.answer_bytes_max"] {
         let name = budget.trim_start_matches("limits.");
-        let text = format!("[limits]\n{name} = 2000000\nmessage_bytes_max = 3000000");
-        assert_eq!(faults(&file(&text)), pairs(&[(budget, "semel.toml")]));
+        let text = |bytes: usize| format!("[limits]\n{name} = {bytes}\nmessage_bytes_max = 3000000");
+        assert_eq!(faults(&file(&text(5_999_999))), pairs(&[(budget, "semel.toml")]));
+        resolve(&file(&text(6_000_000))).expect("one message fits in");
     }
     assert_eq!(
         faults(&file("[window]\nlength = \"1m\"\nfuture_max = \"1m\"")),

@@ -25,18 +25,31 @@ use super::{
 
 /// Smaller pieces are not counted: an answer has one at a time.
 const COUNTED_BYTES_MIN: usize = 4 << 10;
-/// Smaller pieces are made although there is no room, until twice of it is taken: those of watches are such, and a watch that
-/// is ended must be begun again.
-const REFUSED_BYTES_MIN: usize = 64 << 10;
+/// Smaller pieces have room of their own: those of watches are such, and a watch that is ended must be begun again.
+const LARGE_BYTES_MIN: usize = 64 << 10;
 
 /// Why an answer is none.
-const NO_ROOM: &str = "answers that nobody reads have all the room there is; ask again under the same request id";
+const NO_ROOM: &str = "answers that nobody reads have all the room there is for them, or for those of one app \
+    (limits.answer_bytes_max); ask again under the same request id";
+
+/// What all answers may hold that have not left yet.
+pub(super) struct Room {
+    small: Arc<Budget>,
+    large: Arc<Budget>,
+}
+
+impl Room {
+    /// So many bytes of small pieces, and so many of large ones.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let budget = || Arc::new(Budget::shared(bytes_max));
+        Self { small: budget(), large: budget() }
+    }
+}
 
 /// Who is answered.
 pub(super) struct Caller {
     asker: Arc<Asker>,
-    /// What all answers may hold that have not left yet.
-    budget: Arc<Budget>,
+    room: Arc<Room>,
     /// What is kept until its answer has left.
     place: Option<Place>,
 }
@@ -56,8 +69,8 @@ pub(super) struct Answer {
 }
 
 impl Caller {
-    pub(super) fn new(asker: Arc<Asker>, budget: Arc<Budget>, place: Option<Place>) -> Self {
-        Self { asker, budget, place }
+    pub(super) fn new(asker: Arc<Asker>, room: Arc<Room>, place: Option<Place>) -> Self {
+        Self { asker, room, place }
     }
 }
 
@@ -115,15 +128,15 @@ impl AsRef<[u8]> for Piece {
 impl Kept {
     /// The same bytes, counted; or the end of the call.
     fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
-        let held = Held::new(self.caller.budget.clone());
-        let is_small = bytes.len() < REFUSED_BYTES_MIN;
-        let has_room = if is_small { held.take(bytes.len()) } else { held.add(bytes.len()) };
-        if has_room {
+        let Caller { asker, room, .. } = &self.caller;
+        let budget = if bytes.len() < LARGE_BYTES_MIN { &room.small } else { &room.large };
+        let held = Held::new(budget.clone(), asker.verdict.app().cloned());
+        if held.add(bytes.len()) {
             return Frame::data(Bytes::from_owner(Piece { bytes, _held: held }));
         }
         self.has_ended = true;
         let mut trailers = HeaderMap::new();
-        let status = self.caller.asker.refuse(Refusal::crowded(NO_ROOM), "");
+        let status = asker.refuse(Refusal::crowded(NO_ROOM), "");
         // Our own statuses are made of what headers may hold.
         let _ = status.add_header(&mut trailers);
         Frame::trailers(trailers)

@@ -29,6 +29,7 @@ mod quota;
 mod router;
 mod serve;
 mod services;
+mod shares;
 mod status;
 mod tls;
 mod told;

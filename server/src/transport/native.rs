@@ -26,12 +26,11 @@ use tonic::{
 };
 
 use super::{
-    answers::{Answer, Caller, Served},
+    answers::{Answer, Caller, Room, Served},
     asker::Asker,
     auth_layer::Judge,
     direct::{self, Sent},
     gate::Gate,
-    held::Budget,
     intake::{Intake, Source},
     listen::Peer,
     observe::{self, Followed},
@@ -47,8 +46,8 @@ pub(super) struct Native(Arc<Inner>);
 struct Inner {
     judge: Judge,
     intake: Intake,
-    /// What all answers may hold that have not left yet.
-    answers: Arc<Budget>,
+    /// For answers that have not left yet.
+    room: Arc<Room>,
     services: Ours,
     /// The same, for those that are called past the library.
     all: Services,
@@ -61,10 +60,10 @@ impl Native {
     pub(super) fn new(gate: Arc<Gate>, others: Routes, open: Arc<OpenCalls>, observers: Observers) -> Self {
         let all = Services::new(gate.clone());
         let services = Ours::new(&all, gate.settings.message_bytes_max);
-        let intake = Intake::new(gate.settings.intake_bytes_max, open);
-        let answers = Arc::new(Budget::new(gate.settings.answer_bytes_max));
+        let intake = Intake::new(gate.settings.intake_bytes_max, gate.settings.message_bytes_max, open);
+        let room = Arc::new(Room::new(gate.settings.answer_bytes_max));
         let judge = Judge(gate);
-        Self(Arc::new(Inner { judge, intake, answers, services, all, others: others.prepare(), observers }))
+        Self(Arc::new(Inner { judge, intake, room, services, all, others: others.prepare(), observers }))
     }
 }
 
@@ -74,7 +73,7 @@ pub(super) type Answered = observe::Answer<Answer>;
 impl Native {
     /// Serves a call that came over the connection of this peer.
     pub(super) fn serve<B: Into<Source>>(&self, request: Request<B>, peer: Option<Arc<Peer>>) -> Answered {
-        let Inner { judge, intake, answers, services, all, others, observers } = &*self.0;
+        let Inner { judge, intake, room, services, all, others, observers } = &*self.0;
         let mut arrival = judge.look_at(request.headers(), peer);
         let followed = Followed::begin(observers, &request, &mut arrival);
         let (gate, verdict, slot) = (judge.0.clone(), arrival.verdict.clone(), arrival.slot.clone());
@@ -89,7 +88,7 @@ impl Native {
                     request.extensions_mut().insert(arrival);
                     Served::General(services.call(request, others))
                 };
-                Answer::new(served, Caller::new(asker, answers.clone(), place))
+                Answer::new(served, Caller::new(asker, room.clone(), place))
             }
             Err(refusal) => Answer::refused(asker.refuse(refusal, "")),
         };

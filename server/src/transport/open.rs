@@ -2,17 +2,15 @@
 //! answer has been handed to its connection, and costs memory all that time, whatever it does: one that waits, one whose
 //! caller says nothing more, one whose caller does not read.
 //!
-//! Up to half of that, nobody asks whose they are. Beyond it each app may open a quarter of all more, so that no app takes every
-//! place: there is always one for the others.
+//! Apps share them by the rule of [`super::shares`].
 //!
 //! hyper has a task for each call of HTTP/2, which lasts just so long, so the tasks are counted. Over HTTP/1.1 a connection has
 //! one call at a time, and counts itself.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -21,6 +19,8 @@ use std::{
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use semel_core::id::AppName;
+
+use super::shares::Shares;
 
 /// Open calls, by default: watchers are such, and of one app there may be 65536.
 pub const CALLS_MAX_DEFAULT: usize = 1 << 17;
@@ -34,9 +34,8 @@ const ALWAYS: [&str; 3] =
 pub(super) struct OpenCalls {
     max: usize,
     open: AtomicUsize,
-    /// Of those that were opened when there was room for less than half, how many of each app are open; callers without an app
-    /// count together.
-    late: Mutex<HashMap<Option<AppName>, usize>>,
+    /// Of those that were opened when there was room for less than half.
+    late: Shares,
 }
 
 /// Whose calls have all the places.
@@ -50,7 +49,7 @@ pub(super) enum Full {
 
 impl OpenCalls {
     pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, open: AtomicUsize::new(0), late: Mutex::default() })
+        Arc::new(Self { max, open: AtomicUsize::new(0), late: Shares::new(max) })
     }
 
     /// Whether a caller of this app may open one more, of the method with this path. What comes back is to be kept as long as
@@ -60,18 +59,16 @@ impl OpenCalls {
     /// If there is no room.
     pub(super) fn enter(self: &Arc<Self>, path: &str, app: Option<&AppName>) -> Result<Option<Share>, Full> {
         let open = self.open.load(Ordering::Relaxed);
-        if open < self.max / 2 || open < self.max + self.max.div_ceil(8) && ALWAYS.contains(&path) {
+        let is_always = || open < self.max + self.max.div_ceil(8) && ALWAYS.contains(&path);
+        if !self.late.are_asked(open + 1) || is_always() {
             return Ok(None);
         }
         if open >= self.max {
             return Err(Full::Server);
         }
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_app = late.entry(app.cloned()).or_default();
-        if *of_app >= self.max.div_ceil(4) {
+        if !self.late.take(app, 1, open + 1) {
             return Err(Full::App);
         }
-        *of_app += 1;
         Ok(Some(Share { calls: self.clone(), app: app.cloned() }))
     }
 }
@@ -84,13 +81,7 @@ pub(super) struct Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut late = self.calls.late.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_app) = late.get_mut(&self.app) {
-            *of_app -= 1;
-            if *of_app == 0 {
-                late.remove(&self.app);
-            }
-        }
+        self.calls.late.give_back(self.app.as_ref(), 1);
     }
 }
 
@@ -145,7 +136,12 @@ mod tests {
         let tasks = Tasks(calls.clone());
         let (stop, stopped) = tokio::sync::watch::channel(());
         for open in 0..9 {
-            assert_eq!(calls.enter(RUN_JOB, None).map(drop), if open < 8 { Ok(()) } else { Err(Full::Server) });
+            let expected = match open {
+                ..7 => Ok(()),
+                7 => Err(Full::App),
+                _ => Err(Full::Server),
+            };
+            assert_eq!(calls.enter(RUN_JOB, None).map(drop), expected, "with {open}");
             assert!(ALWAYS.iter().all(|path| calls.enter(path, None).is_ok()));
             let mut stopped = stopped.clone();
             tasks.execute(async move { stopped.changed().await });
@@ -164,12 +160,15 @@ mod tests {
         let [a, b] = ["a", "b"].map(|name| AppName::parse(name).expect("a name"));
         assert!(calls.enter(RUN_JOB, Some(&a)).expect("room").is_none(), "nobody asks whose the first are");
         calls.open.store(4, Ordering::Relaxed);
-        let shares: Vec<_> = (0..2).map(|_| calls.enter(RUN_JOB, Some(&a)).expect("a share")).collect();
+        let mut shares = Vec::new();
+        for open in [5, 6] {
+            shares.push(calls.enter(RUN_JOB, Some(&a)).expect("a share"));
+            calls.open.store(open, Ordering::Relaxed);
+        }
         assert_eq!(calls.enter(RUN_JOB, Some(&a)).err(), Some(Full::App));
         assert!(calls.enter(RUN_JOB, Some(&b)).is_ok() && calls.enter(RUN_JOB, None).is_ok());
         drop(shares);
         assert!(calls.enter(RUN_JOB, Some(&a)).is_ok());
-        assert!(calls.late.lock().expect("sound").is_empty(), "nothing is left of what has ended");
     }
 
     const RUN_JOB: &str = "/semel.v1.JobService/RunJob";

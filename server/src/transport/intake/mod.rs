@@ -4,7 +4,8 @@
 //! bytes are counted here as they come in, and there are two rules. *Strangers*, whose credentials were not good, may send
 //! little and must be quick; of all their calls so many are under way at a time, until their answers have left, and the oldest
 //! gives way to the next.
-//! Those who were recognised share so many bytes of unfinished calls, and a message of theirs must not take for ever.
+//! Those who were recognised share so many bytes of unfinished calls, by the rule of [`super::shares`], and a message of theirs
+//! must not take for ever.
 
 mod body;
 mod items;
@@ -31,21 +32,28 @@ use super::{
 use crate::auth::Verdict;
 
 /// Methods whose callers go on sending: what they sent is handed on message by message, and not kept until the answer.
-const STREAMS: [&str; 2] = [SUBMIT_RUNS, "/semel.v1.WorkerService/Work"];
+const STREAMS: [&str; 2] = [SUBMIT_RUNS, WORK];
 /// The one of them whose messages have items.
 const SUBMIT_RUNS: &str = "/semel.v1.JobService/SubmitRuns";
+/// And the one of workers, whose reports must come in whoever submits meanwhile.
+const WORK: &str = "/semel.v1.WorkerService/Work";
 
 /// See the module.
 pub(super) struct Intake {
     budget: Arc<Budget>,
+    /// The same for workers' streams.
+    of_workers: Arc<Budget>,
     open: Arc<OpenCalls>,
     strangers: Strangers,
 }
 
 impl Intake {
-    pub(super) fn new(bytes_max: usize, open: Arc<OpenCalls>) -> Self {
-        let budget = Arc::new(Budget::new(bytes_max));
-        Self { budget, open, strangers: Strangers::default() }
+    /// With so many bytes for requests, of messages that have so many at most, and a quarter of that for what workers say.
+    pub(super) fn new(bytes_max: usize, message_bytes_max: usize, open: Arc<OpenCalls>) -> Self {
+        let budget = Arc::new(Budget::shared(bytes_max));
+        // In the half that nobody asks about there is always room for one message.
+        let of_workers = Arc::new(Budget::shared((bytes_max / 4).max(message_bytes_max.saturating_mul(2))));
+        Self { budget, of_workers, open, strangers: Strangers::default() }
     }
 
     /// The same request, with a body that keeps to the rules, and what is to be kept until the
@@ -65,7 +73,8 @@ impl Intake {
             (Sender::Stranger(Box::new(stranger)), Some(Place::Stranger(mark)))
         } else {
             let place = self.enter(request.uri().path(), &arrival.verdict)?.map(Place::Share);
-            let held = Arc::new(Held::new(self.budget.clone()));
+            let budget = if request.uri().path() == WORK { &self.of_workers } else { &self.budget };
+            let held = Arc::new(Held::new(budget.clone(), arrival.verdict.app().cloned()));
             if STREAMS.contains(&request.uri().path()) {
                 (Sender::Stream(held), place)
             } else {
@@ -82,8 +91,7 @@ impl Intake {
 
     /// A place among the calls of those who were recognised.
     fn enter(&self, path: &str, verdict: &Verdict) -> Result<Option<Share>, Refusal> {
-        let app = verdict.principal.as_ref().and_then(|principal| principal.app.as_ref());
-        self.open.enter(path, app).map_err(|full| {
+        self.open.enter(path, verdict.app()).map_err(|full| {
             too_many(match full {
                 Full::Server => "there are as many calls under way as may be (limits.calls)",
                 Full::App => {
@@ -103,7 +111,8 @@ pub(super) enum Place {
 }
 
 /// Why a call is refused that finds the budget used up.
-const NO_ROOM: &str = "calls under way have all the room there is for requests";
+const NO_ROOM: &str =
+    "requests under way have all the room there is for them, or for those of one app (limits.intake_bytes_max)";
 
 /// There was no room, or no more patience; nothing was done.
 fn too_many(why: &str) -> Refusal {

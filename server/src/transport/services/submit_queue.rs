@@ -127,7 +127,7 @@ struct Item {
 impl Queue {
     pub(super) fn new(gate: Arc<Gate>, shared: Shared, address: Option<IpAddr>) -> Self {
         let window = gate.window();
-        let bytes = Kept::new(shared.bytes.clone());
+        let bytes = Kept::new(shared.bytes.clone(), None);
         Self {
             gate,
             shared,
@@ -349,7 +349,7 @@ impl Queue {
 
     /// So many answers leave: what they hold, until they have.
     pub(super) fn leave(&self, answers: usize) -> Kept {
-        let leaving = Kept::new(self.shared.bytes.clone());
+        let leaving = Kept::new(self.shared.bytes.clone(), None);
         leaving.keep(answers * RESULT_BYTES);
         self.bytes.release(answers * RESULT_BYTES);
         leaving
@@ -442,7 +442,7 @@ mod tests {
     fn streams_share_the_room_for_inputs_and_each_keeps_its_crumb() {
         let shared = Shared::new(8192);
         assert!(shared.has_room(BYTES_MAX - 1) && !shared.has_room(BYTES_MAX));
-        let others = Kept::new(shared.bytes.clone());
+        let others = Kept::new(shared.bytes.clone(), None);
         others.keep(SHARED_BYTES_MAX);
         assert!(shared.has_room(CRUMB_BYTES - 1) && !shared.has_room(CRUMB_BYTES));
     }
