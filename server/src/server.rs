@@ -300,7 +300,7 @@ fn gate(
         intake_bytes_max: settings.intake_bytes_max,
         answer_bytes_max: settings.answer_bytes_max,
         queue_max: settings.engine.bounds.queue_max,
-        quota: settings.quota,
+        quota: settings.quota.clone(),
         server_id,
         store_kind: match settings.data {
             Data::Directory { .. } => "embedded",

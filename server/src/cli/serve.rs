@@ -21,6 +21,7 @@ use super::{
 use crate::{
     config::Config,
     server::{self, Data, Running, Settings},
+    transport::QuotaRules,
 };
 
 /// How long a server whose store has failed may take to tell its callers.
@@ -99,7 +100,7 @@ fn settings(config: &Config) -> Settings {
         connections: config.connection_limits(),
         calls_max: config.calls_max,
         window_bytes_max: config.window_bytes_max,
-        quota: config.quota,
+        quota: QuotaRules::new(config.quota, &config.quota_apps),
         connection_age: config.connection_age,
         drain_delay: config.drain_delay,
         drain_timeout: config.drain_timeout,

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Config, LogFormat,
     given::{FOREVER, Given},
-    identities, issuers, millis, otlp, parse_mode, show_duration,
+    identities, issuers, millis, otlp, parse_mode, quotas, show_duration,
 };
 use crate::{
     auth::{Forwarder, Mode},
@@ -46,7 +46,7 @@ const CALLS_MAX: usize = 10_000_000;
 const MAP_SIZE_GIB_MAX: usize = 64 << 10;
 
 /// The largest quota.
-const QUOTA_MAX: u64 = 1_000_000;
+pub(super) const QUOTA_MAX: u64 = 1_000_000;
 
 /// A row for a field: how it is read, and how it is shown.
 macro_rules! key {
@@ -231,6 +231,7 @@ pub(super) const KEYS: &[Key] = &[
         config.quota.calls_max = given.number(0, QUOTA_MAX)?,
         config.quota.calls_max
     ),
+    key!("quota.apps", config, given, config.quota_apps = quotas::read(given)?, quotas::show(&config.quota_apps)),
     key!(
         "limits.connection_age",
         config,

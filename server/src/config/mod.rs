@@ -9,6 +9,7 @@ mod identities;
 mod issuers;
 mod keys;
 mod otlp;
+mod quotas;
 
 use std::{
     collections::BTreeMap,
@@ -27,8 +28,8 @@ use crate::{
     otlp::{CollectorUrl, Headers},
     store,
     transport::{
-        CALLS_MAX_DEFAULT, ClientAuth, ConnectionLimits, LOOK_EVERY, Quota, TlsFiles, WINDOW_BYTES_MAX_DEFAULT,
-        WebOrigin,
+        AppQuota, CALLS_MAX_DEFAULT, ClientAuth, ConnectionLimits, LOOK_EVERY, Quota, TlsFiles,
+        WINDOW_BYTES_MAX_DEFAULT, WebOrigin,
     },
 };
 
@@ -101,6 +102,8 @@ pub struct Config {
     pub bounds: engine::Bounds,
     /// What each app may ask for. Default no bound.
     pub quota: Quota,
+    /// What of it differs for some apps; the first that holds an app counts.
+    pub quota_apps: Vec<AppQuota>,
     /// The largest payload or result. Default 1 MiB.
     pub payload_bytes_max: usize,
     /// The largest message. Default 4 MiB.
@@ -170,6 +173,7 @@ impl Default for Config {
             live_runs_per_app_max: limits::LIVE_RUNS_PER_APP_MAX,
             bounds: engine::Bounds::default(),
             quota: Quota::default(),
+            quota_apps: Vec::new(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             message_bytes_max: 4 << 20,
             intake_bytes_max: 256 << 20,
@@ -308,6 +312,14 @@ impl Config {
         }
         if self.quota.mutations_burst > 0 && self.quota.mutations_per_second == 0 {
             warnings.push("quota.mutations_burst has no effect without quota.mutations_per_second".to_owned());
+        }
+        for row in &self.quota_apps {
+            if row.mutations_burst > Some(0) && row.settled(self.quota).mutations_per_second == 0 {
+                warnings.push(format!(
+                    "mutations_burst of {} in quota.apps has no effect without mutations_per_second",
+                    row.apps
+                ));
+            }
         }
         let asks_nobody = self.tls_files().is_none_or(|files| files.clients.is_none());
         if !self.identities.is_empty() && self.forwarders.is_empty() && asks_nobody {

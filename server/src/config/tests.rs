@@ -325,3 +325,32 @@ fn a_burst_of_nothing_is_seen() {
     assert_eq!(config.warnings(), ["quota.mutations_burst has no effect without quota.mutations_per_second"]);
     assert_eq!(faults(&file("[quota]\ncalls_max = 1000001")), pairs(&[("quota.calls_max", "semel.toml")]));
 }
+
+#[test]
+fn quotas_of_single_apps_are_read_as_the_documentation_writes_them() {
+    let rows = "[{ apps = \"pay/night\", mutations_per_second = 5000 }, { apps = \"pay/*\", calls_max = 0 }]";
+    let config = resolve(&file(&format!("[quota]\ncalls_max = 20\napps = {rows}"))).expect("they are right").config;
+    assert_eq!(config.quota_apps.len(), 2);
+    assert_eq!(
+        config.json()["quota"]["apps"][0],
+        serde_json::json!({ "apps": "pay/night", "mutations_per_second": 5000 })
+    );
+    for (wrong, why) in [
+        ("{ calls_max = 1 }", "apps"),
+        ("{ apps = \"Pay\", calls_max = 1 }", "segments of a-z"),
+        ("{ apps = \"pay\", calls_max = -1 }", "number 1"),
+        ("{ apps = \"pay\", calls_max = 1000001 }", "calls_max must be from 0 to"),
+        ("{ apps = \"pay\", calls = 1 }", "calls"),
+        ("{ apps = \"pay\" }", "says nothing of pay"),
+        (
+            "{ apps = \"pay/*\", calls_max = 1 }, { apps = \"pay/a\", calls_max = 2 }",
+            "pay/a never counts, for pay/* stands before",
+        ),
+    ] {
+        let faults = resolve(&file(&format!("[quota]\napps = [{wrong}]"))).expect_err(wrong);
+        assert!(faults[0].problem.contains(why), "{wrong}: {}", faults[0].problem);
+    }
+    let useless = "[quota]\napps = [{ apps = \"pay\", mutations_burst = 5 }]";
+    let warnings = resolve(&file(useless)).expect("legal").config.warnings();
+    assert_eq!(warnings, ["mutations_burst of pay in quota.apps has no effect without mutations_per_second"]);
+}

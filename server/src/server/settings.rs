@@ -12,7 +12,7 @@ use crate::{
     observe::Observer,
     otlp,
     store::Memory,
-    transport::{CALLS_MAX_DEFAULT, ConnectionLimits, Quota, TlsFiles, WINDOW_BYTES_MAX_DEFAULT, WebOrigin},
+    transport::{CALLS_MAX_DEFAULT, ConnectionLimits, QuotaRules, TlsFiles, WINDOW_BYTES_MAX_DEFAULT, WebOrigin},
 };
 
 /// Where the state lies.
@@ -72,7 +72,7 @@ pub struct Settings {
     /// [`WINDOW_BYTES_MAX_DEFAULT`].
     pub window_bytes_max: usize,
     /// What each app may ask for. Default no bound.
-    pub quota: Quota,
+    pub quota: QuotaRules,
     /// How old connections become, give or take a tenth; none for as old as they like.
     pub connection_age: Option<Duration>,
     /// How long a server that is to stop still serves as before, while its health says that it goes.
@@ -116,7 +116,7 @@ impl Settings {
             connections: ConnectionLimits::default(),
             calls_max: CALLS_MAX_DEFAULT,
             window_bytes_max: WINDOW_BYTES_MAX_DEFAULT,
-            quota: Quota::default(),
+            quota: QuotaRules::default(),
             connection_age: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),

@@ -29,7 +29,7 @@ use super::{
         reply::{Body, FromAnswer},
     },
     lists::Lists,
-    quota::{Quota, Quotas, UnderWay},
+    quota::{QuotaRules, Quotas, UnderWay},
     status::Refusal,
     watch::Hub,
 };
@@ -55,7 +55,7 @@ pub(crate) struct Settings {
     /// Wishes that may wait for the engine.
     pub(crate) queue_max: usize,
     /// What each app may ask for.
-    pub(crate) quota: Quota,
+    pub(crate) quota: QuotaRules,
     pub(crate) server_id: String,
     pub(crate) store_kind: &'static str,
     /// Where is written who changed what, and who was refused.
@@ -97,7 +97,7 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(settings: Settings) -> Self {
         let start_time = settings.clock.wall();
-        let quotas = Quotas::new(settings.quota);
+        let quotas = Quotas::new(settings.quota.clone());
         let (engine, lists, hub) = (ArcSwapOption::empty(), Lists::default(), Hub::default());
         Self { settings, start_time, engine, lists, quotas, hub, anonymous_calls: AtomicU64::new(0) }
     }

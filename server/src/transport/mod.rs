@@ -51,7 +51,7 @@ pub(crate) use self::{
 pub use self::{
     listen::{ConnectionLimits, Connections},
     open::CALLS_MAX_DEFAULT,
-    quota::Quota,
+    quota::{AppQuota, Quota, QuotaRules},
     tls::{ClientAuth, Error as TlsError, LOOK_EVERY, TlsFiles, check as check_tls},
     web::WebOrigin,
     windows::WINDOW_BYTES_MAX_DEFAULT,

@@ -1,8 +1,11 @@
 //! Quotas of apps: what is over one is refused before anything is recorded, and costs nobody else anything.
 
 use semel_client::v1;
-use semel_core::id::Millis;
-use semel_server::{clock::ManualClock, transport::Quota};
+use semel_core::{app::AppPattern, id::Millis};
+use semel_server::{
+    clock::ManualClock,
+    transport::{AppQuota, Quota, QuotaRules},
+};
 use tonic::Code;
 
 use crate::e2e::{
@@ -13,8 +16,8 @@ use crate::e2e::{
 };
 
 /// A server whose apps have a quota, and the app `shop` beside `pay`. Making its job took the first change of each.
-async fn with(quota: Quota) -> (PayByWire, Wire, ManualClock) {
-    let (server, clock) = TestServer::with_manual_clock(|settings| settings.quota = quota).await;
+async fn with(quota: impl Into<QuotaRules>) -> (PayByWire, Wire, ManualClock) {
+    let (server, clock) = TestServer::with_manual_clock(|settings| settings.quota = quota.into()).await;
     let pay = PayByWire::on(server).await;
     let create = v1::CreateAppRequest { app: "shop".to_owned(), ..Default::default() };
     let shop = pay.nobody.bearer(&pay.admin.served(&fresh(), create).await.secret);
@@ -60,6 +63,22 @@ async fn one_app_over_its_quota_costs_another_nothing() {
     }
     clock.advance(Millis(200));
     settle(&pay.pay, &id).await.expect("there is some again, under the same id");
+    over(&pay.pay, &fresh(), run_job("settle"), "5").await;
+}
+
+#[tokio::test]
+async fn an_app_may_have_a_quota_of_its_own() {
+    let apps = AppPattern::parse("shop").expect("a pattern");
+    let shop = AppQuota { apps, mutations_per_second: Some(20), mutations_burst: None, calls_max: None };
+    let (pay, shop, clock) = with(QuotaRules::new(five_a_second(), &[shop])).await;
+    for (wire, left, limit) in [(&pay.pay, 4, "5"), (&shop, 19, "20")] {
+        for _ in 0..left {
+            settle(wire, &fresh()).await.expect("within the quota");
+        }
+        over(wire, &fresh(), run_job("settle"), limit).await;
+    }
+    clock.advance(Millis(50));
+    settle(&shop, &fresh()).await.expect("a twentieth of a second");
     over(&pay.pay, &fresh(), run_job("settle"), "5").await;
 }
 

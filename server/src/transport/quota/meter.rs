@@ -20,6 +20,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// used, each change moves it on by its share of a second, and it may lie ahead of now by as much as a burst has.
 #[derive(Debug)]
 pub(super) struct Meter {
+    quota: Quota,
     /// The share of one change, in nanoseconds.
     share: i64,
     /// How far ahead everything may be used, in nanoseconds.
@@ -33,11 +34,12 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(quota: &Quota) -> Self {
+    pub(super) fn new(quota: Quota) -> Self {
         let rate = i64::try_from(quota.mutations_per_second.max(1)).unwrap_or(i64::MAX);
         let burst = if quota.mutations_burst == 0 { quota.mutations_per_second } else { quota.mutations_burst };
         let share = (NANOS_PER_SECOND / rate).max(1);
         Self {
+            quota,
             share,
             ahead_max: share.saturating_mul(i64::try_from(burst.max(1)).unwrap_or(i64::MAX)),
             used_until: AtomicI64::new(0),
@@ -47,8 +49,16 @@ impl Meter {
         }
     }
 
+    /// What is metered.
+    pub(super) fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
     /// Takes one change; otherwise says when to come again.
     pub(super) fn take(&self, now: Millis) -> Result<(), Millis> {
+        if self.quota.mutations_per_second == 0 {
+            return Ok(());
+        }
         let now = now.0.saturating_mul(NANOS_PER_MILLI);
         let next = |until: i64| until.max(now) + self.share;
         let taken = |until: i64| (next(until) - now <= self.ahead_max).then(|| next(until));
@@ -70,9 +80,10 @@ impl Meter {
         self.used_until.fetch_sub(self.share, Ordering::Relaxed);
     }
 
-    /// A call begins, if no more than so many are under way with it; otherwise says when to come again.
-    pub(super) fn enter(&self, limit: u64) -> Result<(), Millis> {
-        if self.under_way.fetch_add(1, Ordering::Relaxed) < limit {
+    /// A call begins, if no more than may be are under way with it; otherwise says when to come again.
+    pub(super) fn enter(&self) -> Result<(), Millis> {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        if before < self.quota.calls_max || self.quota.calls_max == 0 {
             return Ok(());
         }
         self.leave();
@@ -94,7 +105,7 @@ mod tests {
     use super::*;
 
     fn meter(rate: u64, burst: u64) -> Meter {
-        Meter::new(&Quota { mutations_per_second: rate, mutations_burst: burst, calls_max: 0 })
+        Meter::new(Quota { mutations_per_second: rate, mutations_burst: burst, calls_max: 2 })
     }
 
     /// How many of so many changes are taken at this moment.
@@ -140,13 +151,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_bounded_is_not_refused() {
+        let meter = Meter::new(Quota::default());
+        assert_eq!(taken(&meter, 0, 1000), 1000);
+        assert!((0..1000).all(|_| meter.enter().is_ok()));
+    }
+
+    #[test]
     fn calls_under_way_are_counted_up_and_down() {
         let meter = meter(0, 0);
-        meter.enter(2).expect("none is under way");
-        meter.enter(2).expect("one is");
-        let wait = meter.enter(2).expect_err("two are").0;
+        meter.enter().expect("none is under way");
+        meter.enter().expect("one is");
+        let wait = meter.enter().expect_err("two are").0;
         assert!((100..=150).contains(&wait));
         meter.leave();
-        meter.enter(2).expect("one has left");
+        meter.enter().expect("one has left");
     }
 }

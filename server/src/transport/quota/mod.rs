@@ -6,6 +6,7 @@
 //! that is what the quota is there to bound. What is refused is given back, be it for want of quota or of room.
 
 mod meter;
+mod rules;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,36 +20,23 @@ use semel_core::{
 };
 
 use self::meter::Meter;
+pub use self::rules::{AppQuota, Quota, QuotaRules};
 use super::{gate::Gate, status::Refusal};
-
-/// What each app may ask for. 0 is no bound, and the default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// Changes a second, in the long run.
-    pub mutations_per_second: u64,
-    /// Changes at once, after a pause. 0 for as many as in a second.
-    pub mutations_burst: u64,
-    /// Calls under way.
-    pub calls_max: u64,
-}
-
-impl Quota {
-    fn is_none(&self) -> bool {
-        self.mutations_per_second == 0 && self.calls_max == 0
-    }
-}
 
 /// See the module.
 pub(super) struct Quotas {
-    quota: Quota,
+    rules: QuotaRules,
+    /// Whether any app has a bound of its changes, and of its calls: looked at before anything else.
+    bound: (bool, bool),
     meters: ArcSwap<HashMap<AppName, Arc<Meter>>>,
     /// Held while meters are made.
     making: Mutex<()>,
 }
 
 impl Quotas {
-    pub(super) fn new(quota: Quota) -> Self {
-        Self { quota, meters: ArcSwap::default(), making: Mutex::new(()) }
+    pub(super) fn new(rules: QuotaRules) -> Self {
+        let bound = (rules.bound_changes(), rules.bound_calls());
+        Self { rules, bound, meters: ArcSwap::default(), making: Mutex::new(()) }
     }
 }
 
@@ -88,16 +76,13 @@ impl Gate {
     /// # Errors
     /// `QUOTA_EXCEEDED`, with when there is some again.
     pub(super) fn charge(&self, principal: &Principal, command: &Command) -> Result<Charge, Refusal> {
-        let limit = self.quotas.quota.mutations_per_second;
-        if limit == 0 {
-            return Ok(Charge::default());
-        }
+        let Quotas { bound: (true, _), .. } = self.quotas else { return Ok(Charge::default()) };
         let Some((app, meter)) = payer(principal, command).and_then(|app| Some((app, self.meter(app)?))) else {
             return Ok(Charge::default());
         };
         match meter.take(self.settings.clock.steady()) {
             Ok(()) => Ok(Charge(Some(meter))),
-            Err(wait) => Err(exceeded(app, "changes a second", limit, wait)),
+            Err(wait) => Err(exceeded(app, "changes a second", meter.quota().mutations_per_second, wait)),
         }
     }
 
@@ -106,13 +91,11 @@ impl Gate {
     /// # Errors
     /// `QUOTA_EXCEEDED`.
     pub(super) fn enter(&self, app: &AppName) -> Result<UnderWay, Refusal> {
-        let limit = self.quotas.quota.calls_max;
-        let Some(meter) = Some(app).filter(|_| limit > 0).and_then(|app| self.meter(app)) else {
-            return Ok(UnderWay::default());
-        };
-        match meter.enter(limit) {
+        let Quotas { bound: (_, true), .. } = self.quotas else { return Ok(UnderWay::default()) };
+        let Some(meter) = self.meter(app) else { return Ok(UnderWay::default()) };
+        match meter.enter() {
             Ok(()) => Ok(UnderWay(Some(meter))),
-            Err(wait) => Err(exceeded(app, "calls under way", limit, wait)),
+            Err(wait) => Err(exceeded(app, "calls under way", meter.quota().calls_max, wait)),
         }
     }
 
@@ -121,15 +104,13 @@ impl Gate {
     /// # Errors
     /// `QUOTA_EXCEEDED`.
     pub(super) fn enter_to_change(&self, principal: &Principal, command: &Command) -> Result<UnderWay, Refusal> {
-        if self.quotas.quota.calls_max == 0 {
-            return Ok(UnderWay::default());
-        }
+        let Quotas { bound: (_, true), .. } = self.quotas else { return Ok(UnderWay::default()) };
         payer(principal, command).map_or_else(|| Ok(UnderWay::default()), |app| self.enter(app))
     }
 
     /// The meter of an app; none for `system`, and for what is no app.
     fn meter(&self, app: &AppName) -> Option<Arc<Meter>> {
-        if self.quotas.quota.is_none() || *app == AppName::system() {
+        if *app == AppName::system() {
             return None;
         }
         if let Some(meter) = self.quotas.meters.load().get(app) {
@@ -146,7 +127,7 @@ impl Gate {
         let Some(directory) = self.directory() else { return };
         let former = self.quotas.meters.load();
         let meter =
-            |app: &AppName| former.get(app).cloned().unwrap_or_else(|| Arc::new(Meter::new(&self.quotas.quota)));
+            |app: &AppName| former.get(app).cloned().unwrap_or_else(|| Arc::new(Meter::new(self.quotas.rules.of(app))));
         let meters = directory.names().map(|app| (app.clone(), meter(app))).collect();
         self.quotas.meters.store(Arc::new(meters));
     }
