@@ -13,13 +13,18 @@ use super::{
 /// A whole bench is dozens of short measurements, which a busy machine stretches. Only a bound.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-const POINTS: [&str; 13] = [
+const POINTS: [&str; 18] = [
     "echo_1",
     "job_1",
     "echo_64",
     "job_64",
     "echo_512",
     "job_512",
+    "job_512_metrics",
+    "job_512_access",
+    "job_512_audit",
+    "job_512_sampled",
+    "job_512_traced",
     "echo_stream_1",
     "submit_1",
     "echo_stream_100",
@@ -59,9 +64,12 @@ async fn a_quick_bench_gives_each_point_its_figures_and_leaves_nothing_behind() 
         let point = points.iter().find(|point| point["name"] == name).unwrap_or_else(|| panic!("no point {name}"));
         assert!(figure(point, "rate_per_s") > 0.0 && figure(point, "p50_us") > 0.0, "{point:#}");
         assert!(figure(point, "p50_us") <= figure(point, "p999_us"), "{point:#}");
-        if let Some(echo) = name.strip_prefix("job_").map(|shape| format!("echo_{shape}")) {
-            assert!(figure(&point["ratios"], &echo) > 0.0, "{point:#}");
-        }
+        let against = match name.strip_prefix("job_") {
+            Some(shape) if shape.parse::<u32>().is_ok() => format!("echo_{shape}"),
+            Some(_) => "job_512".to_owned(),
+            None => continue,
+        };
+        assert!(figure(&point["ratios"], &against) > 0.0, "{point:#}");
     }
     let start = points.iter().find(|point| point["name"] == "start").expect("it was measured");
     assert!(start["commits"].is_object() && start["ratios"].is_null(), "{start:#}");

@@ -15,11 +15,11 @@ use std::{
 };
 
 use semel_client::{
-    Client, Code, Credentials, Error, Options, RetryOptions,
+    Client, Code, Credentials, Error, RetryOptions,
     v1::{Disposition, Payload, RunJobRequest, RunJobResponse},
 };
 use support::{
-    calls::{Fake, Step},
+    calls::{Fake, Step, client, options},
     refusals::Refuse,
     soon,
     streams::Stream,
@@ -28,19 +28,6 @@ use support::{
 /// So many calls at once are a load: the first 16 go by calls of their own, as nobody could know of the others yet.
 const CROWD: usize = 200;
 const ALONE: usize = 16;
-
-fn options(fake: &Fake) -> Options {
-    let retry = RetryOptions {
-        backoff_first: Duration::from_millis(1),
-        backoff_max: Duration::from_millis(10),
-        ..RetryOptions::default()
-    };
-    Options::new(fake.url()).app("pay").retry(retry).overall_timeout(support::PATIENCE)
-}
-
-async fn client(fake: &Fake) -> Client {
-    Client::connect(options(fake)).await.unwrap()
-}
 
 fn run() -> RunJobRequest {
     RunJobRequest { job: "settle".to_owned(), ..Default::default() }

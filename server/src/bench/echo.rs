@@ -22,6 +22,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
+use super::eyes::Sink;
 use crate::transport::http2;
 
 const UNARY: &str = "/semel.bench.Echo/Unary";
@@ -49,13 +50,14 @@ fn answers(batch: &Batch) -> Batch {
     Batch { items: vec![Bytes::from_static(&ANSWER); batch.items.len()] }
 }
 
-/// Serves the echo until the process ends.
+/// Serves the echo until the process ends, and takes what servers under test send to a collector.
 ///
 /// # Errors
 /// If the transport fails.
 pub(crate) async fn serve(listener: TcpListener) -> Result<(), tonic::transport::Error> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    http2().add_service(Echo).serve_with_incoming(incoming).await
+    let server = http2().add_service(Echo).add_service(Sink::<false>).add_service(Sink::<true>);
+    server.serve_with_incoming(incoming).await
 }
 
 /// A caller of the echo, over one connection.
@@ -94,7 +96,8 @@ impl EchoClient {
     }
 }
 
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+/// What a service gives.
+pub(super) type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// The service, in the form in which tonic generates one.
 #[derive(Clone, Copy)]

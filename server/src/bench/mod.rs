@@ -8,6 +8,7 @@
 mod cores;
 mod crew;
 mod echo;
+mod eyes;
 mod growth;
 mod points;
 mod probe;
@@ -149,8 +150,8 @@ pub(crate) enum Error {
     #[error("a fire was lost, doubled or made up: {why}; please report this")]
     Fires { why: String },
     /// Not on a server that was given.
-    #[error("triggers are measured on a server of the bench's own, which is killed meanwhile: leave out --address")]
-    OwnOnly,
+    #[error("{what} is measured on a server of the bench's own, which {why}: leave out --address")]
+    OwnOnly { what: &'static str, why: &'static str },
     /// Nothing came back while it was measured.
     #[error("nothing came back within the time of a point: give it more with --seconds")]
     Nothing,
@@ -195,7 +196,7 @@ pub(crate) async fn run(settings: &Settings, progress: &(dyn Fn(Progress) + Sync
     if let (Some(growth), Target::Own { parent }) = (&settings.growth, &settings.target) {
         growth::check_space(parent.as_deref(), growth)?;
     }
-    let chosen = points::chosen(&settings.only)?;
+    let chosen = points::chosen(&settings.only, &settings.target)?;
     // Whatever is wrong with the server is to be told now, and not after some minutes.
     drop(Site::open(&settings.target).await?);
     let echo = EchoSite::start(settings.target.parent()).await?;

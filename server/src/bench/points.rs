@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Error, Target,
+    eyes::Eyes,
     sample::Sample,
     site::{EchoSite, IDLE_JOB, Site},
     stream::{self, Flow},
@@ -31,6 +32,8 @@ pub(super) enum Load {
     Echo(Shape),
     /// `RunJob`.
     RunJob(Shape),
+    /// The same, on a server of the bench's own of which more is seen.
+    Watched(Shape, Eyes),
     /// `SubmitRuns`.
     SubmitRuns(Flow),
     /// The stream of the bare echo.
@@ -50,6 +53,11 @@ const fn shape(in_flight: usize, connections: usize) -> Shape {
     Shape { in_flight, connections }
 }
 
+/// What it costs to see more than a server tells by default.
+const fn watched(name: &'static str, title: &'static str, eyes: Eyes) -> Point {
+    Point { name, title, load: Load::Watched(shape(512, 8), eyes), against: &["job_512"] }
+}
+
 /// In the order in which they are measured: what is compared stands next to each other.
 const POINTS: &[Point] = &[
     Point { name: "echo_1", title: "bare echo, 1 in flight", load: Load::Echo(shape(1, 1)), against: &[] },
@@ -63,6 +71,11 @@ const POINTS: &[Point] = &[
         load: Load::RunJob(shape(512, 8)),
         against: &["echo_512"],
     },
+    watched("job_512_metrics", "RunJob, 512, metrics kept", Eyes::Metrics),
+    watched("job_512_access", "RunJob, 512, access log", Eyes::Access),
+    watched("job_512_audit", "RunJob, 512, all in the audit log", Eyes::Audit),
+    watched("job_512_sampled", "RunJob, 512, a hundredth traced", Eyes::Traces { ratio: "0.01" }),
+    watched("job_512_traced", "RunJob, 512, all traced", Eyes::Traces { ratio: "1" }),
     Point {
         name: "echo_stream_1",
         title: "bare echo, stream, 1 a message",
@@ -111,15 +124,20 @@ pub(super) fn is_chosen(only: &[String], once: &str) -> bool {
     only.is_empty() || only.iter().any(|name| name == once)
 }
 
-/// The points of these names and what they are compared with; all, if there are no names.
+/// The points of these names and what they are compared with; all that can be measured there, if there are no names.
 ///
 /// # Errors
-/// [`Error::NoSuchPoint`].
-pub(super) fn chosen(only: &[String]) -> Result<Vec<&'static Point>, Error> {
+/// [`Error::NoSuchPoint`], and [`Error::OwnOnly`] for what is named and needs another server than the one that is given.
+pub(super) fn chosen(only: &[String], target: &Target) -> Result<Vec<&'static Point>, Error> {
+    let is_named = |point: &Point| only.iter().any(|name| name == point.name);
     if let Some(name) = only.iter().find(|name| !names().contains(&name.as_str())) {
         return Err(Error::NoSuchPoint { name: name.clone() });
     }
-    let named = |point: &Point| only.is_empty() || only.iter().any(|name| name == point.name);
+    let is_possible = |point: &Point| point.load.is_possible(target);
+    if let Some(point) = POINTS.iter().find(|point| is_named(point) && !is_possible(point)) {
+        return Err(Error::OwnOnly { what: point.name, why: "has settings of its own" });
+    }
+    let named = |point: &Point| is_possible(point) && (only.is_empty() || is_named(point));
     let needed =
         |point: &&Point| named(point) || POINTS.iter().any(|other| named(other) && other.against.contains(&point.name));
     Ok(POINTS.iter().filter(needed).collect())
@@ -136,16 +154,25 @@ impl Load {
             Self::Echo(shape) => unary::echo(echo, shape, seconds).await,
             Self::EchoStream(flow) => stream::echo(echo, flow, seconds).await,
             Self::RunJob(shape) => unary::runs(&Site::open(target).await?, shape, seconds).await,
+            Self::Watched(shape, eyes) => {
+                let site = Site::own(target.parent(), eyes.settings(echo)).await?;
+                unary::runs(&site, shape, seconds).await
+            }
             Self::SubmitRuns(flow) => stream::runs(&Site::open(target).await?, IDLE_JOB, flow, seconds).await,
             Self::Start => whole::starts(&Site::open(target).await?, seconds).await,
             Self::Noop(workers) => whole::noops(&Site::open(target).await?, workers, seconds).await,
         }
     }
 
+    /// Whether it can be measured on such a server: one that is given has the settings that it has.
+    fn is_possible(self, target: &Target) -> bool {
+        !matches!((self, target), (Self::Watched(..), Target::Given { .. }))
+    }
+
     /// How many calls or items are under way, and over how many connections.
     pub(super) fn shape(self) -> Shape {
         match self {
-            Self::Echo(shape) | Self::RunJob(shape) => shape,
+            Self::Echo(shape) | Self::RunJob(shape) | Self::Watched(shape, _) => shape,
             Self::EchoStream(flow) | Self::SubmitRuns(flow) => shape(flow.outstanding, 1),
             Self::Start => shape(1, 1),
             Self::Noop(_) => shape(whole::UNDER_WAY, whole::CONNECTIONS),
@@ -159,9 +186,7 @@ mod tests {
 
     #[test]
     fn what_a_point_is_compared_with_comes_along_and_stands_before_it() {
-        let chosen: Vec<&str> =
-            chosen(&["job_512".to_owned()]).expect("known").iter().map(|point| point.name).collect();
-        assert_eq!(chosen, ["echo_512", "job_512"]);
+        assert_eq!(found(&["job_512"], &own()).expect("known"), ["echo_512", "job_512"]);
         for (at, point) in POINTS.iter().enumerate() {
             for against in point.against {
                 assert!(names()[..at].contains(against), "{} is compared with {against}", point.name);
@@ -171,7 +196,25 @@ mod tests {
 
     #[test]
     fn a_point_that_does_not_exist_is_told() {
-        assert!(matches!(chosen(&["job_7".to_owned()]), Err(Error::NoSuchPoint { name }) if name == "job_7"));
-        assert_eq!(chosen(&[]).expect("all").len(), POINTS.len());
+        assert!(matches!(found(&["job_7"], &own()), Err(Error::NoSuchPoint { name }) if name == "job_7"));
+        assert_eq!(found(&[], &own()).expect("all").len(), POINTS.len());
+    }
+
+    #[test]
+    fn what_needs_other_settings_is_not_measured_on_a_server_that_was_given() {
+        let given = Target::Given { url: String::new(), app: String::new(), secret: String::new() };
+        let all = found(&[], &given).expect("the others");
+        assert!(all.contains(&"job_512") && all.iter().all(|name| !name.starts_with("job_512_")), "{all:?}");
+        let named = found(&["job_512_access"], &given);
+        assert!(matches!(named, Err(Error::OwnOnly { what: "job_512_access", .. })), "{named:?}");
+    }
+
+    fn own() -> Target {
+        Target::Own { parent: None }
+    }
+
+    fn found(only: &[&str], target: &Target) -> Result<Vec<&'static str>, Error> {
+        let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+        Ok(chosen(&only, target)?.iter().map(|point| point.name).collect())
     }
 }

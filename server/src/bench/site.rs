@@ -221,6 +221,11 @@ impl EchoSite {
         Ok(Self { process, folder })
     }
 
+    /// Where it listens.
+    pub(super) fn url(&self) -> &str {
+        &self.process.url
+    }
+
     /// So many connections.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use semel_core::app::{AppPattern, Grant};
+use semel_core::app::Grant;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
@@ -441,10 +441,5 @@ fn show_kept(kept: Option<Duration>) -> String {
 }
 
 pub(super) fn show_grants(grants: &[Grant]) -> Value {
-    let apps = |apps: &AppPattern| match apps {
-        AppPattern::All => "*".to_owned(),
-        AppPattern::Below(app) => format!("{app}/*"),
-        AppPattern::One(app) => app.to_string(),
-    };
-    grants.iter().map(|grant| json!({ "role": grant.role.as_str(), "apps": apps(&grant.apps) })).collect()
+    grants.iter().map(|grant| json!({ "role": grant.role.as_str(), "apps": grant.apps.to_string() })).collect()
 }

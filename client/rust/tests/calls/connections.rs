@@ -6,10 +6,10 @@ use semel_client::{Client, Code, Error, ErrorKind, Options, RetryOptions};
 use tokio::task::JoinSet;
 
 use crate::{
-    assert_one_id, job, options,
+    assert_one_id, job,
     support::{
         self,
-        calls::{Fake, Step},
+        calls::{Fake, Step, options},
         relay::Relay,
         soon, until,
     },

@@ -9,27 +9,14 @@ mod support;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use semel_client::{
-    CallOptions, Client, Code, Credentials, ErrorKind, Options, RequestId, RetryOptions,
+    CallOptions, Client, Code, Credentials, ErrorKind, RequestId, RetryOptions,
     v1::{AuthStatus, CheckAuthRequest, IssueTokenRequest, RequestHeader, RunJobRequest, RunState},
 };
 use support::{
-    calls::{Fake, Step},
+    calls::{Fake, Step, client, options},
     refusals::Refuse,
     soon,
 };
-
-fn options(fake: &Fake) -> Options {
-    let retry = RetryOptions {
-        backoff_first: Duration::from_millis(1),
-        backoff_max: Duration::from_millis(10),
-        ..RetryOptions::default()
-    };
-    Options::new(fake.url()).app("pay").retry(retry).overall_timeout(support::PATIENCE)
-}
-
-async fn client(fake: &Fake) -> Client {
-    Client::connect(options(fake)).await.unwrap()
-}
 
 async fn client_with_secret(fake: &Fake) -> Client {
     let credentials = Credentials::Secret { app: "pay".to_owned(), secret: "hush".to_owned() };

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use semel_client::Code;
+use semel_client::{Client, Code, Options, RetryOptions};
 use semel_proto::v1::{
     auth_service_server::{AuthService, AuthServiceServer},
     job_service_server::{JobService, JobServiceServer},
@@ -74,6 +74,21 @@ struct State {
 pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     pub(crate) address: SocketAddr,
+}
+
+/// Of a client that tries again soon.
+pub(crate) fn options(fake: &Fake) -> Options {
+    let retry = RetryOptions {
+        backoff_first: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(10),
+        ..RetryOptions::default()
+    };
+    Options::new(fake.url()).app("pay").retry(retry).overall_timeout(super::PATIENCE)
+}
+
+/// A client without credentials.
+pub(crate) async fn client(fake: &Fake) -> Client {
+    Client::connect(options(fake)).await.unwrap()
 }
 
 impl Fake {

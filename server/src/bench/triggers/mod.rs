@@ -15,7 +15,7 @@ use tokio::time;
 
 use self::fires::{Fires, Plan, Shape};
 use super::{
-    Error, Settings, Target,
+    Error, Settings, TRIGGERS, Target,
     crew::{Hand, work_off},
     procfs::{Memory, Usage},
     sample::{Recorder, Sample},
@@ -55,7 +55,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// The first failure; and a time that was due and did not fire, or fired twice.
 pub(super) async fn run(settings: &Settings, tell: &(dyn Fn(String) + Sync)) -> Result<Value, Error> {
-    let Target::Own { parent } = &settings.target else { return Err(Error::OwnOnly) };
+    let Target::Own { parent } = &settings.target else {
+        return Err(Error::OwnOnly { what: TRIGGERS, why: "is killed meanwhile" });
+    };
     let Triggers { count, fires: span } = settings.triggers;
     let firing = (count / FIRING_PART).min(FIRING_MAX) / FIRES_PER_S * FIRES_PER_S;
     let quiet = count - 2 * firing;
