@@ -1,17 +1,19 @@
 //! What callers who were recognised may hold: how many calls are open, what their headers and requests take, how many items a
 //! message becomes.
 
-use semel_client::v1::{self, AuthStatus};
+use std::time::Duration;
+
+use semel_client::v1::{self, AuthStatus, RunState, work_request, work_response};
 use tokio::task::JoinSet;
-use tonic::{Code, Status, metadata::MetadataValue};
+use tonic::{Code, Status, metadata::MetadataValue, transport::Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{
-    binary::until,
+    binary::{some_moment, until},
     harness::{TestServer, in_time, run_job},
     raw_submitter::{RawSubmitter, item},
     raw_watcher::{RawWatcher, of},
-    raw_worker::{RawWorker, hello, succeeded},
+    raw_worker::{RawWorker, hello, hello_again, succeeded},
     wire::{PayByWire, Refused, Wire, fresh},
 };
 
@@ -104,6 +106,59 @@ async fn an_app_whose_requests_hold_much_leaves_room_for_others_and_for_its_own_
     worker.report(succeeded(&assignment, &"r".repeat(48 << 10))).await;
     let ends: Vec<_> = in_time(waits.join_all()).await;
     assert!(ends.iter().any(Result::is_ok), "those that had room were told");
+}
+
+/// Opens a stream, reads nothing for a while, and then reads on: as many assignments as these, or to the end of the stream.
+async fn worker_that_pauses(wire: &Wire, hello: v1::Hello, pause: Duration, assignments: usize) -> Option<Status> {
+    let (_up, mut down) = RawWorker::dial(wire, work_request::Kind::Hello(hello)).await.expect("it opens");
+    some_moment(pause).await;
+    let mut read = 0;
+    while read < assignments {
+        match in_time(down.message()).await {
+            Ok(message) => {
+                let kind = message.expect("no end without a word").kind;
+                read += usize::from(matches!(kind, Some(work_response::Kind::Assignment(_))));
+            }
+            Err(status) => return Some(status),
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_read_gives_way_and_is_handed_all_of_it_again() {
+    const RUNS: usize = 90;
+    let server = TestServer::with(|settings| {
+        settings.answer_bytes_max = 128 << 10;
+        settings.message_bytes_max = 64 << 10;
+    });
+    let pay = PayByWire::on(server.await).await;
+    let payload = v1::Payload { data: vec![b'x'; 3 << 10].into(), content_type: String::new() };
+    for _ in 0..RUNS {
+        pay.pay.served(&fresh(), v1::RunJobRequest { payload: Some(payload.clone()), ..run_job("settle") }).await;
+    }
+    // A connection on which a stream that is not read takes 64 KiB; the rest lies on the server.
+    let endpoint =
+        Endpoint::from_shared(pay.server.endpoint()).expect("an endpoint").initial_stream_window_size(65_535);
+    let narrow = Wire { channel: endpoint.connect().await.expect("connects"), authorization: None }.bearer(&pay.secret);
+    let hello = hello_again(&uuid::Uuid::new_v4().to_string(), "echo", RUNS as i32);
+    let mut pause = Duration::from_millis(5500);
+    let refused = loop {
+        if let Some(status) = worker_that_pauses(&narrow, hello.clone(), pause, RUNS).await {
+            break Refused::of(&status);
+        }
+        pause *= 2;
+    };
+    refused.expect_with(Code::ResourceExhausted, "OVERLOADED", AuthStatus::Passed).says_when();
+    // It comes again, reads, and has what it was handed before, under the same attempts.
+    let mut worker = RawWorker::open(&pay.pay, hello).await.expect("it opens");
+    for _ in 0..RUNS {
+        let assignment = worker.assignment().await;
+        assert_eq!(assignment.attempt, 1);
+        worker.report(succeeded(&assignment, "done")).await;
+    }
+    let runs = pay.pay.runs().await;
+    assert!(runs.len() == RUNS && runs.iter().all(|run| run.state() == RunState::Succeeded));
 }
 
 fn header(id: &str) -> Option<v1::RequestHeader> {

@@ -1,17 +1,21 @@
 //! What is kept of answers whose callers do not read them. HTTP/2 lets a caller take an answer as slowly as it likes, and what
 //! it has not taken stays in memory; so the bytes are counted from when they were made until they have left. Where there is
-//! no room for another large answer its caller is told so instead.
+//! no room for another answer its caller is told so instead. A stream is first held for a while, before more of it is made: when
+//! very many are written to at once, what they are to read leaves in moments.
 
 use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
+use semel_core::id::AppName;
+use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body, codegen::BoxFuture};
 
 use super::{
@@ -22,11 +26,22 @@ use super::{
     status::Refusal,
     unread,
 };
+use crate::clock::{self, Stopwatch};
 
 /// Smaller pieces are not counted: an answer has one at a time.
 const COUNTED_BYTES_MIN: usize = 4 << 10;
 /// Smaller pieces have room of their own: those of watches are such, and a watch that is ended must be begun again.
 const LARGE_BYTES_MIN: usize = 64 << 10;
+
+/// Methods that answer with a stream.
+const STREAMS: [&str; 3] =
+    ["/semel.v1.JobService/SubmitRuns", "/semel.v1.WatchService/Watch", "/semel.v1.WorkerService/Work"];
+/// How long a stream is held for want of room, before it is tried all the same.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+/// How often it looks whether there is room meanwhile.
+const LOOK: Duration = Duration::from_millis(10);
+/// What is made of a stream at a time: a few messages, or one that is large.
+const PIECE_BYTES: usize = LARGE_BYTES_MIN - 1;
 
 /// Why an answer is none.
 const NO_ROOM: &str = "answers that nobody reads have all the room there is for them, or for those of one app \
@@ -44,6 +59,11 @@ impl Room {
         let budget = || Arc::new(Budget::shared(bytes_max));
         Self { small: budget(), large: budget() }
     }
+
+    /// Whether there is some for a piece of either kind.
+    fn is_there(&self, app: Option<&AppName>) -> bool {
+        self.small.has_room(app, PIECE_BYTES) && self.large.has_room(app, LARGE_BYTES_MIN)
+    }
 }
 
 /// Who is answered.
@@ -52,6 +72,7 @@ pub(super) struct Caller {
     room: Arc<Room>,
     /// What is kept until its answer has left.
     place: Option<Place>,
+    is_stream: bool,
 }
 
 /// What a service answers.
@@ -69,8 +90,14 @@ pub(super) struct Answer {
 }
 
 impl Caller {
-    pub(super) fn new(asker: Arc<Asker>, room: Arc<Room>, place: Option<Place>) -> Self {
-        Self { asker, room, place }
+    /// One who has called the method with this path.
+    pub(super) fn new(path: &str, asker: Arc<Asker>, room: Arc<Room>) -> Self {
+        Self { asker, room, place: None, is_stream: STREAMS.contains(&path) }
+    }
+
+    /// The same with what is to be kept.
+    pub(super) fn in_place(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
     }
 }
 
@@ -99,7 +126,7 @@ impl Future for Answer {
             // One that ends with its head has no body.
             Some(caller) if answer.headers().contains_key(Status::GRPC_STATUS) => unread::told(answer, &caller.asker),
             Some(caller) if !is_small || caller.place.is_some() => {
-                answer.map(|body| Sent::Any(Body::new(Kept { body: body.into_body(), caller, has_ended: false })))
+                answer.map(|body| Sent::Any(Body::new(Kept::new(body.into_body(), caller))))
             }
             _ => answer,
         }))
@@ -111,6 +138,8 @@ struct Kept {
     body: Body,
     caller: Caller,
     has_ended: bool,
+    /// Since when it is held, and when it looks for room again.
+    held: Option<(Stopwatch, Pin<Box<Sleep>>)>,
 }
 
 /// A piece of it, until it has left.
@@ -126,6 +155,25 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl Kept {
+    fn new(body: Body, caller: Caller) -> Self {
+        Self { body, caller, has_ended: false, held: None }
+    }
+
+    /// Holds a stream while there is no room for more of it, but not for long.
+    fn hold(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Self { caller: Caller { asker, room, is_stream, .. }, held, .. } = self;
+        while *is_stream && !room.is_there(asker.verdict.app()) {
+            let (since, look) = held.get_or_insert_with(|| (Stopwatch::start(), Box::pin(sleep(LOOK))));
+            if since.elapsed() >= HOLD_MAX {
+                return Poll::Ready(());
+            }
+            ready!(look.as_mut().poll(context));
+            look.as_mut().reset(clock::timer_now() + LOOK);
+        }
+        *held = None;
+        Poll::Ready(())
+    }
+
     /// The same bytes, counted; or the end of the call.
     fn count(&mut self, bytes: Bytes) -> Frame<Bytes> {
         let Caller { asker, room, .. } = &self.caller;
@@ -151,6 +199,7 @@ impl http_body::Body for Kept {
         if self.has_ended {
             return Poll::Ready(None);
         }
+        ready!(self.hold(context));
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
         Poll::Ready(Some(Ok(match frame.into_data() {
@@ -166,5 +215,26 @@ impl http_body::Body for Kept {
 
     fn size_hint(&self) -> SizeHint {
         if self.has_ended { SizeHint::with_exact(0) } else { self.body.size_hint() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn the_methods_that_answer_with_a_stream_are_known() {
+        let set = prost_types::FileDescriptorSet::decode(semel_proto::FILE_DESCRIPTOR_SET).expect("descriptors");
+        let services = set.file.iter().flat_map(|file| file.service.iter().map(|service| (file.package(), service)));
+        let mut found: Vec<String> = services
+            .flat_map(|(package, service)| {
+                let streams = service.method.iter().filter(|method| method.server_streaming());
+                streams.map(move |method| format!("/{package}.{}/{}", service.name(), method.name()))
+            })
+            .collect();
+        found.sort();
+        assert_eq!(found, STREAMS);
     }
 }

@@ -33,6 +33,13 @@ impl Budget {
         Self { shares: Some(Shares::new(max)), ..Self::new(max) }
     }
 
+    /// Whether so much more could be held for an app.
+    pub(super) fn has_room(&self, app: Option<&AppName>, bytes: usize) -> bool {
+        let used = self.used.load(Ordering::Relaxed).saturating_add(bytes);
+        let has_share = |shares: &Shares| !shares.are_asked(used) || shares.has(app, bytes, used);
+        used <= self.max && self.shares.as_ref().is_none_or(has_share)
+    }
+
     /// Whether nothing more may be held.
     pub(super) fn is_full(&self) -> bool {
         self.used.load(Ordering::Relaxed) >= self.max
@@ -143,8 +150,10 @@ mod tests {
         let budget = Arc::new(Budget::shared(100));
         let [a, b] = ["a", "b"].map(|name| AppName::parse(name).expect("a name"));
         let [first, second] = [(); 2].map(|()| Held::new(budget.clone(), Some(a.clone())));
-        let other = Held::new(budget.clone(), Some(b));
+        let other = Held::new(budget.clone(), Some(b.clone()));
+        assert!(budget.has_room(Some(&a), 50) && !budget.has_room(Some(&a), 101));
         assert!(first.add(50) && second.add(20) && !first.add(6) && second.add(5));
+        assert!(!budget.has_room(Some(&a), 1) && budget.has_room(Some(&b), 12) && !budget.has_room(Some(&b), 13));
         assert!(other.add(12) && !other.add(1), "and one that comes then leaves some too");
         // What is given back is first what was its share.
         second.release(10);

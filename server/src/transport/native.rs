@@ -78,6 +78,7 @@ impl Native {
         let followed = Followed::begin(observers, &request, &mut arrival);
         let (gate, verdict, slot) = (judge.0.clone(), arrival.verdict.clone(), arrival.slot.clone());
         let asker = Arc::new(Asker { gate, verdict, slot });
+        let caller = Caller::new(request.uri().path(), asker.clone(), room.clone());
         let answer = match intake.bound(request, &mut arrival, asker.clone()) {
             Ok((request, place)) => {
                 let served = if direct::takes(&request) {
@@ -88,7 +89,7 @@ impl Native {
                     request.extensions_mut().insert(arrival);
                     Served::General(services.call(request, others))
                 };
-                Answer::new(served, Caller::new(asker, room.clone(), place))
+                Answer::new(served, caller.in_place(place))
             }
             Err(refusal) => Answer::refused(asker.refuse(refusal, "")),
         };

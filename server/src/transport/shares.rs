@@ -5,16 +5,19 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use semel_core::id::AppName;
 
-/// What apps have of the second half; only those that have some are in it.
+/// Only those that have some are in it.
+type Taken = HashMap<Option<AppName>, usize>;
+
+/// What apps have of the second half.
 #[derive(Debug)]
 pub(super) struct Shares {
     max: usize,
-    taken: Mutex<HashMap<Option<AppName>, usize>>,
+    taken: Mutex<Taken>,
 }
 
 impl Shares {
@@ -31,19 +34,31 @@ impl Shares {
     /// Takes so much for an app, with which so much is in use in all; false if that is more than its share, and then nothing is
     /// taken.
     pub(super) fn take(&self, app: Option<&AppName>, amount: usize, in_use: usize) -> bool {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = taken.get(&app.cloned()).copied().unwrap_or_default();
-        let after = before.saturating_add(amount);
-        if after > self.max.saturating_sub(in_use) {
-            return false;
-        }
-        taken.insert(app.cloned(), after);
+        let mut taken = self.lock();
+        let key = app.cloned();
+        let Some(after) = self.allowed(&taken, &key, amount, in_use) else { return false };
+        taken.insert(key, after);
         true
+    }
+
+    /// Whether it could be taken.
+    pub(super) fn has(&self, app: Option<&AppName>, amount: usize, in_use: usize) -> bool {
+        self.allowed(&self.lock(), &app.cloned(), amount, in_use).is_some()
+    }
+
+    /// What an app would have then, if it may.
+    fn allowed(&self, taken: &Taken, app: &Option<AppName>, amount: usize, in_use: usize) -> Option<usize> {
+        let after = taken.get(app).copied().unwrap_or_default().saturating_add(amount);
+        (after <= self.max.saturating_sub(in_use)).then_some(after)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives so much back.
     pub(super) fn give_back(&self, app: Option<&AppName>, amount: usize) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.lock();
         let key = app.cloned();
         if let Some(of_app) = taken.get_mut(&key) {
             *of_app -= amount;
@@ -66,6 +81,7 @@ mod tests {
         let callers = [Some(&apps[0]), None, Some(&apps[1]), Some(&apps[2])];
         let mut in_use = 80;
         for (caller, most) in callers.into_iter().zip([40, 20, 10, 5]) {
+            assert!(shares.has(caller, most, in_use + most) && !shares.has(caller, most + 1, in_use + most + 1));
             for _ in 0..most {
                 in_use += 1;
                 assert!(shares.take(caller, 1, in_use), "{most} for {caller:?}");

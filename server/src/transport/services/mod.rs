@@ -3,6 +3,7 @@
 mod app;
 mod auth;
 mod job;
+mod outbox;
 mod request;
 mod run;
 mod server;
@@ -16,8 +17,8 @@ mod worker;
 
 use std::sync::Arc;
 
+use self::{outbox::Shelf, submit_queue::Shared};
 use super::gate::Gate;
-use submit_queue::Shared;
 
 pub(super) use self::{
     standing::{Standing, going_away},
@@ -30,11 +31,14 @@ pub(super) struct Services {
     gate: Arc<Gate>,
     /// What all streams of submitters together may have in the engine.
     shared: Shared,
+    /// What all workers together were handed and have not read.
+    shelf: Arc<Shelf>,
 }
 
 impl Services {
     pub(super) fn new(gate: Arc<Gate>) -> Self {
         let shared = Shared::new(gate.settings.queue_max);
-        Self { gate, shared }
+        let shelf = Shelf::new(gate.settings.answer_bytes_max);
+        Self { gate, shared, shelf }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use semel_core::{
+    codec::Payload,
     command::Command,
     id::{AttemptNumber, RequestId, RunId},
     state::BlobKind,
@@ -13,14 +14,17 @@ use semel_proto::{
     fingerprint::Content,
     v1::{self, work_request, work_response::Kind},
 };
-use tokio::{sync::mpsc, task::JoinSet, time};
+use tokio::{task::JoinSet, time};
 use tonic::{Status, Streaming};
 
-use super::standing::{self, RECHECK, Standing};
+use super::{
+    outbox::{Gone, Outbox},
+    standing::{self, RECHECK, Standing},
+};
 use crate::{
     auth::{self, Verdict},
     clock::Stopwatch,
-    engine::{Answer, Envelope, Order, Pending, Progress, Refused, Submitted, WorkerStream},
+    engine::{Answer, Assignment, Envelope, Order, Pending, Progress, Refused, Submitted, WorkerStream},
     otlp::Tracer,
     transport::{
         convert::{
@@ -39,8 +43,6 @@ const PENDING_MAX: usize = 256;
 
 /// An input that is larger waits until the worker has read what came before it: of such ones no more than one waits.
 const LARGE_BYTES: usize = 8 << 10;
-
-type Outbox = mpsc::Sender<Result<v1::WorkResponse, Status>>;
 
 /// See the module.
 pub(super) struct Work {
@@ -313,28 +315,45 @@ impl Work {
     /// Something that the engine orders.
     async fn obey(&self, outbox: &Outbox, order: Order) -> Result<(), End> {
         match order {
-            Order::Assign(assignment) => {
-                let payload = if assignment.has_payload {
-                    let engine = self.gate.engine().map_err(|refusal| End::Refused(Box::new(refusal)))?;
-                    let read = engine.reader().blob(assignment.run_id, BlobKind::Payload);
-                    read.map_err(|error| End::Refused(Box::new(Refusal::internal(&error))))?
-                } else {
-                    None
-                };
-                if payload.as_ref().is_some_and(|payload| payload.data.len() > LARGE_BYTES) {
-                    self.until_read(outbox).await?;
-                }
-                let named = (assignment.run_id, assignment.number);
-                let (trace, cause) = (assignment.trace.as_deref(), assignment.cause.as_ref());
-                let place = self.tracer().of_attempt(named, trace, cause.is_some());
-                let message = convert::assignment(&assignment, payload.as_ref(), place.as_ref());
-                self.say(outbox, "", Kind::Assignment(message)).await
-            }
+            Order::Assign(assignment) => self.assign(outbox, &assignment).await,
             Order::Cancel { run_id, number, reason } => {
                 self.say(outbox, "", Kind::CancelAttempt(convert::cancel_attempt(run_id, number, reason))).await
             }
             Order::Replaced => Err(End::Gone),
         }
+    }
+
+    /// Hands an assignment out. Its input is in memory only while it goes into the outbox: where that has to be waited for, it is
+    /// read again.
+    async fn assign(&self, outbox: &Outbox, assignment: &Assignment) -> Result<(), End> {
+        loop {
+            let payload = self.input(assignment)?;
+            let input_bytes = payload.as_ref().map_or(0, |payload| payload.data.len());
+            if input_bytes <= LARGE_BYTES || outbox.is_read() {
+                let named = (assignment.run_id, assignment.number);
+                let (trace, cause) = (assignment.trace.as_deref(), assignment.cause.as_ref());
+                let place = self.tracer().of_attempt(named, trace, cause.is_some());
+                let said = convert::assignment(assignment, payload.as_ref(), place.as_ref());
+                let message = self.message("", Kind::Assignment(said));
+                if self.unless_cut(outbox.hand(message, input_bytes)).await? {
+                    return Ok(());
+                }
+            }
+            drop(payload);
+            if input_bytes > LARGE_BYTES {
+                self.unless_cut(outbox.until_read()).await?;
+            }
+            self.unless_cut(outbox.until_room(input_bytes)).await?;
+        }
+    }
+
+    fn input(&self, assignment: &Assignment) -> Result<Option<Payload>, End> {
+        if !assignment.has_payload {
+            return Ok(None);
+        }
+        let engine = self.gate.engine().map_err(|refusal| End::Refused(Box::new(refusal)))?;
+        let read = engine.reader().blob(assignment.run_id, BlobKind::Payload);
+        read.map_err(|error| End::Refused(Box::new(Refusal::internal(&error))))
     }
 
     async fn progress(&self, progress: &v1::AttemptProgress) {
@@ -377,23 +396,22 @@ impl Work {
     }
 
     async fn say(&self, outbox: &Outbox, request_id: &str, kind: Kind) -> Result<(), End> {
+        self.deliver(outbox, Ok(self.message(request_id, kind))).await
+    }
+
+    fn message(&self, request_id: &str, kind: Kind) -> v1::WorkResponse {
         let header = self.gate.basis(request_id, None, self.verdict()).read();
-        let message = v1::WorkResponse { header: Some(header), kind: Some(kind) };
-        self.deliver(outbox, Ok(message)).await
+        v1::WorkResponse { header: Some(header), kind: Some(kind) }
     }
 
-    /// Waits until the worker has read all that was said to it, but not beyond the server's own end.
-    async fn until_read(&self, outbox: &Outbox) -> Result<(), End> {
-        tokio::select! {
-            all = outbox.reserve_many(outbox.max_capacity()) => all.map(drop).map_err(|_| End::Gone),
-            () = gate::reached(&self.gate.settings.stage, Stage::Cut) => Err(End::Gone),
-        }
-    }
-
-    /// Waits for the worker to read, but not beyond the server's own end.
     async fn deliver(&self, outbox: &Outbox, message: Result<v1::WorkResponse, Status>) -> Result<(), End> {
+        self.unless_cut(outbox.say(message)).await
+    }
+
+    /// Waits for the worker to read, but not beyond the end of its connection or of the server.
+    async fn unless_cut<T>(&self, read: impl Future<Output = Result<T, Gone>>) -> Result<T, End> {
         tokio::select! {
-            sent = outbox.send(message) => sent.map_err(|_| End::Gone),
+            read = read => read.map_err(|Gone| End::Gone),
             () = gate::reached(self.standing.stage(), Stage::Cut) => Err(End::Gone),
         }
     }

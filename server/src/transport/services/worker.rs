@@ -7,12 +7,13 @@ use semel_proto::{
     fingerprint::Content as _,
     v1::{self, work_request, worker_service_server::WorkerService},
 };
-use tokio::{sync::mpsc, time};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio::time;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Services, standing::Standing, work::Work};
+use super::{Services, outbox::Outbox, standing::Standing, work::Work};
 use crate::transport::{
+    asker::Asker,
     audit::Asked,
     convert::{time as times, worker as convert},
     gate,
@@ -21,17 +22,13 @@ use crate::transport::{
 
 /// How long a worker may take to introduce itself.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages to a worker that wait for it to read. When it reads nothing, nothing of what it says is heard either, and
-/// its leases run out: a worker that cannot receive never looks healthy.
-const OUTBOX_MAX: usize = 64;
-
-type Outbox = Pin<Box<dyn Stream<Item = Result<v1::WorkResponse, Status>> + Send>>;
+type Answers = Pin<Box<dyn Stream<Item = Result<v1::WorkResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl WorkerService for Services {
-    type WorkStream = Outbox;
+    type WorkStream = Answers;
 
-    async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Outbox>, Status> {
+    async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Answers>, Status> {
         let standing = Standing::of(&self.gate, &request, v1::WorkRequest::MESSAGE);
         let (verdict, slot, address) = (standing.verdict().clone(), standing.slot().clone(), standing.address());
         let mut inbox = request.into_inner();
@@ -46,9 +43,10 @@ impl WorkerService for Services {
             self.gate.audit_refusal(&refusal, &Asked { message, app: "", request_id, verdict: &verdict, address });
             refusal.into_status(self.gate.basis(request_id, None, &verdict).header())
         })?;
-        let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
+        let asker = Asker { gate: self.gate.clone(), verdict, slot };
+        let (outbox, answers) = Outbox::open(self.shelf.clone(), asker);
         tokio::spawn(work.live(opened, inbox, outbox));
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+        Ok(Response::new(Box::pin(answers)))
     }
 }
 
