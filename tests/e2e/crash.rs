@@ -32,6 +32,8 @@ const STARTING_ONE_IN: u32 = 3;
 const STARTS_KILLED_MAX: u32 = 3;
 /// In so many rounds calls by either way are cut, before they took effect and after.
 const ROUNDS_ENOUGH: usize = 30;
+/// Fewer rounds go on until some call took effect and was cut, up to so many times as many.
+const MORE_MAX: usize = 5;
 /// How long callers go on who do not give up when a server dies.
 const STUBBORN: Duration = Duration::from_secs(10);
 
@@ -210,6 +212,11 @@ impl Killed {
         self.made.extend(in_time(settling.join_all()).await);
     }
 
+    /// What was cut by either way, together.
+    fn all_cut(&self) -> Cut {
+        self.cut.values().fold(Cut::default(), |sum, cut| sum.and(*cut))
+    }
+
     /// All calls of all rounds: one run each, and each is shown again.
     async fn reckon(self) {
         let client = self.blunt(By::Call);
@@ -288,7 +295,10 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
     let random = fastrand::Rng::with_seed(seed as u64);
     let (made, cut) = (BTreeMap::new(), BTreeMap::new());
     let mut killed = Killed { server, random, start, made, cut, streamed: 0 };
-    for _ in 0..rounds {
+    for round in 0.. {
+        if round >= rounds && (killed.all_cut().in_effect > 0 || round >= rounds * MORE_MAX) {
+            break;
+        }
         let told = match killed.random.u32(..STARTING_ONE_IN) {
             0 => killed.while_it_starts().await,
             _ => killed.under_load().await,
@@ -299,7 +309,7 @@ async fn a_server_killed_at_any_moment_has_done_each_call_once() {
     let (made, streamed) = (killed.made.len(), killed.streamed);
     println!("{made} calls, {streamed} answers over streams, {:?}; the last start took {:?}", killed.cut, killed.start);
     let each: Vec<Cut> = killed.cut.values().copied().collect();
-    let all = each.iter().fold(Cut::default(), |sum, cut| sum.and(*cut));
+    let all = killed.all_cut();
     // In a few rounds either may not have happened by both ways.
     for Cut { cut, in_effect } in if rounds < ROUNDS_ENOUGH { vec![all] } else { each } {
         assert!(cut > in_effect, "no call was ever cut before it took effect: this shows nothing");

@@ -40,6 +40,8 @@ pub(super) trait Book: Send + 'static {
 
 enum Message<T> {
     Entry(T),
+    /// To be told when all before it is written.
+    Written(SyncSender<()>),
     Reopen,
     Close,
 }
@@ -91,6 +93,14 @@ impl<T: Send + 'static> Writer<T> {
         }
     }
 
+    /// Waits until all that was handed over is written. For a thread of its own.
+    pub(super) fn settle(&self) {
+        let (written, told) = sync_channel(1);
+        if self.0.queue.send(Message::Written(written)).is_ok() {
+            let _ = told.recv();
+        }
+    }
+
     /// The file may have been moved away. Where the queue is full somebody has to ask again.
     pub(super) fn reopen(&self) {
         let _ = self.0.queue.try_send(Message::Reopen);
@@ -125,9 +135,11 @@ fn write_all<B: Book>(mut book: B, messages: &Receiver<Message<B::Entry>>, misse
             },
         };
         let mut is_moved = false;
+        let mut waiting = Vec::new();
         while let Some(message) = next.take() {
             match message {
                 Message::Entry(entry) => entries.push(entry),
+                Message::Written(written) => waiting.push(written),
                 Message::Reopen => is_moved = true,
                 Message::Close => has_ended = true,
             }
@@ -137,6 +149,9 @@ fn write_all<B: Book>(mut book: B, messages: &Receiver<Message<B::Entry>>, misse
         }
         book.write(&mut entries, missed.swap(0, Ordering::Relaxed));
         entries.clear();
+        for written in waiting {
+            let _ = written.send(());
+        }
         if is_moved {
             book.reopen();
         }
@@ -163,6 +178,18 @@ mod tests {
             let _ = self.go_on.recv();
             let _ = self.told.send((std::mem::take(entries), missed));
         }
+    }
+
+    #[test]
+    fn whoever_waits_until_all_is_written_waits_for_that_and_no_longer() {
+        let (go_on, held) = mpsc::channel();
+        let (told, heard) = mpsc::channel();
+        let writer = Writer::start("test", 4, Slow { go_on: held, told });
+        (0..3).for_each(|number| writer.insist(number));
+        drop(go_on);
+        writer.settle();
+        let written: Vec<u32> = heard.try_iter().flat_map(|(page, _)| page).collect();
+        assert_eq!(written, [0, 1, 2]);
     }
 
     #[tokio::test]

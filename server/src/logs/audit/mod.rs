@@ -233,6 +233,11 @@ impl Audit {
         self.0.writer.insist(Entry::Deed(Box::new(deed)));
     }
 
+    /// Waits until all that was told is written. For a thread of its own.
+    fn settle(&self) {
+        self.0.writer.settle();
+    }
+
     /// Writes down that nothing is known between these positions, and waits for room.
     fn insist_on_gap(&self, from: u64, to: u64) {
         self.0.writer.insist(Entry::Gap(from, to));

@@ -44,6 +44,7 @@ pub fn recover(audit: &Audit, before: &Before, reader: &dyn Reader, committed: R
         }
     }
     audit.mark(committed.0);
+    audit.settle();
     Ok(written)
 }
 
