@@ -25,15 +25,13 @@ struct Stated {
     calls_max: Option<u64>,
 }
 
-impl Stated {
-    /// With its names, as the file has them.
-    fn bounds(&self) -> [(&'static str, Option<u64>); 3] {
-        [
-            ("mutations_per_second", self.mutations_per_second),
-            ("mutations_burst", self.mutations_burst),
-            ("calls_max", self.calls_max),
-        ]
-    }
+/// What a row bounds, with the names that the file has.
+fn bounds(quota: &AppQuota) -> [(&'static str, Option<u64>); 3] {
+    [
+        ("mutations_per_second", quota.mutations_per_second),
+        ("mutations_burst", quota.mutations_burst),
+        ("calls_max", quota.calls_max),
+    ]
 }
 
 /// Reads the list.
@@ -45,16 +43,18 @@ pub(super) fn read(given: &Given<'_>) -> Result<Vec<AppQuota>, String> {
         if let Some(before) = quotas.iter().find(|before| before.apps.covers(&apps)) {
             return Err(wrong(format!("{apps} never counts, for {} stands before it", before.apps)));
         }
-        if let Some((name, _)) = stated.bounds().into_iter().find(|(_, bound)| *bound > Some(QUOTA_MAX)) {
+        let Stated { mutations_per_second, mutations_burst, calls_max, .. } = stated;
+        let quota = AppQuota { apps, mutations_per_second, mutations_burst, calls_max };
+        if let Some((name, _)) = bounds(&quota).into_iter().find(|(_, bound)| *bound > Some(QUOTA_MAX)) {
             return Err(wrong(format!("{name} must be from 0 to {QUOTA_MAX}")));
         }
-        if stated.bounds().iter().all(|(_, bound)| bound.is_none()) {
+        if bounds(&quota).iter().all(|(_, bound)| bound.is_none()) {
             return Err(wrong(format!(
-                "says nothing of {apps}: give it mutations_per_second, mutations_burst or calls_max"
+                "says nothing of {}: give it mutations_per_second, mutations_burst or calls_max",
+                quota.apps
             )));
         }
-        let Stated { mutations_per_second, mutations_burst, calls_max, .. } = stated;
-        quotas.push(AppQuota { apps, mutations_per_second, mutations_burst, calls_max });
+        quotas.push(quota);
     }
     Ok(quotas)
 }
@@ -62,14 +62,8 @@ pub(super) fn read(given: &Given<'_>) -> Result<Vec<AppQuota>, String> {
 /// Shows the list in the form of the file.
 pub(super) fn show(quotas: &[AppQuota]) -> Value {
     let row = |quota: &AppQuota| {
-        let AppQuota { apps, mutations_per_second, mutations_burst, calls_max } = quota;
-        let bounds = [
-            ("mutations_per_second", mutations_per_second),
-            ("mutations_burst", mutations_burst),
-            ("calls_max", calls_max),
-        ];
-        let mut shown = Map::from_iter([("apps".to_owned(), json!(apps.to_string()))]);
-        shown.extend(bounds.into_iter().filter_map(|(name, bound)| Some((name.to_owned(), json!((*bound)?)))));
+        let mut shown = Map::from_iter([("apps".to_owned(), json!(quota.apps.to_string()))]);
+        shown.extend(bounds(quota).into_iter().filter_map(|(name, bound)| Some((name.to_owned(), json!(bound?)))));
         Value::Object(shown)
     };
     quotas.iter().map(row).collect()

@@ -145,6 +145,7 @@ mod tests {
         drop((first, second, third));
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }
+
     #[test]
     fn an_app_whose_callers_hold_much_leaves_room_for_others() {
         let budget = Arc::new(Budget::shared(100));
