@@ -1,6 +1,6 @@
 //! What the system tells of a process, on Linux; elsewhere it is absent, and never guessed.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::OnceLock, time::Duration};
 
 use semel_core::id::Timestamp;
 
@@ -20,6 +20,10 @@ pub(crate) struct Process {
     pub(crate) start_time: Option<Timestamp>,
 }
 
+/// When this process started, as it was first told: the system tells it anew by the time since it booted, and says another one
+/// when somebody has set the clock meanwhile. Who counts restarts by it would see one.
+static STARTED: OnceLock<Timestamp> = OnceLock::new();
+
 impl Process {
     /// This one. Reads some small files, which wait for nothing.
     pub(crate) fn of_self() -> Self {
@@ -35,7 +39,7 @@ impl Process {
             open_files: fs::read_dir(format!("/proc/{id}/fd")).ok().map(|files| files.count() as u64),
             open_files_max: fs::read_to_string(format!("/proc/{id}/limits")).ok().and_then(limit),
             threads: field(&status, "Threads:"),
-            start_time: start_time(id),
+            start_time: STARTED.get().copied().or_else(|| start_time(id).map(|told| *STARTED.get_or_init(|| told))),
         }
     }
 }
