@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::OnceLock,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use semel_client::{Client, Credentials, Options, RetryOptions};
+use semel_faults::Port;
 use tokio::process::{Child, Command};
 
 use super::harness::in_time;
@@ -72,7 +74,8 @@ pub(crate) struct ServerProcess {
     pub(crate) inside: Vec<String>,
     /// Where the data directory is seen, if it is not where the server sees it.
     pub(crate) data_seen: Option<PathBuf>,
-    pub(crate) address: String,
+    /// So that it is found again where it was, whoever looks for a port meanwhile.
+    port: Port,
     child: Option<Child>,
 }
 
@@ -88,13 +91,12 @@ impl ServerProcess {
 
     /// One that is not started yet.
     pub(crate) fn start_nothing(folder: &Path) -> Self {
-        let address = "127.0.0.1:0".to_owned();
         Self {
             folder: folder.to_owned(),
             environment: Vec::new(),
             inside: Vec::new(),
             data_seen: None,
-            address,
+            port: Port::reserve().expect("a free port"),
             child: None,
         }
     }
@@ -110,9 +112,8 @@ impl ServerProcess {
             }
             std::fs::read_to_string(&ready).ok()
         });
-        let text = text.await;
-        let said: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        said["address"].as_str().expect("an address").clone_into(&mut self.address);
+        let said: serde_json::Value = serde_json::from_str(&text.await).expect("JSON");
+        assert_eq!(said["address"], self.address().to_string(), "it is where it was told to be");
     }
 
     /// Starts it and does not wait.
@@ -126,12 +127,17 @@ impl ServerProcess {
                 command
             }
         };
-        command.args(["serve", "--listen", &self.address]).arg("--data-dir").arg(self.data());
+        command.args(["serve", "--listen", &self.address().to_string()]).arg("--data-dir").arg(self.data());
         command.arg("--ready-file").arg(self.folder.join("ready")).current_dir(&self.folder);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = File::options().create(true).append(true).open(self.folder.join("server.log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         self.child = Some(command.spawn().expect("the server starts"));
+    }
+
+    /// Where it listens when it runs, in all its lives.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// The id of its process.
@@ -177,7 +183,7 @@ impl ServerProcess {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options::new(format!("http://{}", self.address))
+        Options::new(format!("http://{}", self.address()))
     }
 
     /// A client of the admin that retries.
@@ -217,7 +223,7 @@ impl ServerProcess {
     /// A command of the binary that knows the server and has no credentials.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(semel());
-        command.args(arguments).env("SEMEL_SERVER", format!("http://{}", self.address)).env("NO_COLOR", "1");
+        command.args(arguments).env("SEMEL_SERVER", format!("http://{}", self.address())).env("NO_COLOR", "1");
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.kill_on_drop(true);
         command

@@ -420,7 +420,7 @@ async fn a_worker_that_wakes_after_its_lease_has_no_say_any_more() {
 
     // The late report, word for word, from the worker that held the attempt.
     let secret = std::fs::read_to_string(server.secret_file()).expect("the secret");
-    let wire = Wire::to(&format!("http://{}", server.address)).await.bearer(secret.trim_end());
+    let wire = Wire::to(&format!("http://{}", server.address())).await.bearer(secret.trim_end());
     let hello = hello_again(&before.attempts[0].worker_id, "exec", 0);
     let mut late = RawWorker::open(&wire, hello).await.expect("the stream opens");
     let assignment = v1::Assignment { run_id: run_id.clone(), attempt: 1, ..Default::default() };

@@ -73,7 +73,7 @@ impl TestServer {
         format!("http://{}", self.running().address())
     }
 
-    /// Ends the server and starts it again on the same data, on another port.
+    /// Ends the server and starts it again on the same data; on another port, unless the test has chosen one.
     pub(crate) async fn restart(&mut self) {
         if let Some(running) = self.running.take() {
             running.shutdown().await.expect("a clean end");

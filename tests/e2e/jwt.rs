@@ -16,6 +16,7 @@ use semel_core::{
     app::{AppPattern, Grant, Role},
     id::{AppName, Millis},
 };
+use semel_faults::Port;
 use semel_server::{
     auth::jwt::{Identity, IssuerSettings, JwksUrl, KeySource, SubjectPattern},
     clock::ManualClock,
@@ -172,9 +173,8 @@ async fn a_subject_may_do_what_its_row_says_and_without_one_nothing() {
 
 #[tokio::test]
 async fn an_issuer_that_is_away_at_the_start_is_no_refusal_and_its_coming_needs_no_restart() {
-    let (listener, address) = address().await;
-    drop(listener);
-    let (pay, clock) = trusting(&address).await;
+    let port = Port::reserve().expect("a free port");
+    let (pay, clock) = trusting(&port.address().to_string()).await;
     let key = Key::new("a");
     let batch = pay.nobody.bearer(&key.token("batch-7", &clock, 600));
     for _ in 0..20 {
@@ -185,7 +185,7 @@ async fn an_issuer_that_is_away_at_the_start_is_no_refusal_and_its_coming_needs_
     settle(&pay.pay, &fresh()).await.expect("the server's own credentials are none of the issuer's business");
     let published = Published::default();
     published.set(&[&key]);
-    published.serve(TcpListener::bind(&address).await.expect("it was free"));
+    published.serve(TcpListener::bind(port.address()).await.expect("the port is kept for it"));
     assert_eq!(verdict(&batch).await.status(), AuthStatus::Passed);
     settle(&batch, &fresh()).await.expect("it may");
 }
@@ -213,9 +213,8 @@ async fn a_new_key_is_taken_when_it_is_first_seen_and_one_that_is_gone_no_more()
 
 /// What is counted of an issuer that cannot be reached and then can, for the test that asks of each metric whether it moves.
 pub(crate) async fn keys_are_counted() -> BTreeSet<String> {
-    let (listener, address) = address().await;
-    drop(listener);
-    let url = JwksUrl::parse(&format!("http://{address}/jwks")).expect("a URL");
+    let port = Port::reserve().expect("a free port");
+    let url = JwksUrl::parse(&format!("http://{}/jwks", port.address())).expect("a URL");
     let mut issuer = IssuerSettings::new("mesh", "semel", KeySource::Url(url));
     issuer.identities = vec![identity("batch-*", Role::Submitter)];
     let (server, clock) = TestServer::with_manual_clock(|settings| {
@@ -235,7 +234,7 @@ pub(crate) async fn keys_are_counted() -> BTreeSet<String> {
     watched.until(&["semel_issuer_keys_failed_total{issuer=\"mesh\"}"]).await;
     let published = Published::default();
     published.set(&[&key]);
-    let serving = published.serve(TcpListener::bind(&address).await.expect("the port is free still"));
+    let serving = published.serve(TcpListener::bind(port.address()).await.expect("the port is kept for it"));
     verdict(&batch).await;
     settle(&batch, &fresh()).await.expect("it may submit");
     batch.refused(&fresh(), v1::CreateAppRequest { app: "x".to_owned(), ..Default::default() }).await;

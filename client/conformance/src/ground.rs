@@ -9,6 +9,7 @@ use std::{
 
 use semel_client::{CallOptions, Client, Credentials, Options, RetryOptions, WatchOptions, v1, watch::Told};
 use semel_core::id::{Millis, Timestamp};
+use semel_faults::Port;
 use semel_server::{
     auth::Keyring,
     clock::{Clock, ManualClock},
@@ -30,6 +31,8 @@ const PAGE_SIZE: i32 = 1000;
 /// See the module. Its server ends when it is dropped.
 pub struct Ground {
     settings: Settings,
+    /// So that the address is its own while it is away.
+    _port: Port,
     running: Option<Running>,
     clock: Option<ManualClock>,
     /// The operator's own client.
@@ -52,7 +55,8 @@ impl Ground {
 
     async fn with(clock: Option<ManualClock>, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::new(Data::Memory(Memory::new()));
-        settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let port = Port::reserve().expect("a free port of the loopback");
+        settings.listen = port.address();
         settings.keyring = Some(Arc::new(Keyring::ephemeral().expect("random bits")));
         settings.drain_timeout = Duration::from_secs(1);
         if let Some(clock) = &clock {
@@ -60,10 +64,10 @@ impl Ground {
         }
         change(&mut settings);
         let running = server::start(settings.clone()).await.expect("the server starts");
-        settings.listen = running.address();
         let admin_secret = running.first_admin_secret().expect("a first start").reveal();
         let admin = Mutex::new(operator(running.address(), &admin_secret));
-        let mut ground = Self { settings, running: Some(running), clock, admin, admin_secret, secret: String::new() };
+        let mut ground =
+            Self { settings, _port: port, running: Some(running), clock, admin, admin_secret, secret: String::new() };
         let request = v1::CreateAppRequest { app: APP.to_owned(), ..Default::default() };
         ground.secret = ground.admin().create_app(request).await.expect("the app is made").secret;
         ground.job(JOB, v1::JobSpec { processor: "conformance.echo".to_owned(), ..Default::default() }).await;

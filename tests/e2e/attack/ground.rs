@@ -95,7 +95,7 @@ impl Ground {
         let secret = server.admin().create_app(create).await.expect("made").secret;
         let client = client(&server, &secret);
         job(&client, "settle", spec("nobody")).await;
-        let address = server.address.parse().expect("an address");
+        let address = server.address();
         let (size, rows, made) = (Size::of_environment(), Vec::new(), BTreeMap::new());
         let mut ground = Self { server, address, size, secret, client, rows, made, memory_quiet: 0 };
         let enough = ground.size.quiet_calls;

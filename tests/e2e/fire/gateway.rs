@@ -4,11 +4,12 @@
 use std::{
     fs::File,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
+use semel_faults::Port;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -18,9 +19,6 @@ use crate::e2e::{
     binary::{signal, until},
     harness::in_time,
 };
-
-/// How often a port that was free is asked for that may be taken by then.
-const PORTS_MAX: usize = 8;
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,31 +55,28 @@ impl Kind {
 pub(super) struct Gateway {
     kind: Kind,
     folder: PathBuf,
-    pub(super) address: SocketAddr,
+    port: Port,
     child: Child,
 }
 
 impl Gateway {
     /// Starts it before these upstreams, which are tried in turn. None if it is not installed.
     pub(super) async fn start(kind: Kind, folder: &Path, upstreams: &[SocketAddr]) -> Option<Self> {
-        for _ in 0..PORTS_MAX {
-            let free =
-                TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-            std::fs::write(folder.join("proxy.conf"), kind.configuration(free, upstreams)).expect("written");
-            let child = match Self::spawn(kind, folder) {
-                Ok(child) => child,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-                Err(error) => panic!("{kind:?} does not start: {error}"),
-            };
-            let mut gateway = Self { kind, folder: folder.to_owned(), address: free, child };
-            if gateway.serves().await {
-                return Some(gateway);
-            }
-            let said = gateway.said();
-            let is_taken = said.contains("Address already in use") || said.contains("cannot bind socket");
-            assert!(is_taken, "{kind:?} has ended: {said}");
-        }
-        panic!("no port was free {PORTS_MAX} times");
+        let port = Port::reserve().expect("a free port");
+        let configuration = kind.configuration(port.address(), upstreams);
+        std::fs::write(folder.join("proxy.conf"), configuration).expect("written");
+        let child = match Self::spawn(kind, folder) {
+            Ok(child) => child,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => panic!("{kind:?} does not start: {error}"),
+        };
+        let mut gateway = Self { kind, folder: folder.to_owned(), port, child };
+        gateway.serves().await;
+        Some(gateway)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     fn spawn(kind: Kind, folder: &Path) -> io::Result<Child> {
@@ -103,15 +98,14 @@ impl Gateway {
         command.spawn()
     }
 
-    /// Waits until it takes connections; false if it has ended instead.
-    async fn serves(&mut self) -> bool {
+    /// Waits until it takes connections.
+    async fn serves(&mut self) {
         until(async || {
-            if self.child.try_wait().expect("the system knows").is_some() {
-                return Some(false);
-            }
-            TcpStream::connect(self.address).await.is_ok().then_some(true)
+            let ended = self.child.try_wait().expect("the system knows");
+            assert!(ended.is_none(), "{:?} has ended: {}", self.kind, self.said());
+            TcpStream::connect(self.address()).await.ok()
         })
-        .await
+        .await;
     }
 
     /// Ends it as a deployment does, and starts it on the same address.
@@ -119,7 +113,7 @@ impl Gateway {
         signal(&self.child, "TERM").await;
         in_time(self.child.wait()).await.expect("it ends");
         self.child = Self::spawn(self.kind, &self.folder).expect("it was there before");
-        assert!(self.serves().await, "{:?} has ended: {}", self.kind, self.said());
+        self.serves().await;
     }
 
     fn said(&self) -> String {

@@ -2,7 +2,6 @@
 //! the first answers late, badly or not at all. Server and proxies are restarted meanwhile.
 
 use std::{
-    net::SocketAddr,
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -42,14 +41,14 @@ async fn nginx_sends_calls_again_and_each_makes_one_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut server, credentials) = prepared(folder.path()).await;
 
-    let direct: SocketAddr = server.address.parse().expect("an address");
+    let direct = server.address();
     let proxy = proxy_to(direct, faulty(7)).await;
     let prefix = tempfile::tempdir().expect("a folder");
     let Some(mut nginx) = Gateway::start(Kind::Nginx, prefix.path(), &[proxy.address(), direct]).await else {
         return Kind::Nginx.may_be_skipped();
     };
 
-    let (calls, endpoint) = (calls(), format!("http://{}", nginx.address));
+    let (calls, endpoint) = (calls(), format!("http://{}", nginx.address()));
     let options = || Options::new(&endpoint).app("pay").credentials(credentials.clone());
     let answers = watch::Sender::new(0);
     let restarts = async {
@@ -85,7 +84,7 @@ async fn two_ways_in_through_nginx_and_haproxy_make_one_run_a_call() {
     let (mut server, credentials) = prepared(folder.path()).await;
 
     // Each gateway has a way that is faulty and one that is not.
-    let direct: SocketAddr = server.address.parse().expect("an address");
+    let direct = server.address();
     let faulty =
         |seed| Plan::storm(seed).with(Fault::LoseAnswer, 80).with(Fault::Delay, 20).with(Fault::StripCredentials, 0);
     let (first, second) = (proxy_to(direct, faulty(11)).await, proxy_to(direct, faulty(12)).await);
@@ -98,7 +97,7 @@ async fn two_ways_in_through_nginx_and_haproxy_make_one_run_a_call() {
     };
 
     let calls = 2 * calls();
-    let ways = [nginx.address, haproxy.address];
+    let ways = [nginx.address(), haproxy.address()];
     let turn = AtomicUsize::new(0);
     let options = || {
         let way = ways[turn.fetch_add(1, Ordering::Relaxed) % ways.len()];

@@ -46,6 +46,9 @@ impl Watched {
             let first = self.first.entry(series.to_owned());
             let first = first.or_insert_with(|| if grows { "0".to_owned() } else { value.to_owned() });
             if number(first) != number(value) {
+                if STILL.iter().any(|(still, _)| *still == name) {
+                    println!("{series} is {value} and was {first}");
+                }
                 self.moved.insert(series.to_owned());
             }
         }

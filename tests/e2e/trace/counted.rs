@@ -1,8 +1,8 @@
 //! What was sent to a collector and what was lost, as the metrics have it.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::collections::BTreeSet;
 
-use tokio::net::TcpListener;
+use semel_faults::Port;
 
 use super::*;
 use crate::e2e::{
@@ -18,9 +18,8 @@ pub(crate) async fn spans_are_counted() -> BTreeSet<String> {
     watched.until(&["semel_otlp_spans_total{result=\"sent\"}"]).await;
     let mut moved = watched.end().await;
 
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-    let nowhere = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(listener);
+    let nobody = Port::reserve().expect("a free port");
+    let nowhere = format!("http://{}", nobody.address());
     let server = TestServer::with(|settings| {
         settings.otlp = Some(telling(&nowhere));
         with_admin(settings);

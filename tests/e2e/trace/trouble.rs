@@ -1,8 +1,6 @@
 //! A collector that is not there, and none at all: the server goes on as if nothing were.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
-use tokio::net::TcpListener;
+use semel_faults::Port;
 
 use super::*;
 use crate::e2e::{
@@ -30,16 +28,15 @@ async fn without_a_collector_what_callers_say_is_carried_on_all_the_same() {
 
 #[tokio::test]
 async fn a_collector_that_is_not_there_disturbs_nobody_and_may_come_later() {
-    // A port where nobody listens.
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let server = TestServer::with(|settings| settings.otlp = Some(telling(&format!("http://{address}")))).await;
+    // A port where nobody listens yet.
+    let port = Port::reserve().expect("a free port");
+    let server =
+        TestServer::with(|settings| settings.otlp = Some(telling(&format!("http://{}", port.address())))).await;
     let mut pay = PayByWire::on(server).await;
     for number in 1..=20 {
         run(&pay.pay, &fresh(), &[("traceparent", &*parent(number))]).await.expect("it runs");
     }
-    let collector = Collector::start_at(address).await;
+    let collector = Collector::start_at(port.address()).await;
     in_time(async {
         // What came before it may be lost; what comes now is not for ever.
         while collector.all().is_empty() {

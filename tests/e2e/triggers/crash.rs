@@ -289,7 +289,7 @@ async fn a_server_killed_at_any_moment_has_settled_each_time_once() {
     let triggers = stop(&client, i64::try_from(now.as_millis()).expect("small")).await;
     assert_eq!(triggers.len(), count);
     let secret = std::fs::read_to_string(server.secret_file()).expect("the secret");
-    let wire = Wire::to(&format!("http://{}", server.address)).await.bearer(secret.trim_end());
+    let wire = Wire::to(&format!("http://{}", server.address())).await.bearer(secret.trim_end());
     let log = Log::read(&wire, count).await;
     let (mut times, mut late) = (0, 0);
     for trigger in &triggers {

@@ -8,7 +8,7 @@ use semel_client::{
     watch::{ResumeToken, SnapshotCause, Told},
 };
 use semel_core::id::Millis;
-use semel_faults::{Fault, Plan, Proxy};
+use semel_faults::{Fault, Plan, Port, Proxy};
 
 use super::{Heard, echo, make, next, opened};
 use crate::e2e::{
@@ -127,8 +127,9 @@ async fn a_program_that_is_slow_loses_nothing_and_holds_up_no_other_call() {
 
 #[tokio::test]
 async fn a_restart_of_the_server_is_no_gap() {
-    let mut pay = pay().await;
-    pay.server.settings.listen = pay.server.running().address();
+    let port = Port::reserve().expect("a free port");
+    let mut pay = PayByClient::with(|settings| settings.listen = port.address()).await;
+    job(&pay.client, "settle", spec("echo")).await;
     let mut watch = pay.client.watch(WatchOptions::new().terminal_only());
     opened(&mut watch).await;
     let cancel = async |pay: &PayByClient| {

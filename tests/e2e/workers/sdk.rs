@@ -13,7 +13,7 @@ use semel_client::{
     v1::{self, AttemptState, LogStream, RunState, work_response},
     worker::{Context, Outcome, ProcessError, Processor, Summary, Worker},
 };
-use semel_server::server;
+use semel_faults::Port;
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::e2e::{
     crew::PayByClient,
-    harness::{TestServer, in_time, job, spec},
+    harness::{in_time, job, spec},
     raw_worker::{RawWorker, hello_again},
     wire::{Refused, seconds},
 };
@@ -85,17 +85,10 @@ impl Processor for Endless {
     }
 }
 
-/// A server that comes back on the port that it had.
-async fn restart_in_place(server: &mut TestServer) {
-    let running = server.running.take().expect("it runs");
-    server.settings.listen = running.address();
-    running.shutdown().await.expect("a clean end");
-    server.running = Some(server::start(server.settings.clone()).await.expect("the server starts again"));
-}
-
 #[tokio::test]
 async fn a_worker_keeps_its_attempts_over_a_restart_of_the_server() {
-    let mut pay = PayByClient::start().await;
+    let port = Port::reserve().expect("a free port");
+    let mut pay = PayByClient::with(|settings| settings.listen = port.address()).await;
     job(&pay.client, "settle", spec("p")).await;
     let (gate, mut began) = Gate::new();
     let worker = Work::begin(Worker::builder(pay.client.clone()).slots(2).processor("p", gate.clone()));
@@ -103,7 +96,7 @@ async fn a_worker_keeps_its_attempts_over_a_restart_of_the_server() {
     for _ in 0..2 {
         in_time(began.recv()).await.expect("both begin");
     }
-    restart_in_place(&mut pay.server).await;
+    pay.server.restart().await;
     // Both end while the stream is not open yet, or just after: their reports arrive all the same.
     gate.open.notify_one();
     gate.open.notify_one();

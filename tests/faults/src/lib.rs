@@ -10,6 +10,7 @@ mod headers;
 mod later;
 mod messages;
 mod plan;
+mod port;
 mod proxy;
 mod server;
 mod stream;
@@ -19,5 +20,6 @@ pub use self::{
     counts::Counts,
     fault::{Fault, Way},
     plan::{Draw, Plan},
+    port::Port,
     proxy::Proxy,
 };

@@ -5,10 +5,11 @@ use std::process::{ExitStatus, Stdio};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use semel_faults::Port;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, ChildStdout, Command},
 };
 
@@ -53,15 +54,10 @@ async fn call(address: &str) -> u16 {
     sender.send_request(request).await.expect("an answer").status().as_u16()
 }
 
-/// An address at which nobody listens.
-async fn nowhere() -> String {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    nobody.local_addr().expect("it has one").to_string()
-}
-
 #[tokio::test]
 async fn it_says_where_it_listens_and_what_it_did() {
-    let to = nowhere().await;
+    let nobody = Port::reserve().expect("a free port");
+    let to = nobody.address().to_string();
     let mut program = Program::start(&["--to", &to, "--plan", "refuse=1000", "--seed", "3", "-o", "json"]);
     let address = program.line().await["address"].as_str().expect("an address").to_owned();
     for _ in 0..3 {
@@ -76,7 +72,8 @@ async fn it_says_where_it_listens_and_what_it_did() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_told_as_such() {
-    let to = nowhere().await;
+    let nobody = Port::reserve().expect("a free port");
+    let to = nobody.address().to_string();
     let mut program = Program::start(&["--to", &to, "--plan", "calm", "-o", "json"]);
     let address = program.line().await["address"].as_str().expect("an address").to_owned();
     assert_eq!(call(&address).await, 503);

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
+use semel_faults::Port;
 use semel_proto::v1::{self, AttemptState, Disposition, RunState, work_request, work_response};
 use serde_json::json;
 
@@ -232,9 +233,8 @@ async fn work_stale(cx: &mut Cx) -> Verdict {
     let run_id = ground.get().await.submit("again", "").await;
     first.until("started", &run_id).await?;
     // Nobody is there, for the first one.
-    let nobody = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    relay.turn_to(nobody.local_addr().expect("a bound listener has an address"));
-    drop(nobody);
+    let nobody = Port::reserve().expect("a free port");
+    relay.turn_to(nobody.address());
     relay.cut();
     ground.get().await.loses_workers().await?;
     // Behind the wait before the next attempt.

@@ -75,9 +75,7 @@ async fn several_connections_serve_one_client() {
 
 #[tokio::test]
 async fn nobody_at_the_address_is_an_error_at_once() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (_port, address) = support::nobody();
     let error = Client::connect(Options::new(support::url(address))).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Transport, Code::Unavailable));
 

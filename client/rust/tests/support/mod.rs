@@ -12,9 +12,18 @@ pub(crate) mod work;
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use semel_proto::v1::{AuthResult, AuthStatus, ResponseHeader};
+use tokio::net::TcpSocket;
 
 /// No test takes this long; one that does has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A port that nobody gets as long as this is kept, and where nobody listens; and its address.
+pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
+    let port = TcpSocket::new_v4().unwrap();
+    port.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = port.local_addr().unwrap();
+    (port, address)
+}
 
 /// Waits for something that must come.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

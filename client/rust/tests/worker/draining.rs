@@ -57,9 +57,7 @@ async fn what_does_not_end_while_draining_is_given_back() {
 
 #[tokio::test]
 async fn an_idle_worker_without_a_server_ends_at_once() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (_port, address) = support::nobody();
     let client = Client::connect_lazy(Options::new(support::url(address))).unwrap();
     let echo = async |cx: Context| Ok::<_, ProcessError>(cx.payload().clone());
     let worker = start(Worker::builder(client).processor("echo", echo));

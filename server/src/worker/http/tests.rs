@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use super::*;
@@ -141,10 +141,10 @@ async fn a_server_that_is_busy_says_when_to_come_again() {
 
 #[tokio::test]
 async fn a_lost_connection_is_a_failure_that_may_pass() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
-    let nobody = Server { address, seen: Arc::default() };
+    // Nobody listens, and nobody else gets the port.
+    let port = TcpSocket::new_v4().unwrap();
+    port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = Server { address: port.local_addr().unwrap().to_string(), seen: Arc::default() };
     let error = send(&nobody, "/ok", "").await.unwrap_err();
     assert_eq!(error, ProcessError::failed(error.to_string()));
     assert!(error.to_string().starts_with("cannot get an answer: "), "{error}");
