@@ -3,17 +3,26 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use semel_client::v1::{self, AuthStatus, RunState, work_request, work_response};
-use tokio::task::JoinSet;
-use tonic::{Code, Status, metadata::MetadataValue, transport::Endpoint};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Code, Status, body::Body, codegen::http, metadata::MetadataValue, transport::Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tower::{Service as _, ServiceExt as _};
 
 use super::{
     binary::{some_moment, until},
-    harness::{TestServer, in_time, run_job},
+    harness::{TestServer, in_time, run_job, spec},
     raw_submitter::{RawSubmitter, item},
     raw_watcher::{RawWatcher, of},
     raw_worker::{RawWorker, hello, hello_again, succeeded},
+    web::framed,
     wire::{PayByWire, Refused, Wire, fresh},
 };
 
@@ -159,6 +168,67 @@ async fn a_worker_that_does_not_read_gives_way_and_is_handed_all_of_it_again() {
     }
     let runs = pay.pay.runs().await;
     assert!(runs.len() == RUNS && runs.iter().all(|run| run.state() == RunState::Succeeded));
+}
+
+/// A worker's stream on which there is a hello, and a message of so many bytes but for its last one. Gives where more can be
+/// said, and the status with which the stream ends.
+async fn halfway(wire: &Wire, length: u32) -> (mpsc::Sender<Bytes>, JoinHandle<Status>) {
+    let (more, chunks) = mpsc::channel(4);
+    let begun = [&[0][..], &length.to_be_bytes(), &vec![0; length as usize - 1]].concat();
+    let first = v1::WorkRequest { kind: Some(work_request::Kind::Hello(hello("nothing", 1))), ..Default::default() };
+    for chunk in [framed(&first), begun] {
+        more.send(Bytes::from(chunk)).await.expect("there is room");
+    }
+    let chunks = ReceiverStream::new(chunks).map(|chunk| Ok::<_, Status>(Frame::data(chunk)));
+    let (metadata, _, body) = wire.request(Body::new(StreamBody::new(chunks))).into_parts();
+    let request = http::Request::post("/semel.v1.WorkerService/Work").header("content-type", "application/grpc");
+    let mut request = request.body(body).expect("a request");
+    request.headers_mut().extend(metadata.into_headers());
+    let mut channel = wire.channel.clone();
+    let ended = tokio::spawn(async move {
+        let answer = channel.ready().await.expect("connected").call(request).await.expect("an answer");
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.expect("its end");
+        Status::from_header_map(body.trailers().unwrap_or(&head.headers)).expect("a status")
+    });
+    (more, ended)
+}
+
+#[tokio::test]
+async fn workers_that_do_not_finish_what_they_say_leave_room_for_those_of_others() {
+    // Workers' streams have room for two messages.
+    let server = TestServer::with(|settings| {
+        settings.intake_bytes_max = 128 << 10;
+        settings.message_bytes_max = 64 << 10;
+    });
+    let pay = PayByWire::on(server.await).await;
+    let shop = pay.nobody.bearer(&pay.server.app("shop").await);
+    let create = v1::CreateJobRequest { job: "pack".to_owned(), spec: Some(spec("echo")), ..Default::default() };
+    shop.served(&fresh(), create).await;
+    shop.served(&fresh(), run_job("pack")).await;
+    let of_shop = v1::Hello { app: "shop".to_owned(), ..hello("echo", 1) };
+    let mut worker = RawWorker::open(&shop, of_shop).await.expect("it opens");
+    let assignment = worker.assignment().await;
+
+    let mut held = Vec::new();
+    let mut ends = JoinSet::new();
+    for _ in 0..4 {
+        let (more, ended) = halfway(&pay.pay, 40 << 10).await;
+        held.push(more);
+        ends.spawn(ended);
+    }
+    let refused = in_time(ends.join_next()).await.expect("one of them").expect("it ran").expect("no panic");
+    Refused::of(&refused).expect_with(Code::ResourceExhausted, "OVERLOADED", AuthStatus::Passed).says_when();
+    // What submits has room of its own, and what another app's worker says comes in.
+    pay.pay.served(&fresh(), run_job("settle")).await;
+    worker.report(succeeded(&assignment, &"r".repeat(8 << 10))).await;
+
+    // What they leave is anybody's, to the largest message that there may be.
+    drop(held);
+    in_time(async { while ends.join_next().await.is_some() {} }).await;
+    let mut worker = RawWorker::open(&pay.pay, hello("echo", 1)).await.expect("it opens");
+    let assignment = worker.assignment().await;
+    worker.report(succeeded(&assignment, &"r".repeat(63 << 10))).await;
 }
 
 fn header(id: &str) -> Option<v1::RequestHeader> {

@@ -110,7 +110,8 @@ fn header(line: &str, between: &str) -> (HeaderName, HeaderValue) {
     (name.parse().expect("a name"), value.parse().expect("a value"))
 }
 
-fn framed(message: &impl Message) -> Vec<u8> {
+/// A message as gRPC has it on the wire.
+pub(crate) fn framed(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).expect("it is short").to_be_bytes();
     [&[0], length.as_slice(), &bytes].concat()
