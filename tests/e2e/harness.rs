@@ -1,15 +1,17 @@
 //! A server in this process on a free port, clients for it, and what most tests begin with. Holds no assertion about
 //! behaviour.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use semel_client::{Client, Credentials, Options, RetryOptions, v1};
 use semel_server::{
     auth::{Keyring, Mode},
     clock::{Clock, ManualClock},
-    server::{self, Data, Running, Settings},
+    server::{self, Data, Error, Running, Settings},
     store::Memory,
 };
+
+use super::binary::until;
 
 /// What everything below waits at most. Only a bound: nothing waits for its own sake.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,7 +80,18 @@ impl TestServer {
         if let Some(running) = self.running.take() {
             running.shutdown().await.expect("a clean end");
         }
-        self.running = Some(server::start(self.settings.clone()).await.expect("the server starts again"));
+        self.running = Some(self.start_again().await);
+    }
+
+    async fn start_again(&self) -> Running {
+        // A child of another test has copies of all that is open here until it is its own program.
+        let is_taken =
+            |error: &Error| matches!(error, Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse);
+        let started = until(async || {
+            let started = server::start(self.settings.clone()).await;
+            if started.as_ref().is_err_and(is_taken) { None } else { Some(started) }
+        });
+        started.await.expect("the server starts again")
     }
 
     /// Starts it again after its engine has failed, as an operator would after a crash.
@@ -86,7 +99,7 @@ impl TestServer {
         if let Some(running) = self.running.take() {
             running.shutdown().await.expect_err("the engine had failed");
         }
-        self.running = Some(server::start(self.settings.clone()).await.expect("the server starts again"));
+        self.running = Some(self.start_again().await);
     }
 
     /// The disk of a server whose state is in memory.

@@ -49,12 +49,12 @@ pub(super) struct Serve {
 impl Serve {
     /// Serves until `stop` comes, then until all connections have ended: none of them takes a new call, and the listener is
     /// closed. Dropping it cuts what is left.
-    pub(super) async fn run(self, incoming: Incoming, stop: impl Future<Output = ()>) {
+    pub(super) async fn run(self, mut incoming: Incoming, stop: impl Future<Output = ()>) {
         let (closing, closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let builder = builder(self.open);
         {
-            let (mut incoming, mut stop) = (pin!(incoming), pin!(stop));
+            let mut stop = pin!(stop);
             loop {
                 let connection = tokio::select! {
                     biased;
@@ -70,6 +70,7 @@ impl Serve {
             }
         }
         closing.send_replace(true);
+        incoming.close().await;
         while tasks.join_next().await.is_some() {}
     }
 }

@@ -32,7 +32,7 @@ const READY_MAX: usize = 64;
 /// How long nothing is accepted after the system refused to: most often too many files are open.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// The connections that came in and are ready for HTTP. Once it is dropped the listener is closed.
+/// The connections that came in and are ready for HTTP. Soon after it is dropped the listener is closed.
 pub(crate) struct Incoming {
     ready: mpsc::Receiver<Connection>,
     task: JoinHandle<()>,
@@ -46,6 +46,13 @@ impl Incoming {
         let config = reloaded.as_ref().map(Reloaded::current);
         let task = tokio::spawn(accept(listener, config, cap, sender));
         Self { ready, task, _reloaded: reloaded }
+    }
+
+    /// Accepts nothing more; the address is free when this comes back.
+    pub(crate) async fn close(mut self) {
+        self.task.abort();
+        // It ends when it is taken down, and with it the listener.
+        let _ = (&mut self.task).await;
     }
 }
 
@@ -127,5 +134,19 @@ async fn shake(
         }
         Ok(Err(error)) => debug!(%error, "a handshake failed"),
         Err(_) => debug!("a handshake took too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::ConnectionLimits, *};
+
+    #[tokio::test]
+    async fn the_address_is_free_once_it_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let incoming = Incoming::new(listener, None, Arc::new(Cap::new(ConnectionLimits::default())));
+        incoming.close().await;
+        std::net::TcpListener::bind(address).expect("nobody listens any more");
     }
 }
