@@ -34,6 +34,7 @@ mod status;
 mod tls;
 mod told;
 mod trace;
+mod turns;
 mod unread;
 mod watch;
 mod web;

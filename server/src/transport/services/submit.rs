@@ -7,7 +7,7 @@ use std::{
     future,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use semel_proto::{fingerprint::Content as _, v1};
@@ -27,6 +27,7 @@ use crate::{
         gate::{self, Gate, Stage},
         held::Held,
         status::Refusal,
+        turns::{Turn, Turns},
     },
 };
 
@@ -124,8 +125,20 @@ impl Submit {
         let mut going = pin!(gate::reached(&stage, Stage::Going));
         let mut recheck = time::interval(RECHECK);
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let turns = self.queue.turns().clone();
+        let mut turn = None;
         loop {
-            self.queue.admit(self.standing.verdict());
+            if turn.is_some() || !self.queue.is_all_in() {
+                let taken = match turn.take() {
+                    Some(turn) => turn,
+                    None => turns.take().await,
+                };
+                let is_held = self.queue.admit(self.standing.verdict(), &taken);
+                taken.end().await;
+                if !is_held && !self.queue.is_all_in() {
+                    continue;
+                }
+            }
             let has_room = self.queue.has_room(self.ready.len());
             let listens = self.end.is_none();
             if let Some(message) = self.later.take_if(|_| has_room || !listens) {
@@ -154,7 +167,10 @@ impl Submit {
                     place.ok()?.send(message);
                 }
                 place = wait => self.queue.give(place),
-                message = inbox.message(), if reads && has_room => self.hear_all(message, inbox)?,
+                (taken, message) = hear(inbox, &turns), if reads && has_room => {
+                    self.hear_all(message, inbox)?;
+                    turn = Some(taken);
+                }
             }
         }
     }
@@ -247,6 +263,17 @@ impl Submit {
 
 /// A message of the caller, none at the end of all.
 type Heard = Result<Option<v1::SubmitRunsRequest>, Status>;
+
+/// The next message, read when it is this stream's turn, which goes on with it: to read it is most of the work.
+async fn hear(inbox: &mut Streaming<v1::SubmitRunsRequest>, turns: &Turns) -> (Turn, Heard) {
+    let mut waits = None;
+    let read = future::poll_fn(|context| {
+        let turn = ready!(turns.poll_take(context, &mut waits));
+        let message = ready!(Pin::new(&mut *inbox).poll_next(context));
+        Poll::Ready((turn, message.transpose()))
+    });
+    read.await
+}
 
 /// The next message, if it has come already.
 fn at_hand(inbox: &mut Streaming<v1::SubmitRunsRequest>) -> Option<Heard> {

@@ -42,6 +42,7 @@ use crate::{
         quota::Charge,
         status::Refusal,
         trace::{self, Drawn},
+        turns::{Turn, Turns},
     },
 };
 
@@ -54,6 +55,8 @@ const SHARED_BYTES_MAX: usize = 128 << 20;
 const CRUMB_BYTES: usize = 64 << 10;
 /// Items that are handed in together at most: half of what goes into one commit, so that two streams find room in it.
 const TOGETHER_MAX: usize = 256;
+/// Items that are refused together where all are.
+const REFUSED_TOGETHER: usize = 32;
 /// When the engine is looked at again after it was full.
 const FULL_LOOK: Duration = Duration::from_millis(5);
 /// What is shown of an id that is none.
@@ -62,15 +65,17 @@ const ID_CHARS_MAX: usize = 64;
 /// What all streams of submitters share.
 #[derive(Clone)]
 pub(super) struct Shared {
+    turns: Turns,
     places: Arc<Semaphore>,
     bytes: Arc<Budget>,
 }
 
 impl Shared {
-    /// Of all that may wait in the engine, half.
-    pub(super) fn new(queue_max: usize) -> Self {
+    /// Of all that may wait in the engine, half, and of the runtime's threads too.
+    pub(super) fn new(queue_max: usize, threads: usize) -> Self {
+        let turns = Turns::new(threads.div_ceil(2));
         let places = Arc::new(Semaphore::new(queue_max.div_ceil(2)));
-        Self { places, bytes: Arc::new(Budget::new(SHARED_BYTES_MAX)) }
+        Self { turns, places, bytes: Arc::new(Budget::new(SHARED_BYTES_MAX)) }
     }
 
     /// Whether a stream that has so many bytes may have more. One that may not has items on their way, and asks again when
@@ -169,19 +174,30 @@ impl Queue {
         self.is_all_in() && self.line.is_empty()
     }
 
-    /// Hands in what the engine takes now, in order. A caller who may not be served has everything refused.
-    pub(super) fn admit(&mut self, verdict: &Verdict) {
+    /// When it is time to read, and to hand in.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.shared.turns
+    }
+
+    /// Hands in what the engine takes now, in order, until the turn is over; gives whether the engine takes no more just now. A
+    /// caller who may not be served has everything refused.
+    pub(super) fn admit(&mut self, verdict: &Verdict, turn: &Turn) -> bool {
         self.held = None;
-        if let Some(refusal) = Refusal::of_verdict(verdict) {
-            self.refuse(self.backlog.len(), &refusal, verdict);
-        }
+        let refusal = Refusal::of_verdict(verdict);
         while !self.backlog.is_empty() && self.held.is_none() {
-            self.held = self.hand_in(verdict).err();
+            match &refusal {
+                Some(refusal) => self.refuse(self.backlog.len().min(REFUSED_TOGETHER), refusal, verdict),
+                None => self.held = self.hand_in(verdict).err(),
+            }
+            if turn.is_over() {
+                break;
+            }
         }
         // A place that is not needed is another stream's.
         if self.held != Some(Held::Full) {
             self.place = None;
         }
+        self.held.is_some()
     }
 
     /// Hands in as many items as there are places for, up to the first that may not go in, which is refused.
@@ -440,7 +456,7 @@ mod tests {
 
     #[test]
     fn streams_share_the_room_for_inputs_and_each_keeps_its_crumb() {
-        let shared = Shared::new(8192);
+        let shared = Shared::new(8192, 1);
         assert!(shared.has_room(BYTES_MAX - 1) && !shared.has_room(BYTES_MAX));
         let others = Kept::new(shared.bytes.clone(), None);
         others.keep(SHARED_BYTES_MAX);
