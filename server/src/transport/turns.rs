@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -29,17 +29,31 @@ pub(super) struct Turns(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    at_a_time: usize,
     free: Arc<Semaphore>,
+    members: AtomicUsize,
     /// For how long there was work since the runtime last had a look round, in nanoseconds.
     worked: AtomicU64,
 }
 
 impl Turns {
     /// So many at a time.
-    pub(super) fn new(count: usize) -> Self {
-        Self(Arc::new(Inner { free: Arc::new(Semaphore::new(count)), worked: AtomicU64::new(0) }))
+    pub(super) fn new(at_a_time: usize) -> Self {
+        let free = Arc::new(Semaphore::new(at_a_time));
+        Self(Arc::new(Inner { at_a_time, free, members: AtomicUsize::new(0), worked: AtomicU64::new(0) }))
     }
 
+    /// One more that takes turns, until it is dropped.
+    pub(super) fn join(&self) -> Member {
+        self.0.members.fetch_add(1, Ordering::Relaxed);
+        Member(self.0.clone())
+    }
+}
+
+/// One of those that take turns.
+pub(super) struct Member(Arc<Inner>);
+
+impl Member {
     /// Waits for a turn.
     pub(super) async fn take(&self) -> Turn {
         let mut waits = None;
@@ -48,18 +62,27 @@ impl Turns {
 
     /// The same. What is waited for stands in `waits` meanwhile, and has its place in line as long as it is kept.
     pub(super) fn poll_take(&self, context: &mut Context<'_>, waits: &mut Option<Wait>) -> Poll<Turn> {
-        let free = if waits.is_none() { self.0.free.clone().try_acquire_owned().ok() } else { None };
-        let place = match free {
-            Some(place) => Some(place),
-            None => {
-                let line = || -> Wait { Box::pin(self.0.free.clone().acquire_owned()) };
-                let place = ready!(waits.get_or_insert_with(line).as_mut().poll(context));
-                *waits = None;
-                // There are turns for ever.
-                place.ok()
+        let turns = &self.0;
+        if waits.is_none() {
+            // Where there are so few there is always one for each, and nothing to count.
+            if turns.members.load(Ordering::Relaxed) <= turns.at_a_time {
+                return Poll::Ready(Turn(None));
             }
-        };
-        Poll::Ready(Turn { turns: self.clone(), begun: Stopwatch::start(), _place: place })
+            if let Ok(place) = turns.free.clone().try_acquire_owned() {
+                return Poll::Ready(Turn::counted(turns, place));
+            }
+        }
+        let line = || -> Wait { Box::pin(turns.free.clone().acquire_owned()) };
+        let place = ready!(waits.get_or_insert_with(line).as_mut().poll(context));
+        *waits = None;
+        // It cannot fail: there are turns for ever.
+        Poll::Ready(place.map_or(Turn(None), |place| Turn::counted(turns, place)))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.members.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -67,36 +90,48 @@ impl Turns {
 pub(super) type Wait = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 /// A turn, which is to be given up soon. Not to be held while anything is waited for.
-pub(super) struct Turn {
-    turns: Turns,
+pub(super) struct Turn(Option<Counted>);
+
+/// One that others may wait for.
+struct Counted {
+    turns: Arc<Inner>,
     begun: Stopwatch,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Turn {
+    fn counted(turns: &Arc<Inner>, place: OwnedSemaphorePermit) -> Self {
+        Self(Some(Counted { turns: turns.clone(), begun: Stopwatch::start(), _place: place }))
+    }
+
     /// Whether that is enough for one stretch.
     pub(super) fn is_over(&self) -> bool {
-        let before = Duration::from_nanos(self.turns.0.worked.load(Ordering::Relaxed));
-        before + self.begun.elapsed() >= STRETCH_MAX
+        self.0.as_ref().is_some_and(|turn| turn.worked() >= STRETCH_MAX)
     }
 
     /// Gives it to the next one. After a stretch the runtime has a look round first.
     pub(super) async fn end(self) {
-        let worked = &self.turns.0.worked;
-        if self.is_over() {
-            worked.store(0, Ordering::Relaxed);
+        let Some(turn) = &self.0 else { return };
+        let worked = turn.worked();
+        if worked >= STRETCH_MAX {
+            turn.turns.worked.store(0, Ordering::Relaxed);
             task::yield_now().await;
         } else {
-            let took = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            worked.fetch_add(took, Ordering::Relaxed);
+            let worked = u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX);
+            turn.turns.worked.store(worked, Ordering::Relaxed);
         }
+    }
+}
+
+impl Counted {
+    /// In this turn and in those before it.
+    fn worked(&self) -> Duration {
+        Duration::from_nanos(self.turns.worked.load(Ordering::Relaxed)) + self.begun.elapsed()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use tokio::task::{JoinSet, yield_now};
 
     use super::*;
@@ -107,10 +142,10 @@ mod tests {
         let (turns, taken) = (Turns::new(2), Arc::new(AtomicUsize::new(0)));
         let mut tasks = JoinSet::new();
         for _ in 0..100 {
-            let (turns, taken) = (turns.clone(), taken.clone());
+            let (member, taken) = (turns.join(), taken.clone());
             tasks.spawn(async move {
                 for _ in 0..EACH {
-                    let turn = turns.take().await;
+                    let turn = member.take().await;
                     let work = Stopwatch::start();
                     while work.elapsed() < STRETCH_MAX / 2 {
                         std::hint::spin_loop();
@@ -135,13 +170,14 @@ mod tests {
     #[tokio::test]
     async fn a_place_in_line_that_is_left_is_nobodys() {
         let turns = Turns::new(1);
-        let turn = turns.take().await;
+        let (one, other) = (turns.join(), turns.join());
+        let turn = one.take().await;
         let mut waits = None;
         let mut context = Context::from_waker(std::task::Waker::noop());
-        assert!(turns.poll_take(&mut context, &mut waits).is_pending());
+        assert!(other.poll_take(&mut context, &mut waits).is_pending());
         drop(turn);
         // The turn was given to that one, and comes back with it.
         drop(waits);
-        turns.take().await.end().await;
+        one.take().await.end().await;
     }
 }

@@ -27,7 +27,7 @@ use crate::{
         gate::{self, Gate, Stage},
         held::Held,
         status::Refusal,
-        turns::{Turn, Turns},
+        turns::{Member, Turn},
     },
 };
 
@@ -125,7 +125,7 @@ impl Submit {
         let mut going = pin!(gate::reached(&stage, Stage::Going));
         let mut recheck = time::interval(RECHECK);
         recheck.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        let turns = self.queue.turns().clone();
+        let turns = self.queue.turns().join();
         let mut turn = None;
         loop {
             if turn.is_some() || !self.queue.is_all_in() {
@@ -265,7 +265,7 @@ impl Submit {
 type Heard = Result<Option<v1::SubmitRunsRequest>, Status>;
 
 /// The next message, read when it is this stream's turn, which goes on with it: to read it is most of the work.
-async fn hear(inbox: &mut Streaming<v1::SubmitRunsRequest>, turns: &Turns) -> (Turn, Heard) {
+async fn hear(inbox: &mut Streaming<v1::SubmitRunsRequest>, turns: &Member) -> (Turn, Heard) {
     let mut waits = None;
     let read = future::poll_fn(|context| {
         let turn = ready!(turns.poll_take(context, &mut waits));
