@@ -24,7 +24,7 @@ impl RequestId {
     pub fn mint(now: SystemTime) -> Self {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let tail = TAILS.lock().unwrap_or_else(PoisonError::into_inner).next(millis);
+        let tail = TAILS.lock().unwrap_or_else(PoisonError::into_inner).next((std::process::id(), millis));
         Self(Builder::from_unix_timestamp_millis(millis, &tail.to_bytes()).into_uuid())
     }
 
@@ -47,7 +47,7 @@ impl RequestId {
 
 /// What the ids of this process end with. One for all: what is minted later sorts later, which a server looks up and stores for
 /// less, and a program that mints very many asks the system for randomness once a millisecond.
-static TAILS: Mutex<Tails> = Mutex::new(Tails { millis: None, last: Tail(0), step: 0 });
+static TAILS: Mutex<Tails> = Mutex::new(Tails { of: None, last: Tail(0), step: 0 });
 
 const LOW_MASK: u128 = (1 << Tail::LOW_BITS) - 1;
 
@@ -71,23 +71,25 @@ impl Tail {
 }
 
 /// The tails of one millisecond after the other: the first is drawn, and so is by how much the next ones lie above it (RFC 9562,
-/// 6.2, method 2, with one step for all). Where a clock was set back, or another millisecond is wanted, they are drawn anew.
+/// 6.2, method 2, with one step for all). Where a clock was set back, or another millisecond is wanted, they are drawn anew; and
+/// in a child of this process, which has a copy of what is known here and would mint the same ids.
 struct Tails {
-    millis: Option<u64>,
+    /// Of which process and millisecond.
+    of: Option<(u32, u64)>,
     last: Tail,
     step: u128,
 }
 
 impl Tails {
-    fn next(&mut self, millis: u64) -> Tail {
+    fn next(&mut self, of: (u32, u64)) -> Tail {
         let next = self.last.0 + self.step;
-        if self.millis == Some(millis) && next >> Tail::BITS == 0 {
+        if self.of == Some(of) && next >> Tail::BITS == 0 {
             self.last = Tail(next);
         } else {
             // The lowest 62 bits of either are random. The highest bit of the tail stays free, as room for those that follow.
             let [low, more] = [Uuid::new_v4(), Uuid::new_v4()].map(|drawn| drawn.as_u128() & LOW_MASK);
             let high = more >> 32 & 0x7ff;
-            self.millis = Some(millis);
+            self.of = Some(of);
             self.last = Tail(high << Tail::LOW_BITS | low);
             self.step = (more & u128::from(u32::MAX)) + 1;
         }
@@ -138,21 +140,32 @@ mod tests {
     #[test]
     fn what_is_minted_later_sorts_later_and_a_clock_that_was_set_back_is_believed() {
         let now = UNIX_EPOCH + Duration::from_millis(1_750_000_000_123);
-        let mut tails = Tails { millis: None, last: Tail(0), step: 0 };
-        let of_one: Vec<Tail> = (0..1000).map(|_| tails.next(7)).collect();
+        let mut tails = Tails { of: None, last: Tail(0), step: 0 };
+        let of_one: Vec<Tail> = (0..1000).map(|_| tails.next((1, 7))).collect();
         assert!(
             of_one.is_sorted_by(|former, next| former < next) && of_one.iter().all(|tail| tail.0 >> Tail::BITS == 0)
         );
-        let earlier = tails.next(6);
-        assert_eq!(tails.millis, Some(6));
+        let earlier = tails.next((1, 6));
+        assert_eq!(tails.of, Some((1, 6)));
         assert_ne!(Tail(of_one[999].0 + tails.step), earlier, "it is drawn anew");
         tails.last = Tail((1 << Tail::BITS) - 1);
-        assert!(tails.next(6).0 >> (Tail::BITS - 1) == 0, "where there is no room above, it is drawn anew");
+        assert!(tails.next((1, 6)).0 >> (Tail::BITS - 1) == 0, "where there is no room above, it is drawn anew");
         let ids: Vec<RequestId> = (0..100).map(|micros| RequestId::mint(now + Duration::from_micros(micros))).collect();
         assert!(ids.iter().all(|id| id.time() == Some(now)));
         // Others mint in this process too: what is between two of these may be another millisecond's.
         let unique: std::collections::BTreeSet<&RequestId> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len());
+    }
+
+    #[test]
+    fn a_child_of_the_process_mints_other_ids() {
+        let mut tails = Tails { of: None, last: Tail(0), step: 0 };
+        let first = tails.next((1, 7));
+        let (last, step) = (tails.last, tails.step);
+        let of_parent = tails.next((1, 7));
+        let mut copied = Tails { of: Some((1, 7)), last, step };
+        let of_child = copied.next((2, 7));
+        assert!(of_parent > first && of_child != of_parent, "{of_parent:?} {of_child:?}");
     }
 
     #[test]
