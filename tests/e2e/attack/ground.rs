@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use semel_client::{Client, Credentials, v1};
-use tokio::task::JoinSet;
+use semel_client::{Client, Credentials, Options, v1};
+use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::e2e::{
     binary::{ServerProcess, some_moment, until},
@@ -76,6 +76,7 @@ impl Quantiles {
 /// See the module.
 pub(crate) struct Ground {
     pub(crate) server: ServerProcess,
+    honest: Handle,
     pub(crate) address: SocketAddr,
     pub(crate) size: Size,
     /// The secret of the app `pay`, which is the honest callers'.
@@ -89,15 +90,16 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    pub(crate) async fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
+    /// With honest callers who live in a runtime of their own.
+    pub(crate) async fn start(honest: Handle, folder: &Path, environment: &[(&str, &str)]) -> Self {
         let server = ServerProcess::start(folder, environment).await;
         let create = v1::CreateAppRequest { app: "pay".to_owned(), ..Default::default() };
         let secret = server.admin().create_app(create).await.expect("made").secret;
-        let client = client(&server, &secret);
+        let client = Client::connect_lazy(options(&server, &secret)).expect("options");
         job(&client, "settle", spec("nobody")).await;
         let address = server.address();
         let (size, rows, made) = (Size::of_environment(), Vec::new(), BTreeMap::new());
-        let mut ground = Self { server, address, size, secret, client, rows, made, memory_quiet: 0 };
+        let mut ground = Self { server, honest, address, size, secret, client, rows, made, memory_quiet: 0 };
         let enough = ground.size.quiet_calls;
         ground.honestly(async |count| reached(count, enough).await).await;
         ground.memory_quiet = ground.memory();
@@ -109,8 +111,9 @@ impl Ground {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut callers = JoinSet::new();
         for _ in 0..CALLERS {
-            let (client, stop, count) = (client(&self.server, &self.secret), stop.clone(), count.clone());
-            callers.spawn(async move {
+            let (options, stop, count) = (options(&self.server, &self.secret), stop.clone(), count.clone());
+            let calling = async move {
+                let client = Client::connect_lazy(options).expect("options");
                 let mut answered = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let (id, begun) = (client.mint_request_id(), Instant::now());
@@ -121,7 +124,8 @@ impl Ground {
                     some_moment(PAUSE).await;
                 }
                 answered
-            });
+            };
+            callers.spawn_on(calling, &self.honest);
         }
         let done = meanwhile(&count).await;
         stop.store(true, Ordering::Relaxed);
@@ -195,9 +199,8 @@ async fn reached(count: &AtomicU64, enough: u64) {
     until(async || (count.load(Ordering::Relaxed) >= enough).then_some(())).await;
 }
 
-/// A client of the app that retries.
-pub(crate) fn client(server: &ServerProcess, secret: &str) -> Client {
+/// Of a client of the app that retries.
+fn options(server: &ServerProcess, secret: &str) -> Options {
     let credentials = Credentials::Bearer(secret.to_owned());
-    let options = server.options().app("pay").credentials(credentials).stream_under_load(false);
-    Client::connect_lazy(options).expect("options")
+    server.options().app("pay").credentials(credentials).stream_under_load(false)
 }

@@ -19,6 +19,7 @@ mod table;
 use std::{path::PathBuf, time::Duration};
 
 use semel_client::v1;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use self::ground::{Ground, Row};
 use super::{
@@ -31,7 +32,7 @@ use super::{
 const MEMORY_MAX: u64 = 640 << 20;
 /// What p99 may become: this many times what it was, or this long where that is more, because a machine is never quiet.
 const P99_TIMES: u32 = 3;
-const P99_FLOOR: Duration = Duration::from_millis(50);
+const P99_FLOOR: Duration = Duration::from_millis(30);
 /// How long a connection may be silent before it is closed, with time for a slow machine.
 const SILENT_MAX: Duration = Duration::from_secs(25);
 
@@ -48,12 +49,38 @@ const SMALL: [(&str, &str); 6] = [
 /// With as many calls as fit into the bound on memory; all else is as it is by default.
 const FULL: [(&str, &str); 1] = [("SEMEL_LIMITS_CALLS", "65536")];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_attack_list() {
+#[test]
+fn the_attack_list() {
+    let honest = runtime(|| {});
+    let hostile = runtime(|| {
+        if ground::Size::of_environment().is_full {
+            give_way();
+        }
+    });
+    hostile.block_on(the_attacks(honest.handle().clone()));
+}
+
+/// Two threads that begin with this.
+fn runtime(begin: impl Fn() + Send + Sync + 'static) -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).on_thread_start(begin).enable_all().build().expect("threads")
+}
+
+/// From now on this thread leaves the processors to the others that want them. Attackers have machines of their own, and here
+/// they share that of their victims: what they do to it by their own work is not the server's to answer for.
+fn give_way() {
+    rustix::process::nice(19).expect("anybody may");
+}
+
+async fn the_attacks(honest: Handle) {
     let _machine = whole_machine().await;
     let folder = tempfile::tempdir().expect("a folder");
     let is_full = ground::Size::of_environment().is_full;
-    let mut ground = Ground::start(folder.path(), if is_full { &FULL[..] } else { &SMALL }).await;
+    let mut ground = Ground::start(honest, folder.path(), if is_full { &FULL[..] } else { &SMALL }).await;
+    if is_full {
+        // The server runs by now; it would have taken after this thread.
+        give_way();
+    }
     let create = v1::CreateAppRequest { app: "shop".to_owned(), ..Default::default() };
     let other = ground.server.admin().create_app(create).await.expect("made").secret;
 

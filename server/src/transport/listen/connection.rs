@@ -16,6 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::watch,
+    task::yield_now,
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
@@ -117,6 +118,9 @@ pub(crate) struct Connection {
     opening: Option<Opening>,
     /// What was read in this turn.
     read: usize,
+    /// Between two turns, until the runtime has looked for what others have to do: one that is merely woken again comes before
+    /// whatever has come over the network meanwhile.
+    rest: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Runs while the peer does not take what is to be written; beside it what it took since.
     stalled: Option<(Pin<Box<Sleep>>, usize)>,
     /// It was not read meanwhile.
@@ -140,6 +144,7 @@ impl Connection {
             peer,
             opening: Some(Opening::new(eviction)),
             read: 0,
+            rest: None,
             stalled: None,
             held_back: false,
             _permit: permit,
@@ -204,8 +209,11 @@ impl AsyncRead for Connection {
         }
         if self.read >= TURN_BYTES {
             self.read = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+            self.rest = Some(Box::pin(yield_now()));
+        }
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(context));
+            self.rest = None;
         }
         let before = buffer.filled().len();
         let Poll::Ready(done) = self.stream.io().poll_read(context, buffer) else {
