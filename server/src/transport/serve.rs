@@ -53,21 +53,19 @@ impl Serve {
         let (closing, closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let builder = builder(self.open);
-        {
-            let mut stop = pin!(stop);
-            loop {
-                let connection = tokio::select! {
-                    biased;
-                    () = &mut stop => break,
-                    Some(_) = tasks.join_next() => continue,
-                    connection = incoming.next() => connection,
-                };
-                let Some(Ok(connection)) = connection else { break };
-                let (stage, closed) = (self.stage.clone(), closed.clone());
-                let (age, window) = (self.age.map(clock::around), self.windows.deal());
-                let life = Life { service: self.service.clone(), stage, closed, age, window };
-                tasks.spawn(life.live(connection, builder.clone()));
-            }
+        let mut stop = pin!(stop);
+        loop {
+            let connection = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_) = tasks.join_next() => continue,
+                connection = incoming.next() => connection,
+            };
+            let Some(Ok(connection)) = connection else { break };
+            let (stage, closed) = (self.stage.clone(), closed.clone());
+            let (age, window) = (self.age.map(clock::around), self.windows.deal());
+            let life = Life { service: self.service.clone(), stage, closed, age, window };
+            tasks.spawn(life.live(connection, builder.clone()));
         }
         closing.send_replace(true);
         incoming.close().await;

@@ -269,3 +269,56 @@ impl AsyncWrite for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write as _,
+        net::{TcpListener, TcpStream as Blocking},
+        sync::atomic::AtomicUsize,
+    };
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::{super::cap::Cap, *};
+
+    /// Two ends: that of a caller, and that of a server.
+    fn pair() -> (Blocking, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = Blocking::connect(listener.local_addr().unwrap()).unwrap();
+        let far = listener.accept().unwrap().0;
+        far.set_nonblocking(true).unwrap();
+        (near, TcpStream::from_std(far).unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_sends_without_an_end_is_put_off_until_others_were_looked_for() {
+        let ((mut flood, flooded), (mut caller, mut called)) = (pair(), pair());
+        let (address, cap) = (flooded.peer_addr().unwrap(), Arc::new(Cap::new(Default::default())));
+        let place = cap.enter(address.ip()).expect("there is room");
+        let mut connection = Connection::new(Stream::Plain(flooded), address, None, place);
+        // As much as the system takes: more than is read before the byte of the other comes in.
+        flood.set_nonblocking(true).unwrap();
+        flood.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        while flood.write(&[0; 64 << 10]).is_ok() {}
+        let read = Arc::new(AtomicUsize::new(0));
+        let reader = tokio::spawn({
+            let read = read.clone();
+            async move {
+                let mut bytes = [0; 4 << 10];
+                while let Ok(1..) = connection.read(&mut bytes).await.inspect(|count| {
+                    read.fetch_add(*count, Ordering::Relaxed);
+                }) {}
+            }
+        });
+        while read.load(Ordering::Relaxed) == 0 {
+            yield_now().await;
+        }
+        let before = read.load(Ordering::Relaxed);
+        caller.write_all(b"1").unwrap();
+        called.read_u8().await.unwrap();
+        let meanwhile = read.load(Ordering::Relaxed) - before;
+        reader.abort();
+        assert!(meanwhile <= 4 * TURN_BYTES, "{meanwhile} bytes were read before the other's one");
+    }
+}
