@@ -30,12 +30,15 @@ pub(crate) struct Size {
     pub(crate) is_full: bool,
     /// Calls of which the quantiles are taken before each.
     pub(crate) quiet_calls: u64,
+    /// What is in the names of those that are made; none for all.
+    pub(crate) only: Option<String>,
 }
 
 impl Size {
     pub(crate) fn of_environment() -> Self {
         let is_full = std::env::var("SEMEL_ATTACKS").is_ok_and(|size| size == "full");
-        Self { is_full, quiet_calls: if is_full { 1500 } else { 20 } }
+        let only = std::env::var("SEMEL_ATTACKS_ONLY").ok();
+        Self { is_full, quiet_calls: if is_full { 1500 } else { 20 }, only }
     }
 
     /// How much of something there is.
@@ -137,13 +140,16 @@ impl Ground {
         (Quantiles::of(times), done)
     }
 
-    /// Attacks while honest callers call, and writes down what became of it. The attack says what it did, and what the server
-    /// did.
+    /// Attacks while honest callers call, and writes down what became of it, unless only others are asked for. The attack says
+    /// what it did, and what the server did.
     pub(crate) async fn under(
         &mut self,
         attack: &'static str,
         attacker: impl AsyncFnOnce(SocketAddr) -> (String, String),
     ) {
+        if !self.size.only.as_ref().is_none_or(|only| attack.contains(only)) {
+            return;
+        }
         let enough = self.size.quiet_calls;
         let (quiet, ()) = self.honestly(async |count| reached(count, enough).await).await;
         self.forget_peak();

@@ -1,7 +1,7 @@
 //! The attack list, against a server in a process of its own on loopback, while honest callers go on: the server stays up,
 //! each honest call is answered and made one run, and memory stays under a bound. In a small size always; in full with
 //! `SEMEL_ATTACKS=full`, where honest callers' p99 is held to a bound as well and `SEMEL_ATTACKS_TABLE` names the page that
-//! takes the table.
+//! takes the table. `SEMEL_ATTACKS_ONLY` makes those alone that have this in their names.
 //!
 //! Attackers come from another address than the honest callers, except where that is the point.
 
@@ -19,6 +19,10 @@ mod table;
 use std::{path::PathBuf, time::Duration};
 
 use semel_client::v1;
+use thread_priority::{
+    ThreadPriority,
+    unix::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id},
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use self::ground::{Ground, Row};
@@ -32,7 +36,7 @@ use super::{
 const MEMORY_MAX: u64 = 640 << 20;
 /// What p99 may become: this many times what it was, or this long where that is more, because a machine is never quiet.
 const P99_TIMES: u32 = 3;
-const P99_FLOOR: Duration = Duration::from_millis(30);
+const P99_FLOOR: Duration = Duration::from_millis(10);
 /// How long a connection may be silent before it is closed, with time for a slow machine.
 const SILENT_MAX: Duration = Duration::from_secs(25);
 
@@ -69,7 +73,8 @@ fn runtime(begin: impl Fn() + Send + Sync + 'static) -> Runtime {
 /// From now on this thread leaves the processors to the others that want them. Attackers have machines of their own, and here
 /// they share that of their victims: what they do to it by their own work is not the server's to answer for.
 fn give_way() {
-    rustix::process::nice(19).expect("anybody may");
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy).expect("anybody may");
 }
 
 async fn the_attacks(honest: Handle) {
@@ -85,15 +90,17 @@ async fn the_attacks(honest: Handle) {
     let other = ground.server.admin().create_app(create).await.expect("made").secret;
 
     let silent = slow_beginnings(&mut ground).await;
-    let stuck = if is_full { Some(floods::stuck(ground.address).await) } else { None };
+    let stuck = if is_full && ground.size.only.is_none() { Some(floods::stuck(ground.address).await) } else { None };
     cheap_frames(&mut ground).await;
     many_streams(&mut ground).await;
     bad_messages(&mut ground).await;
     kept_back(&mut ground).await;
     known_callers(&mut ground, &other).await;
     intruders(&mut ground, &other).await;
-    let (closed, total) = silent.closed_within(SILENT_MAX).await;
-    assert_eq!(closed, total, "connections that do not begin are closed in time");
+    if let Some(silent) = silent {
+        let (closed, total) = silent.closed_within(SILENT_MAX).await;
+        assert_eq!(closed, total, "connections that do not begin are closed in time");
+    }
 
     if let Some(mut stuck) = stuck {
         until(async || stuck.is_cut().await.then_some(())).await;
@@ -104,6 +111,7 @@ async fn the_attacks(honest: Handle) {
         check(row, &ground);
     }
     if let Some(page) = std::env::var_os("SEMEL_ATTACKS_TABLE") {
+        assert!(ground.size.only.is_none(), "the table is of all attacks");
         table::write(&PathBuf::from(page), &ground, MEMORY_MAX);
     }
 }
@@ -124,7 +132,7 @@ fn lasting(ground: &Ground) -> Duration {
     ground.size.of(Duration::from_millis(100), Duration::from_secs(4))
 }
 
-async fn slow_beginnings(ground: &mut Ground) -> slow::Silent {
+async fn slow_beginnings(ground: &mut Ground) -> Option<slow::Silent> {
     let (connections, lasting) = (ground.size.of(150, 1500), lasting(ground));
     let mut silent = None;
     let attack = async |server| {
@@ -134,7 +142,7 @@ async fn slow_beginnings(ground: &mut Ground) -> slow::Silent {
         (said.0, "those above the cap of their address gave way to later ones, the others ended in time".to_owned())
     };
     ground.under("slow preface, slow head", attack).await;
-    silent.expect("they were opened")
+    silent
 }
 
 async fn cheap_frames(ground: &mut Ground) {

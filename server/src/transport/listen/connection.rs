@@ -16,7 +16,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::watch,
-    task::yield_now,
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
@@ -24,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 use super::{
     cap::{Eviction, Hook, Permit, Standing},
     opening::Opening,
+    reading::Reading,
 };
 use crate::{auth::Certificate, transport::gate::Stage};
 
@@ -32,9 +32,6 @@ use crate::{auth::Certificate, transport::gate::Stage};
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// What it must take in that time: a peer that reads a byte now and then is not there.
 const PROGRESS_BYTES: usize = 4 << 10;
-/// What is read at a time before others have their turn: a peer that sends very many small frames must not hold the others up
-/// while they are gone through.
-const TURN_BYTES: usize = 16 << 10;
 
 /// Who is at the other end: what goes with each call of the connection.
 #[derive(Debug)]
@@ -108,6 +105,23 @@ impl Stream {
             Self::Tls(stream) => Pin::new(&mut **stream),
         }
     }
+
+    /// Reads no more than this.
+    fn read_some(
+        &mut self,
+        bytes_max: usize,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() <= bytes_max {
+            return self.io().poll_read(context, buffer);
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(bytes_max));
+        let done = ready!(self.io().poll_read(context, &mut part));
+        let count = part.filled().len();
+        buffer.advance(count);
+        Poll::Ready(done)
+    }
 }
 
 /// See the module.
@@ -116,11 +130,7 @@ pub(crate) struct Connection {
     peer: Arc<Peer>,
     /// Until a caller was recognised.
     opening: Option<Opening>,
-    /// What was read in this turn.
-    read: usize,
-    /// Between two turns, until the runtime has looked for what others have to do: one that is merely woken again comes before
-    /// whatever has come over the network meanwhile.
-    rest: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    reading: Reading,
     /// Runs while the peer does not take what is to be written; beside it what it took since.
     stalled: Option<(Pin<Box<Sleep>>, usize)>,
     /// It was not read meanwhile.
@@ -143,8 +153,7 @@ impl Connection {
             stream,
             peer,
             opening: Some(Opening::new(eviction)),
-            read: 0,
-            rest: None,
+            reading: Reading::default(),
             stalled: None,
             held_back: false,
             _permit: permit,
@@ -207,21 +216,15 @@ impl AsyncRead for Connection {
             self.held_back = true;
             return Poll::Pending;
         }
-        if self.read >= TURN_BYTES {
-            self.read = 0;
-            self.rest = Some(Box::pin(yield_now()));
-        }
-        if let Some(rest) = &mut self.rest {
-            ready!(rest.as_mut().poll(context));
-            self.rest = None;
-        }
+        let is_stranger = self.opening.is_some();
+        let left = ready!(self.reading.poll_turn(is_stranger, context));
         let before = buffer.filled().len();
-        let Poll::Ready(done) = self.stream.io().poll_read(context, buffer) else {
-            self.read = 0;
+        let Poll::Ready(done) = self.stream.read_some(left, context, buffer) else {
+            self.reading.is_drained();
             return Poll::Pending;
         };
         let came = &buffer.filled()[before..];
-        self.read += came.len();
+        self.reading.came(came.len());
         if let Some(opening) = &mut self.opening {
             opening.saw(came);
         }
@@ -278,7 +281,7 @@ mod tests {
         sync::atomic::AtomicUsize,
     };
 
-    use tokio::io::AsyncReadExt as _;
+    use tokio::{io::AsyncReadExt as _, task::yield_now};
 
     use super::{super::cap::Cap, *};
 
@@ -319,6 +322,6 @@ mod tests {
         called.read_u8().await.unwrap();
         let meanwhile = read.load(Ordering::Relaxed) - before;
         reader.abort();
-        assert!(meanwhile <= 4 * TURN_BYTES, "{meanwhile} bytes were read before the other's one");
+        assert!(meanwhile <= 16 << 10, "{meanwhile} bytes were read before the other's one");
     }
 }

@@ -13,6 +13,8 @@ mod cap;
 mod connection;
 mod files;
 mod opening;
+mod reading;
+mod rest;
 
 pub use self::cap::{ConnectionLimits, Connections};
 pub(crate) use self::{

@@ -1,0 +1,90 @@
+//! A pause between two turns.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+};
+
+use tokio::task::yield_now;
+
+/// Lasts until the runtime has looked for what has come for others. A task that is merely woken again comes before whatever
+/// lies in the network meanwhile, and one that only yields goes on when anything else wakes it: a connection is woken by each
+/// of its own calls.
+///
+/// The system is asked to look at other threads too. On a machine of few cores the engine's would else wait, until the system
+/// comes to it by itself, behind this one, which has no end of work: 2 to 4 ms at each of a commit's steps. Measured under an
+/// attack of large heads: honest callers' p99 is 5.5 ms without, and 2.5 ms with.
+pub(super) struct Rest(Arc<Over>);
+
+struct Over {
+    is_over: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Over {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_over.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+}
+
+impl Rest {
+    /// The task is woken at its end.
+    pub(super) fn begin(context: &Context<'_>) -> Self {
+        thread::yield_now();
+        let over = Arc::new(Over { is_over: AtomicBool::new(false), task: context.waker().clone() });
+        // Hands its waker to the runtime, which wakes it after its next look at the network.
+        let _ = pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(over.clone())));
+        Self(over)
+    }
+
+    /// Ready once it is over.
+    pub(super) fn poll_end(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.0.is_over.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        if !self.0.task.will_wake(context.waker()) {
+            // It is another task that waits by now.
+            *self = Self::begin(context);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// How often a task that rests once is polled, if it is woken by others so often meanwhile.
+    async fn polls(wakes: usize) -> usize {
+        let (mut rest, mut polls) = (None, 0);
+        poll_fn(|context| {
+            polls += 1;
+            if polls <= wakes {
+                context.waker().wake_by_ref();
+            }
+            rest.get_or_insert_with(|| Rest::begin(context)).poll_end(context)
+        })
+        .await;
+        polls
+    }
+
+    #[tokio::test]
+    async fn who_is_woken_by_others_rests_on() {
+        for wakes in [0, 10] {
+            // A task of its own, as what a test itself waits for is polled once in each round of the runtime.
+            assert_eq!(tokio::spawn(polls(wakes)).await.unwrap(), wakes + 2, "once to begin, once at the end");
+        }
+    }
+}
