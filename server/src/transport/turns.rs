@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
+    thread,
     time::Duration,
 };
 
@@ -109,12 +110,26 @@ impl Turn {
         self.0.as_ref().is_some_and(|turn| turn.worked() >= STRETCH_MAX)
     }
 
+    /// Works by small steps until one says that there is nothing more to do, or the turn is over; gives whether all is done.
+    pub(super) fn work(&self, mut is_last: impl FnMut() -> bool) -> bool {
+        loop {
+            if is_last() {
+                return true;
+            }
+            if self.is_over() {
+                return false;
+            }
+        }
+    }
+
     /// Gives it to the next one. After a stretch the runtime has a look round first.
     pub(super) async fn end(self) {
         let Some(turn) = &self.0 else { return };
         let worked = turn.worked();
         if worked >= STRETCH_MAX {
             turn.turns.worked.store(0, Ordering::Relaxed);
+            // The engine's thread may wait for this core.
+            thread::yield_now();
             task::yield_now().await;
         } else {
             let worked = u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX);
@@ -179,5 +194,35 @@ mod tests {
         // The turn was given to that one, and comes back with it.
         drop(waits);
         one.take().await.end().await;
+    }
+
+    #[tokio::test]
+    async fn who_has_much_to_do_stops_when_others_wait_and_goes_on_in_its_next_turn() {
+        let turns = Turns::new(1);
+        let alone = turns.join();
+        let (mut left, mut taken) = (1000, 0);
+        assert!(alone.take().await.work(|| down(&mut left)), "nobody waits");
+        let _other = turns.join();
+        left = 20;
+        loop {
+            let turn = alone.take().await;
+            taken += 1;
+            let is_done = turn.work(|| {
+                let work = Stopwatch::start();
+                while work.elapsed() < STRETCH_MAX / 2 {}
+                down(&mut left)
+            });
+            turn.end().await;
+            if is_done {
+                break;
+            }
+        }
+        assert!((10..=20).contains(&taken), "{taken} turns for ten stretches");
+    }
+
+    /// One less; whether that was the last.
+    fn down(left: &mut usize) -> bool {
+        *left -= 1;
+        *left == 0
     }
 }

@@ -117,6 +117,22 @@ impl Submit {
             _ = lived => {}
             () = gate::reached(&stage, Stage::Cut) => {}
         }
+        // The caller sees the end now.
+        drop((inbox, outbox));
+        self.let_go().await;
+    }
+
+    /// Forgets what is left, in turns: of a caller who has sent much and read little it is milliseconds of work.
+    async fn let_go(mut self) {
+        let turns = self.queue.turns().join();
+        loop {
+            let turn = turns.take().await;
+            let is_all = self.queue.forget(&mut self.ready, &turn);
+            turn.end().await;
+            if is_all {
+                return;
+            }
+        }
     }
 
     /// Goes on until everything that was taken is answered and nothing more comes. None once the caller has gone.
@@ -168,15 +184,15 @@ impl Submit {
                 }
                 place = wait => self.queue.give(place),
                 (taken, message) = hear(inbox, &turns), if reads && has_room => {
-                    self.hear_all(message, inbox)?;
+                    self.hear_all(message, inbox, &taken)?;
                     turn = Some(taken);
                 }
             }
         }
     }
 
-    /// What the caller says, and what else has come already. None once the caller has gone.
-    fn hear_all(&mut self, first: Heard, inbox: &mut Streaming<v1::SubmitRunsRequest>) -> Option<()> {
+    /// What the caller says, and what else has come already as long as it is its turn. None once the caller has gone.
+    fn hear_all(&mut self, first: Heard, inbox: &mut Streaming<v1::SubmitRunsRequest>, turn: &Turn) -> Option<()> {
         let mut heard = Some(first);
         while let Some(message) = heard {
             match message {
@@ -184,7 +200,10 @@ impl Submit {
                 Ok(None) => self.end = Some(End::Said),
                 Err(status) => self.end = Some(End::Refused(Box::new(standing::unread(&status)?))),
             }
-            let goes_on = self.end.is_none() && self.later.is_none() && self.queue.may_gather(self.ready.len());
+            let goes_on = self.end.is_none()
+                && self.later.is_none()
+                && self.queue.may_gather(self.ready.len())
+                && !turn.is_over();
             heard = if goes_on { at_hand(inbox) } else { None };
         }
         Some(())

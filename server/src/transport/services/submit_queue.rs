@@ -57,6 +57,8 @@ const CRUMB_BYTES: usize = 64 << 10;
 const TOGETHER_MAX: usize = 256;
 /// Items that are refused together where all are.
 const REFUSED_TOGETHER: usize = 32;
+/// Items that are forgotten together when their stream has ended.
+const FORGOTTEN_TOGETHER: usize = 32;
 /// When the engine is looked at again after it was full.
 const FULL_LOOK: Duration = Duration::from_millis(5);
 /// What is shown of an id that is none.
@@ -198,6 +200,15 @@ impl Queue {
             self.place = None;
         }
         self.held.is_some()
+    }
+
+    /// Forgets what waits, and what is ready to be said, until the turn is over; gives whether that was all.
+    pub(super) fn forget(&mut self, ready: &mut VecDeque<v1::SubmitResult>, turn: &Turn) -> bool {
+        turn.work(|| {
+            (0..FORGOTTEN_TOGETHER).any(|_| {
+                ready.pop_front().is_none() && self.line.pop_front().is_none() && self.backlog.pop_front().is_none()
+            })
+        })
     }
 
     /// Hands in as many items as there are places for, up to the first that may not go in, which is refused.
