@@ -27,7 +27,8 @@ use crate::observe::Observers;
 /// Streams of one connection. tonic's builder removes hyper's own limit, so it is set here; it is wide because one
 /// connection of a mesh carries many callers.
 pub(super) const STREAMS_MAX: u32 = 4096;
-/// Streams that a client resets before they were served; more is an attack (CVE-2023-44487 and its kin).
+/// Streams of one read that a client resets before they were begun; more is an attack (CVE-2023-44487 and its kin). A stranger
+/// whose heads are not compressed does not come to so many: what is read of it at once is less.
 pub(super) const PENDING_RESETS_MAX: usize = 64;
 /// Resets by ourselves for faults of the client; tonic's builder removes hyper's own limit of this too.
 pub(super) const LOCAL_RESETS_MAX: usize = 1024;
