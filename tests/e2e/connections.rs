@@ -13,7 +13,7 @@ use tonic::{Code, client::Grpc, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 
 use super::{
-    attack::raw::{PING, PREFACE, SETTINGS, frame},
+    attack::raw::{DATA, END_STREAM, Heads, PING, PREFACE, Raw, SETTINGS, frame, message},
     binary::until,
     harness::{TestServer, in_time, run_job},
     wire::{PayByWire, Refused, Wire, fresh},
@@ -51,6 +51,19 @@ async fn strangers_give_way_and_those_who_are_known_are_never_cut_for_others() {
     until(async || (server.running().connections().open == 1).then_some(())).await;
     info(&known().await).await;
     info(&second).await;
+}
+
+#[tokio::test]
+async fn a_stranger_that_was_refused_gives_way_as_one_that_says_nothing() {
+    let server =
+        TestServer::with(|settings| settings.connections = ConnectionLimits { total: 8, per_address: 1 }).await;
+    let address = server.running().address();
+    let mut first = Raw::begin(address, &[]).await.expect("it is let in");
+    let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
+    first.send(&[heads.begin(1), frame(DATA, END_STREAM, 1, &message(0, 0, &[]))].concat()).await.expect("it is taken");
+    first.answered(1).await;
+    let _second = Raw::begin(address, &[]).await.expect("it is let in");
+    assert!(first.end(Duration::from_secs(10)).await.closed, "it stayed beyond what may be");
 }
 
 #[tokio::test]

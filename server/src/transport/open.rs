@@ -4,20 +4,14 @@
 //!
 //! Apps share them by the rule of [`super::shares`].
 //!
-//! hyper has a task for each call of HTTP/2, which lasts just so long, so the tasks are counted. Over HTTP/1.1 a connection has
-//! one call at a time, and counts itself.
+//! Over HTTP/2 each call has a task that lasts just so long (see [`super::tasks`]). Over HTTP/1.1 a connection has one call at a
+//! time, and counts itself.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use hyper::rt::Executor;
-use pin_project_lite::pin_project;
 use semel_core::id::AppName;
 
 use super::shares::Shares;
@@ -50,6 +44,18 @@ pub(super) enum Full {
 impl OpenCalls {
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max, open: AtomicUsize::new(0), late: Shares::new(max) })
+    }
+
+    /// How many are open.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more.
+    pub(super) fn open(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
     }
 
     /// Whether a caller of this app may open one more, of the method with this path. What comes back is to be kept as long as
@@ -85,43 +91,12 @@ impl Drop for Share {
     }
 }
 
-/// Runs the tasks of calls, and counts them.
-#[derive(Clone)]
-pub(super) struct Tasks(pub(super) Arc<OpenCalls>);
-
-impl<F> Executor<F> for Tasks
-where
-    F: Future<Output: Send + 'static> + Send + 'static,
-{
-    fn execute(&self, call: F) {
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(Counted { call, _open: Open(self.0.clone()) });
-    }
-}
-
-/// One of those that are open.
-struct Open(Arc<OpenCalls>);
+/// One of those that are open, until it is dropped.
+pub(super) struct Open(Arc<OpenCalls>);
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-pin_project! {
-    /// The task of a call.
-    struct Counted<F> {
-        #[pin]
-        call: F,
-        _open: Open,
-    }
-}
-
-impl<F: Future> Future for Counted<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().call.poll(context)
     }
 }
 
@@ -130,27 +105,22 @@ mod tests {
     use super::*;
     use crate::transport::watch::WATCHERS_PER_APP_MAX;
 
-    #[tokio::test]
-    async fn a_call_counts_until_its_task_has_ended_and_workers_find_room_behind_all_others() {
+    #[test]
+    fn workers_find_room_behind_all_others() {
         let calls = OpenCalls::new(8);
-        let tasks = Tasks(calls.clone());
-        let (stop, stopped) = tokio::sync::watch::channel(());
-        for open in 0..9 {
-            let expected = match open {
+        let mut open = Vec::new();
+        for count in 0..9 {
+            let expected = match count {
                 ..7 => Ok(()),
                 7 => Err(Full::App),
                 _ => Err(Full::Server),
             };
-            assert_eq!(calls.enter(RUN_JOB, None).map(drop), expected, "with {open}");
+            assert_eq!(calls.enter(RUN_JOB, None).map(drop), expected, "with {count}");
             assert!(ALWAYS.iter().all(|path| calls.enter(path, None).is_ok()));
-            let mut stopped = stopped.clone();
-            tasks.execute(async move { stopped.changed().await });
+            open.push(calls.open());
         }
         assert!(calls.enter(ALWAYS[0], None).is_err(), "these are bounded too");
-        drop(stop);
-        while calls.open.load(Ordering::Relaxed) > 0 {
-            tokio::task::yield_now().await;
-        }
+        open.clear();
         assert!(calls.enter(RUN_JOB, None).is_ok());
     }
 

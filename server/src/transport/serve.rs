@@ -20,8 +20,9 @@ use tokio_stream::StreamExt as _;
 use super::{
     gate::Stage,
     listen::{Connection, Incoming, Peer},
-    open::{OpenCalls, Tasks},
+    open::OpenCalls,
     router::{HEADERS_BYTES_MAX, LOCAL_RESETS_MAX, PENDING_RESETS_MAX, PING_EVERY, PONG_WITHIN, STREAMS_MAX},
+    tasks::{Lines, Tasks},
     web::Web,
     windows::{Window, Windows},
 };
@@ -52,7 +53,7 @@ impl Serve {
     pub(super) async fn run(self, mut incoming: Incoming, stop: impl Future<Output = ()>) {
         let (closing, closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let builder = builder(self.open);
+        let lines = Lines::new();
         let mut stop = pin!(stop);
         loop {
             let connection = tokio::select! {
@@ -65,7 +66,8 @@ impl Serve {
             let (stage, closed) = (self.stage.clone(), closed.clone());
             let (age, window) = (self.age.map(clock::around), self.windows.deal());
             let life = Life { service: self.service.clone(), stage, closed, age, window };
-            tasks.spawn(life.live(connection, builder.clone()));
+            let calls = Tasks::new(self.open.clone(), lines.clone(), connection.peer().clone());
+            tasks.spawn(life.live(connection, builder(calls)));
         }
         closing.send_replace(true);
         incoming.close().await;
@@ -74,8 +76,8 @@ impl Serve {
 }
 
 /// With our limits: the same that the bare echo of the bench has.
-fn builder(open: Arc<OpenCalls>) -> Builder<Tasks> {
-    let mut builder = Builder::new(Tasks(open));
+fn builder(calls: Tasks) -> Builder<Tasks> {
+    let mut builder = Builder::new(calls);
     builder
         .http2()
         .timer(TokioTimer::new())

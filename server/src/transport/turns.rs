@@ -10,15 +10,15 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
-    thread,
     time::Duration,
 };
 
 use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-    task,
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
+use super::look;
 use crate::clock::Stopwatch;
 
 /// How much is worked at a stretch, by one or by some.
@@ -38,8 +38,14 @@ struct Inner {
 }
 
 impl Turns {
+    /// As many at a time as half of the runtime's threads: the others are for everybody else.
+    pub(super) fn of_half_the_threads() -> Self {
+        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        Self::new(threads.div_ceil(2))
+    }
+
     /// So many at a time.
-    pub(super) fn new(at_a_time: usize) -> Self {
+    fn new(at_a_time: usize) -> Self {
         let free = Arc::new(Semaphore::new(at_a_time));
         Self(Arc::new(Inner { at_a_time, free, members: AtomicUsize::new(0), worked: AtomicU64::new(0) }))
     }
@@ -47,12 +53,32 @@ impl Turns {
     /// One more that takes turns, until it is dropped.
     pub(super) fn join(&self) -> Member {
         self.0.members.fetch_add(1, Ordering::Relaxed);
-        Member(self.0.clone())
+        Member(self.clone())
+    }
+
+    /// Waits for a turn, also where nobody else does. What is waited for stands in `waits` meanwhile, and has its place in line
+    /// as long as it is kept.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>, waits: &mut Option<Wait>) -> Poll<Turn> {
+        if waits.is_none()
+            && let Ok(place) = self.0.free.clone().try_acquire_owned()
+        {
+            return Poll::Ready(Turn::counted(&self.0, place));
+        }
+        let wait = waits.get_or_insert_with(|| Box::pin(self.clone().wait()));
+        let turn = ready!(wait.as_mut().poll(context));
+        *waits = None;
+        Poll::Ready(turn)
+    }
+
+    async fn wait(self) -> Turn {
+        // It cannot fail: there are turns for ever.
+        let place = self.0.free.clone().acquire_owned().await;
+        place.map_or(Turn(None), |place| Turn::counted(&self.0, place))
     }
 }
 
 /// One of those that take turns.
-pub(super) struct Member(Arc<Inner>);
+pub(super) struct Member(Turns);
 
 impl Member {
     /// Waits for a turn.
@@ -61,34 +87,25 @@ impl Member {
         std::future::poll_fn(|context| self.poll_take(context, &mut waits)).await
     }
 
-    /// The same. What is waited for stands in `waits` meanwhile, and has its place in line as long as it is kept.
+    /// The same, as [`Turns::poll_take`] has it.
     pub(super) fn poll_take(&self, context: &mut Context<'_>, waits: &mut Option<Wait>) -> Poll<Turn> {
-        let turns = &self.0;
-        if waits.is_none() {
-            // Where there are so few there is always one for each, and nothing to count.
-            if turns.members.load(Ordering::Relaxed) <= turns.at_a_time {
-                return Poll::Ready(Turn(None));
-            }
-            if let Ok(place) = turns.free.clone().try_acquire_owned() {
-                return Poll::Ready(Turn::counted(turns, place));
-            }
+        let Turns(turns) = &self.0;
+        // Where there are so few there is always one for each, and nothing to count.
+        if waits.is_none() && turns.members.load(Ordering::Relaxed) <= turns.at_a_time {
+            return Poll::Ready(Turn(None));
         }
-        let line = || -> Wait { Box::pin(turns.free.clone().acquire_owned()) };
-        let place = ready!(waits.get_or_insert_with(line).as_mut().poll(context));
-        *waits = None;
-        // It cannot fail: there are turns for ever.
-        Poll::Ready(place.map_or(Turn(None), |place| Turn::counted(turns, place)))
+        self.0.poll_take(context, waits)
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.members.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.members.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A place in line.
-pub(super) type Wait = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+pub(super) type Wait = Pin<Box<dyn Future<Output = Turn> + Send>>;
 
 /// A turn, which is to be given up soon. Not to be held while anything is waited for.
 pub(super) struct Turn(Option<Counted>);
@@ -97,12 +114,12 @@ pub(super) struct Turn(Option<Counted>);
 struct Counted {
     turns: Arc<Inner>,
     begun: Stopwatch,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Turn {
     fn counted(turns: &Arc<Inner>, place: OwnedSemaphorePermit) -> Self {
-        Self(Some(Counted { turns: turns.clone(), begun: Stopwatch::start(), _place: place }))
+        Self(Some(Counted { turns: turns.clone(), begun: Stopwatch::start(), place }))
     }
 
     /// Whether that is enough for one stretch.
@@ -122,15 +139,13 @@ impl Turn {
         }
     }
 
-    /// Gives it to the next one. After a stretch the runtime has a look round first.
-    pub(super) async fn end(self) {
-        let Some(turn) = &self.0 else { return };
+    /// Gives it to the next one: after a stretch once the runtime has had a look round.
+    pub(super) fn end(self) {
+        let Some(turn) = self.0 else { return };
         let worked = turn.worked();
         if worked >= STRETCH_MAX {
             turn.turns.worked.store(0, Ordering::Relaxed);
-            // The engine's thread may wait for this core.
-            thread::yield_now();
-            task::yield_now().await;
+            look::keep_until_after(turn.place);
         } else {
             let worked = u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX);
             turn.turns.worked.store(worked, Ordering::Relaxed);
@@ -166,7 +181,7 @@ mod tests {
                         std::hint::spin_loop();
                     }
                     taken.fetch_add(1, Ordering::Relaxed);
-                    turn.end().await;
+                    turn.end();
                 }
             });
         }
@@ -193,7 +208,7 @@ mod tests {
         drop(turn);
         // The turn was given to that one, and comes back with it.
         drop(waits);
-        one.take().await.end().await;
+        one.take().await.end();
     }
 
     #[tokio::test]
@@ -212,7 +227,7 @@ mod tests {
                 while work.elapsed() < STRETCH_MAX / 2 {}
                 down(&mut left)
             });
-            turn.end().await;
+            turn.end();
             if is_done {
                 break;
             }

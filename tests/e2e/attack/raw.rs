@@ -1,5 +1,5 @@
 //! HTTP/2 as a hostile peer writes it: frames as they are asked for, in whatever order, and a look at what comes back. Knows
-//! no state of a connection; headers are written as literals that are never indexed.
+//! no state of a connection.
 
 use std::{
     collections::BTreeMap,
@@ -51,11 +51,22 @@ pub(crate) fn framed(length: usize, kind: u8, flags: u8, stream: u32, payload: &
     bytes
 }
 
-/// A block of headers.
+/// A block of headers, as literals that are never indexed.
 pub(crate) fn block(headers: &[(&str, &[u8])]) -> Vec<u8> {
+    literals(NEVER_INDEXED, headers)
+}
+
+/// Literals of HPACK with a new name: those that are to be forgotten, and those that go into the reader's table.
+const NEVER_INDEXED: u8 = 0x10;
+const INDEXED: u8 = 0x40;
+/// A header that stands in the table, by its place: behind these are the reader's own, the newest first.
+const IN_TABLE: u8 = 0x80;
+const STATIC: u8 = 61;
+
+fn literals(kind: u8, headers: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in headers {
-        bytes.push(0x10);
+        bytes.push(kind);
         length(&mut bytes, name.len());
         bytes.extend_from_slice(name.as_bytes());
         length(&mut bytes, value.len());
@@ -81,15 +92,39 @@ fn length(bytes: &mut Vec<u8>, mut value: usize) {
 
 /// The headers of a call of this method, and others behind them.
 pub(crate) fn call(path: &str, others: &[(&str, &[u8])]) -> Vec<u8> {
-    let usual: [(&str, &[u8]); 6] = [
+    block(&[&usual(path)[..], others].concat())
+}
+
+fn usual(path: &str) -> [(&str, &[u8]); 6] {
+    [
         (":method", b"POST"),
         (":scheme", b"http"),
         (":path", path.as_bytes()),
         (":authority", b"attack"),
         ("content-type", b"application/grpc"),
         ("te", b"trailers"),
-    ];
-    block(&[&usual[..], others].concat())
+    ]
+}
+
+/// The heads of the calls of one connection, as small as they can be: the first brings its headers into the table, the others
+/// have a byte for each.
+pub(crate) struct Heads {
+    first: Vec<u8>,
+    again: Vec<u8>,
+}
+
+impl Heads {
+    pub(crate) fn of(path: &str, others: &[(&str, &[u8])]) -> Self {
+        let headers = [&usual(path)[..], others].concat();
+        let count = u8::try_from(headers.len()).expect("a byte has room for its place");
+        let again = (1..=count).rev().map(|place| IN_TABLE | (STATIC + place)).collect();
+        Self { first: literals(INDEXED, &headers), again }
+    }
+
+    /// Begins the call on this stream, and leaves it open.
+    pub(crate) fn begin(&self, stream: u32) -> Vec<u8> {
+        frame(HEADERS, END_HEADERS, stream, if stream == 1 { &self.first } else { &self.again })
+    }
 }
 
 /// A message of gRPC with a length that may be a lie.
@@ -231,6 +266,12 @@ impl Raw {
     pub(crate) async fn settled(&mut self) {
         self.seen(WRITE_MAX, |seen| seen.windows > 0).await;
         self.send(&frame(SETTINGS, 1, 0, &[])).await.expect("it is taken");
+    }
+
+    /// Waits until so many answers have begun.
+    pub(crate) async fn answered(&mut self, heads: u64) {
+        let seen = self.seen(WRITE_MAX, |seen| seen.heads >= heads).await;
+        assert!(seen.heads >= heads, "{seen:?}");
     }
 
     /// Gives what came back after so many heads, or once the server has closed, or after so long; and closes.

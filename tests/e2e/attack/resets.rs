@@ -4,9 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::time::Instant;
 
-use super::raw::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, PRIORITY, RESET, Raw, Seen, WINDOW_UPDATE, call, frame, message,
-};
+use super::raw::{DATA, END_STREAM, Heads, PRIORITY, RESET, Raw, Seen, WINDOW_UPDATE, frame, message};
 
 /// What HTTP/2 calls ENHANCE_YOUR_CALM.
 pub(crate) const CALM: u32 = 11;
@@ -64,24 +62,23 @@ async fn streams(
 
 /// A call is begun and taken back at once (CVE-2023-44487).
 pub(crate) async fn rapid(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
-    let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
+    let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
     let tally = streams(server, lasting, per_connection, TOGETHER, |id| {
-        [frame(HEADERS, END_HEADERS, id, &head), frame(RESET, 0, id, &CANCEL.to_be_bytes())].concat()
+        [heads.begin(id), frame(RESET, 0, id, &CANCEL.to_be_bytes())].concat()
     });
     let tally = tally.await;
-    // It is a stranger, and so little of it is read at a time that each call begins before it is taken back; or it has sent more
-    // of them at once, and is told to be calm.
-    assert!(tally.seen.go_away.as_ref().is_none_or(|(code, _)| *code == CALM), "{:?}", tally.seen);
+    let Seen { go_away, .. } = &tally.seen;
+    assert!(go_away.as_ref().is_some_and(|(code, _)| *code == CALM), "{:?}", tally.seen);
     (format!("{} streams over {} connections", tally.streams, tally.connections), tally.server())
 }
 
 /// The same one by one, so that each call has begun when it is taken back.
 pub(crate) async fn rapid_one_by_one(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
-    let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
+    let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
     let tally = streams(server, lasting, per_connection, 1, |id| {
         // The former stream, which has begun by now, is reset.
         let former = if id > 1 { frame(RESET, 0, id - 2, &CANCEL.to_be_bytes()) } else { Vec::new() };
-        [former, frame(HEADERS, END_HEADERS, id, &head)].concat()
+        [former, heads.begin(id)].concat()
     });
     let tally = tally.await;
     (format!("{} streams over {} connections", tally.streams, tally.connections), tally.server())
@@ -92,9 +89,9 @@ type Fault<'a> = &'a dyn Fn(u32) -> Vec<u8>;
 
 /// Streams on which the server has to reset (CVE-2025-8671), by one kind of fault for each connection.
 pub(crate) async fn made(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
-    let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
+    let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
     let body = message(0, 0, &[]);
-    let open = |id| frame(HEADERS, END_HEADERS, id, &head);
+    let open = |id| heads.begin(id);
     let whole = |id| [open(id), frame(DATA, END_STREAM, id, &body)].concat();
     let nothing = |id| [whole(id), frame(WINDOW_UPDATE, 0, id, &0_u32.to_be_bytes())].concat();
     let overflow = |id| [open(id), frame(WINDOW_UPDATE, 0, id, &0x7fff_ffff_u32.to_be_bytes())].concat();

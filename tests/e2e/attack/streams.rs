@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    raw::{DATA, END_HEADERS, END_STREAM, HEADERS, Raw, call, frame, message},
+    raw::{DATA, END_STREAM, Heads, Raw, frame, message},
     resets::Tally,
 };
 use crate::e2e::binary::some_moment;
@@ -35,10 +35,10 @@ pub(crate) async fn at_once_by_strangers(server: SocketAddr, streams: u32) -> (S
 
 async fn open(server: SocketAddr, credentials: &[(&str, &[u8])], streams: u32) -> Tally {
     let mut raw = Raw::begin(server, &[]).await.expect("it is let in");
-    let head = call("/semel.v1.ServerService/GetServerInfo", credentials);
+    let calls = Heads::of("/semel.v1.ServerService/GetServerInfo", credentials);
     for first in (0..streams).step_by(TOGETHER as usize) {
-        let heads = (first..first + TOGETHER).flat_map(|number| frame(HEADERS, END_HEADERS, number * 2 + 1, &head));
-        if raw.send(&heads.collect::<Vec<u8>>()).await.is_err() {
+        let begun = (first..first + TOGETHER).flat_map(|number| calls.begin(number * 2 + 1));
+        if raw.send(&begun.collect::<Vec<u8>>()).await.is_err() {
             break;
         }
         some_moment(PAUSE).await;
@@ -48,7 +48,7 @@ async fn open(server: SocketAddr, credentials: &[(&str, &[u8])], streams: u32) -
 
 /// So many calls over time, each whole and without credentials, over so many connections.
 pub(crate) async fn over_time(server: SocketAddr, streams: u32, connections: u32) -> (String, String) {
-    let head = call("/semel.v1.ServerService/GetServerInfo", &[]);
+    let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
     let body = message(0, 0, &[]);
     let mut tally = Tally::default();
     let each = streams / connections;
@@ -57,7 +57,7 @@ pub(crate) async fn over_time(server: SocketAddr, streams: u32, connections: u32
         for first in (0..each).step_by(TOGETHER as usize) {
             let calls = (first..first + TOGETHER).flat_map(|number| {
                 let id = number * 2 + 1;
-                [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &body)].concat()
+                [heads.begin(id), frame(DATA, END_STREAM, id, &body)].concat()
             });
             raw.send(&calls.collect::<Vec<u8>>()).await.expect("calls are taken");
             some_moment(PAUSE).await;

@@ -101,7 +101,11 @@ impl Standing {
     }
 
     pub(super) fn is_stranger(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == STRANGER
+        matches!(self.0.load(Ordering::Relaxed), STRANGER | EVICTED)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == GONE
     }
 
     /// From a stranger to something else; false if it is none any more.

@@ -68,22 +68,37 @@ impl Peer {
         &self.leaving
     }
 
+    /// Whether nobody on it was recognised, so far.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.standing.is_stranger()
+    }
+
+    /// Whether the connection has ended: nobody waits for an answer.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.standing.has_ended()
+    }
+
     pub(super) fn has_called(&self) -> bool {
         self.has_called.load(Ordering::Relaxed)
     }
 
     /// Nothing more is expected of it before it counts as any other.
     fn is_settled(&self) -> bool {
-        !self.standing.is_stranger() && self.has_called()
+        !self.is_stranger() && self.has_called()
     }
 
-    /// One of whom nothing is known.
+    /// One of whom nothing is known, and the place of its connection, which has ended once that is dropped.
     #[cfg(test)]
-    pub(super) fn stranger() -> Self {
+    pub(crate) fn stranger() -> (Arc<Self>, impl Send) {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let place = Arc::new(super::cap::Cap::new(Default::default())).enter(address.ip()).expect("there is room").0;
+        (Arc::new(Self::new(address, None, &place)), place)
+    }
+
+    fn new(address: SocketAddr, certificate: Option<Certificate>, place: &Permit) -> Self {
+        let (standing, hook) = (place.standing.clone(), place.hook.clone());
         let leaving = watch::Sender::new(Stage::Serving);
-        let (has_called, standing, hook) = (AtomicBool::default(), Arc::default(), Hook::new().0);
-        Self { address, certificate: None, has_called, standing, hook, leaving }
+        Self { address, certificate, has_called: AtomicBool::default(), standing, hook, leaving }
     }
 }
 
@@ -145,13 +160,9 @@ impl Connection {
         certificate: Option<Certificate>,
         (permit, eviction): (Permit, Eviction),
     ) -> Self {
-        let (standing, hook) = (permit.standing.clone(), permit.hook.clone());
-        let leaving = watch::Sender::new(Stage::Serving);
-        let has_called = AtomicBool::default();
-        let peer = Arc::new(Peer { address, certificate, has_called, standing, hook, leaving });
         Self {
             stream,
-            peer,
+            peer: Arc::new(Peer::new(address, certificate, &permit)),
             opening: Some(Opening::new(eviction)),
             reading: Reading::default(),
             stalled: None,
@@ -283,7 +294,10 @@ mod tests {
 
     use tokio::{io::AsyncReadExt as _, task::yield_now};
 
-    use super::{super::cap::Cap, *};
+    use super::{
+        super::cap::{Cap, ConnectionLimits},
+        *,
+    };
 
     /// Two ends: that of a caller, and that of a server.
     fn pair() -> (Blocking, TcpStream) {
@@ -294,12 +308,28 @@ mod tests {
         (near, TcpStream::from_std(far).unwrap())
     }
 
+    /// One from there, of which no more is known.
+    fn connection(far: TcpStream, cap: &Arc<Cap>) -> Connection {
+        let address = far.peer_addr().unwrap();
+        let place = cap.enter(address.ip()).expect("there is room");
+        Connection::new(Stream::Plain(far), address, None, place)
+    }
+
+    #[tokio::test]
+    async fn a_stranger_that_has_called_gives_way_too() {
+        let ((_near, far), (_, other)) = (pair(), pair());
+        let cap = Arc::new(Cap::new(ConnectionLimits { total: 1, per_address: 1 }));
+        let mut first = connection(far, &cap);
+        first.peer().called(false);
+        let _second = connection(other, &cap);
+        let end = first.read_u8().await.expect_err("it is closed");
+        assert!(end.to_string().contains("gave way"), "{end}");
+    }
+
     #[tokio::test]
     async fn who_sends_without_an_end_is_put_off_until_others_were_looked_for() {
         let ((mut flood, flooded), (mut caller, mut called)) = (pair(), pair());
-        let (address, cap) = (flooded.peer_addr().unwrap(), Arc::new(Cap::new(Default::default())));
-        let place = cap.enter(address.ip()).expect("there is room");
-        let mut connection = Connection::new(Stream::Plain(flooded), address, None, place);
+        let mut connection = connection(flooded, &Arc::new(Cap::new(Default::default())));
         // As much as the system takes: more than is read before the byte of the other comes in.
         flood.set_nonblocking(true).unwrap();
         flood.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();

@@ -17,8 +17,6 @@ mod worker;
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use self::{outbox::Shelf, submit_queue::Shared};
 use super::gate::Gate;
 
@@ -39,8 +37,7 @@ pub(super) struct Services {
 
 impl Services {
     pub(super) fn new(gate: Arc<Gate>) -> Self {
-        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
-        let shared = Shared::new(gate.settings.queue_max, threads);
+        let shared = Shared::new(gate.settings.queue_max);
         let shelf = Shelf::new(gate.settings.answer_bytes_max);
         Self { gate, shared, shelf }
     }

@@ -128,7 +128,7 @@ impl Submit {
         loop {
             let turn = turns.take().await;
             let is_all = self.queue.forget(&mut self.ready, &turn);
-            turn.end().await;
+            turn.end();
             if is_all {
                 return;
             }
@@ -150,7 +150,7 @@ impl Submit {
                     None => turns.take().await,
                 };
                 let is_held = self.queue.admit(self.standing.verdict(), &taken);
-                taken.end().await;
+                taken.end();
                 if !is_held && !self.queue.is_all_in() {
                     continue;
                 }

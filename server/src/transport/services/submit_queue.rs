@@ -74,8 +74,8 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Of all that may wait in the engine, half, and of the runtime's threads too.
-    pub(super) fn new(queue_max: usize, threads: usize) -> Self {
-        let turns = Turns::new(threads.div_ceil(2));
+    pub(super) fn new(queue_max: usize) -> Self {
+        let turns = Turns::of_half_the_threads();
         let places = Arc::new(Semaphore::new(queue_max.div_ceil(2)));
         Self { turns, places, bytes: Arc::new(Budget::new(SHARED_BYTES_MAX)) }
     }
@@ -467,7 +467,7 @@ mod tests {
 
     #[test]
     fn streams_share_the_room_for_inputs_and_each_keeps_its_crumb() {
-        let shared = Shared::new(8192, 1);
+        let shared = Shared::new(8192);
         assert!(shared.has_room(BYTES_MAX - 1) && !shared.has_room(BYTES_MAX));
         let others = Kept::new(shared.bytes.clone(), None);
         others.keep(SHARED_BYTES_MAX);
