@@ -19,6 +19,7 @@ mod direct;
 mod gate;
 mod held;
 mod intake;
+mod lines;
 mod listen;
 mod lists;
 mod look;

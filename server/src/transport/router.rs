@@ -13,6 +13,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{
     auth_layer::Bar,
     gate::Gate,
+    lines::Lines,
     listen::{Cap, ConnectionLimits, Connections, Incoming},
     native::Native,
     observe::methods,
@@ -71,11 +72,12 @@ impl Door {
         let (health, health_service) = tonic_health::server::health_reporter();
         let (stop, stopped) = oneshot::channel::<()>();
         let cap = Arc::new(Cap::new(limits));
-        let incoming = Incoming::new(listener, tls, cap.clone());
+        let lines = Lines::new();
+        let incoming = Incoming::new(listener, tls, cap.clone(), lines.clone());
         let stage = gate.settings.stage.clone();
         let (open, windows) = (OpenCalls::new(calls_max), Windows::new(window_bytes_max));
         let native = Native::new(gate.clone(), others(gate, health_service), open.clone(), observers);
-        let serve = Serve { service: Arc::new(Web::new(native, web_origins)), open, windows, age, stage };
+        let serve = Serve { service: Arc::new(Web::new(native, web_origins)), open, lines, windows, age, stage };
         let task = tokio::spawn(serve.run(incoming, async {
             let _ = stopped.await;
         }));

@@ -6,7 +6,7 @@
 //! its own, its streams are told when it goes, and nothing outlives the loop. It also saves each call tonic's own deadline, which
 //! would answer CANCELLED (and a mesh sends that again), and three wrappings.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::body::Incoming as Received;
@@ -19,10 +19,11 @@ use tokio_stream::StreamExt as _;
 
 use super::{
     gate::Stage,
+    lines::{Lines, Place},
     listen::{Connection, Incoming, Peer},
     open::OpenCalls,
     router::{HEADERS_BYTES_MAX, LOCAL_RESETS_MAX, PENDING_RESETS_MAX, PING_EVERY, PONG_WITHIN, STREAMS_MAX},
-    tasks::{Lines, Tasks},
+    tasks::Tasks,
     web::Web,
     windows::{Window, Windows},
 };
@@ -39,6 +40,8 @@ pub(super) struct Serve {
     pub(super) service: Arc<Web>,
     /// Where calls are counted.
     pub(super) open: Arc<OpenCalls>,
+    /// Where strangers wait for each other.
+    pub(super) lines: Lines,
     /// What callers may send before it is read.
     pub(super) windows: Arc<Windows>,
     /// How old connections become, give or take a tenth; none for as old as they like.
@@ -53,7 +56,6 @@ impl Serve {
     pub(super) async fn run(self, mut incoming: Incoming, stop: impl Future<Output = ()>) {
         let (closing, closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let lines = Lines::new();
         let mut stop = pin!(stop);
         loop {
             let connection = tokio::select! {
@@ -65,8 +67,10 @@ impl Serve {
             let Some(Ok(connection)) = connection else { break };
             let (stage, closed) = (self.stage.clone(), closed.clone());
             let (age, window) = (self.age.map(clock::around), self.windows.deal());
-            let life = Life { service: self.service.clone(), stage, closed, age, window };
-            let calls = Tasks::new(self.open.clone(), lines.clone(), connection.peer().clone());
+            let standing = connection.peer().standing().clone();
+            let calls = Tasks::new(self.open.clone(), self.lines.clone(), standing.clone());
+            let line = self.lines.place(standing);
+            let life = Life { service: self.service.clone(), stage, closed, line, age, window };
             tasks.spawn(life.live(connection, builder(calls)));
         }
         closing.send_replace(true);
@@ -117,6 +121,7 @@ struct Life {
     service: Arc<Web>,
     stage: watch::Receiver<Stage>,
     closed: watch::Receiver<bool>,
+    line: Place,
     age: Option<Duration>,
     window: Window,
 }
@@ -135,7 +140,7 @@ impl Life {
         let (ages, mut is_open, mut is_old) = (self.age.is_some(), true, false);
         loop {
             tokio::select! {
-                ended = connection.as_mut() => {
+                ended = poll_fn(|context| self.line.poll(context, |context| connection.as_mut().poll(context))) => {
                     if let Err(error) = ended {
                         tracing::debug!(error, "a connection ended badly");
                     }

@@ -2,6 +2,7 @@
 //! other, and each is given up after a while. Whatever the system says, the server goes on accepting.
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -20,7 +21,10 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tracing::{debug, warn};
 
 use super::{
-    super::tls::{Reloaded, certificate_of},
+    super::{
+        lines::Lines,
+        tls::{Reloaded, certificate_of},
+    },
     cap::{Cap, Eviction, Permit},
     connection::{Connection, Stream},
 };
@@ -41,10 +45,10 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     /// Begins to accept, with TLS if there is any.
-    pub(crate) fn new(listener: TcpListener, reloaded: Option<Reloaded>, cap: Arc<Cap>) -> Self {
+    pub(crate) fn new(listener: TcpListener, reloaded: Option<Reloaded>, cap: Arc<Cap>, lines: Lines) -> Self {
         let (sender, ready) = mpsc::channel(READY_MAX);
         let config = reloaded.as_ref().map(Reloaded::current);
-        let task = tokio::spawn(accept(listener, config, cap, sender));
+        let task = tokio::spawn(accept(listener, config, (cap, lines), sender));
         Self { ready, task, _reloaded: reloaded }
     }
 
@@ -75,7 +79,7 @@ type Place = (Permit, Eviction);
 async fn accept(
     listener: TcpListener,
     config: Option<Arc<ArcSwap<ServerConfig>>>,
-    cap: Arc<Cap>,
+    (cap, lines): (Arc<Cap>, Lines),
     ready: mpsc::Sender<Connection>,
 ) {
     let mut failures = 0_u64;
@@ -108,7 +112,7 @@ async fn accept(
             }
             Some(config) => {
                 let acceptor = TlsAcceptor::from(config.load_full());
-                tokio::spawn(shake(acceptor, stream, address, place, ready.clone()));
+                tokio::spawn(shake(acceptor, stream, address, (place, lines.clone()), ready.clone()));
             }
         }
     }
@@ -119,11 +123,14 @@ async fn shake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     address: SocketAddr,
-    (permit, mut eviction): Place,
+    ((permit, mut eviction), lines): (Place, Lines),
     ready: mpsc::Sender<Connection>,
 ) {
+    let mut line = lines.place(permit.standing.clone());
+    let mut handshake = acceptor.accept(stream);
+    let handshake = poll_fn(|context| line.poll(context, |context| Pin::new(&mut handshake).poll(context)));
     let shaken = tokio::select! {
-        shaken = time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)) => shaken,
+        shaken = time::timeout(HANDSHAKE_MAX, handshake) => shaken,
         _ = &mut eviction => return,
     };
     match shaken {
@@ -145,7 +152,7 @@ mod tests {
     async fn the_address_is_free_once_it_is_closed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let incoming = Incoming::new(listener, None, Arc::new(Cap::new(ConnectionLimits::default())));
+        let incoming = Incoming::new(listener, None, Arc::new(Cap::new(ConnectionLimits::default())), Lines::new());
         incoming.close().await;
         std::net::TcpListener::bind(address).expect("nobody listens any more");
     }

@@ -85,7 +85,7 @@ impl Hook {
 
 /// What a connection counts as.
 #[derive(Debug, Default)]
-pub(super) struct Standing(AtomicU8);
+pub(crate) struct Standing(AtomicU8);
 
 const STRANGER: u8 = 0;
 const RECOGNISED: u8 = 1;
@@ -94,18 +94,25 @@ const GONE: u8 = 3;
 
 impl Standing {
     /// Whoever is there has proved something: the connection is not cut for others from now on.
-    pub(super) fn recognise(&self) {
+    pub(crate) fn recognise(&self) {
         if self.0.load(Ordering::Relaxed) == STRANGER {
             let _ = self.turn(RECOGNISED);
         }
     }
 
-    pub(super) fn is_stranger(&self) -> bool {
+    /// Whether nobody there was recognised so far.
+    pub(crate) fn is_stranger(&self) -> bool {
         matches!(self.0.load(Ordering::Relaxed), STRANGER | EVICTED)
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether the connection is gone: nobody waits for an answer.
+    pub(crate) fn has_ended(&self) -> bool {
         self.0.load(Ordering::Relaxed) == GONE
+    }
+
+    /// It is gone; whether its place was its own until then.
+    pub(crate) fn end(&self) -> bool {
+        self.0.swap(GONE, Ordering::AcqRel) != EVICTED
     }
 
     /// From a stranger to something else; false if it is none any more.
@@ -126,7 +133,7 @@ pub(super) struct Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         // The place of one that was evicted was handed on.
-        if self.standing.0.swap(GONE, Ordering::AcqRel) != EVICTED {
+        if self.standing.end() {
             self.cap.held().leave(self.address);
             self.cap.open.fetch_sub(1, Ordering::Relaxed);
         }

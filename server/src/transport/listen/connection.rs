@@ -68,14 +68,9 @@ impl Peer {
         &self.leaving
     }
 
-    /// Whether nobody on it was recognised, so far.
-    pub(crate) fn is_stranger(&self) -> bool {
-        self.standing.is_stranger()
-    }
-
-    /// Whether the connection has ended: nobody waits for an answer.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.standing.has_ended()
+    /// What the connection counts as.
+    pub(crate) fn standing(&self) -> &Arc<Standing> {
+        &self.standing
     }
 
     pub(super) fn has_called(&self) -> bool {
@@ -84,19 +79,17 @@ impl Peer {
 
     /// Nothing more is expected of it before it counts as any other.
     fn is_settled(&self) -> bool {
-        !self.is_stranger() && self.has_called()
+        !self.standing.is_stranger() && self.has_called()
     }
 
-    /// One of whom nothing is known, and the place of its connection, which has ended once that is dropped.
+    /// One of whom nothing is known.
     #[cfg(test)]
-    pub(crate) fn stranger() -> (Arc<Self>, impl Send) {
+    pub(super) fn stranger() -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let place = Arc::new(super::cap::Cap::new(Default::default())).enter(address.ip()).expect("there is room").0;
-        (Arc::new(Self::new(address, None, &place)), place)
+        Self::new(address, None, (Arc::default(), Hook::new().0))
     }
 
-    fn new(address: SocketAddr, certificate: Option<Certificate>, place: &Permit) -> Self {
-        let (standing, hook) = (place.standing.clone(), place.hook.clone());
+    fn new(address: SocketAddr, certificate: Option<Certificate>, (standing, hook): (Arc<Standing>, Hook)) -> Self {
         let leaving = watch::Sender::new(Stage::Serving);
         Self { address, certificate, has_called: AtomicBool::default(), standing, hook, leaving }
     }
@@ -160,9 +153,10 @@ impl Connection {
         certificate: Option<Certificate>,
         (permit, eviction): (Permit, Eviction),
     ) -> Self {
+        let place = (permit.standing.clone(), permit.hook.clone());
         Self {
             stream,
-            peer: Arc::new(Peer::new(address, certificate, &permit)),
+            peer: Arc::new(Peer::new(address, certificate, place)),
             opening: Some(Opening::new(eviction)),
             reading: Reading::default(),
             stalled: None,

@@ -19,6 +19,6 @@ mod rest;
 pub use self::cap::{ConnectionLimits, Connections};
 pub(crate) use self::{
     accept::Incoming,
-    cap::Cap,
+    cap::{Cap, Standing},
     connection::{Connection, Peer},
 };

@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_says_nothing_ends_and_one_that_called_does_not() {
-        let (peer, _place) = Peer::stranger();
+        let peer = Peer::stranger();
         let (mut silent, _evict) = opening(Duration::ZERO, LONG);
         assert!(ended(&mut silent, &peer).await.contains("too long"));
         let (mut idle, _evict) = opening(LONG, Duration::ZERO);

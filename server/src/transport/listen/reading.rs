@@ -20,7 +20,8 @@ use crate::clock::Stopwatch;
 const TURN_BYTES: usize = 16 << 10;
 /// How long it may take, together with what it leads to.
 const TURN_LASTS: Duration = Duration::from_micros(200);
-/// What is read in a turn of a stranger, and at once of a peer whose last turn took too long: a dozen calls.
+/// What is read in a turn of a stranger, and at once of a peer whose last turn took too long: a dozen calls as clients write them,
+/// some seventy with heads that are as small as they can be.
 const PIECE_BYTES: usize = 2 << 10;
 
 /// See the module.
