@@ -166,6 +166,9 @@ async fn cheap_frames(ground: &mut Ground) {
     let attack = async |server| resets::rapid_one_by_one(server, lasting, streams).await;
     ground.under("rapid reset, one by one", attack).await;
     ground.under("MadeYouReset", async |server| resets::made(server, lasting, streams).await).await;
+    let connections = ground.size.of(50, 1000);
+    let attack = async |server| resets::crowd(server, lasting, connections, streams).await;
+    ground.under("a thousand connections at once", attack).await;
     ground.under("CONTINUATION flood", async |server| floods::continuations(server, lasting).await).await;
     ground.under("PING flood", async |server| floods::pings(server, lasting).await).await;
     ground.under("PING flood, deaf", async |server| floods::deaf_pings(server, lasting).await).await;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::raw::{DATA, END_STREAM, Heads, PRIORITY, RESET, Raw, Seen, WINDOW_UPDATE, frame, message};
 
@@ -46,7 +46,8 @@ async fn streams(
 ) -> Tally {
     let (mut tally, end) = (Tally::default(), Instant::now() + lasting);
     while tally.connections == 0 || Instant::now() < end {
-        let mut raw = Raw::begin(server, &[]).await.expect("it is let in");
+        // Where there are many at once it may have to give way before it has begun.
+        let Ok(mut raw) = Raw::begin(server, &[]).await else { continue };
         tally.connections += 1;
         for first in (0..per_connection).step_by(together as usize) {
             let bytes: Vec<u8> = (first..first + together).flat_map(|number| streams(number * 2 + 1)).collect();
@@ -114,4 +115,37 @@ pub(crate) async fn made(server: SocketAddr, lasting: Duration, per_connection: 
         tally.seen = tally.seen.and(one.seen);
     }
     (format!("{} streams over {} connections, by five faults", tally.streams, tally.connections), tally.server())
+}
+
+/// As many connections at once as one address may nearly have, each of which sends calls without an end: some take them back, some
+/// make the server reset them, some wait for nothing.
+pub(crate) async fn crowd(
+    server: SocketAddr,
+    lasting: Duration,
+    connections: u32,
+    per_connection: u32,
+) -> (String, String) {
+    let mut crowd = JoinSet::new();
+    for number in 0..connections {
+        crowd.spawn(async move {
+            let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
+            let body = message(0, 0, &[]);
+            streams(server, lasting, per_connection, TOGETHER / 10, |id| {
+                let then = match number % 3 {
+                    0 => frame(RESET, 0, id, &CANCEL.to_be_bytes()),
+                    1 => frame(WINDOW_UPDATE, 0, id, &0x7fff_ffff_u32.to_be_bytes()),
+                    _ => frame(DATA, END_STREAM, id, &body),
+                };
+                [heads.begin(id), then].concat()
+            })
+            .await
+        });
+    }
+    let mut all = Tally::default();
+    for one in crowd.join_all().await {
+        all.connections += one.connections;
+        all.streams += one.streams;
+        all.seen = all.seen.and(one.seen);
+    }
+    (format!("{} streams over {} connections, {connections} at once", all.streams, all.connections), all.server())
 }
