@@ -3,8 +3,10 @@
 //! Context: whoever is ready is polled in the order in which it became so. A thousand connections of strangers that send without
 //! an end each have a bit of work, and everybody else waited for all of it; the end of a connection wakes all its calls at once, and
 //! a thousand of strangers took 7 to 8 ms. Choice: what belongs to strangers takes turns, from the handshake to the end of each
-//! call, and so do calls whose connection has ended, in a line of their own. Consequences: strangers together have the runtime for
-//! a quarter of a millisecond, and then everybody else has; a caller who comes anew waits among them until it is recognised.
+//! call, and so do calls whose connection has ended, in a line of their own. Calls of a known caller go as they come, but after one
+//! that worked for long (an answer of a megabyte) the others of its connection wait. Consequences: strangers together have the
+//! runtime for a quarter of a millisecond, and then everybody else has; a caller who comes anew waits among them until it is
+//! recognised.
 
 use std::{
     sync::Arc,
@@ -15,6 +17,7 @@ use super::{
     listen::Standing,
     turns::{Turns, Wait},
 };
+use crate::clock::Stopwatch;
 
 /// See the module. A clone is the same.
 #[derive(Clone, Debug)]
@@ -29,16 +32,48 @@ impl Lines {
         Self { strangers: Turns::of_half_the_threads(), ended: Turns::of_half_the_threads() }
     }
 
-    /// A place for something that belongs to a connection of this standing.
-    pub(super) fn place(&self, standing: Arc<Standing>) -> Place {
-        Place { lines: self.clone(), standing, waits: None }
+    /// Those of a connection of this standing.
+    pub(super) fn of(&self, standing: Arc<Standing>) -> ConnectionLines {
+        ConnectionLines { shared: self.clone(), own: Turns::one_at_a_time(), standing }
+    }
+}
+
+/// Where the work of one connection waits. A clone is the same.
+#[derive(Clone)]
+pub(super) struct ConnectionLines {
+    shared: Lines,
+    /// For calls of a known caller.
+    own: Turns,
+    standing: Arc<Standing>,
+}
+
+impl ConnectionLines {
+    /// A place for the connection itself, whose reads have an end by themselves.
+    pub(super) fn place(&self) -> Place {
+        Place { lines: self.clone(), is_call: false, waits: None }
+    }
+
+    /// A place for one of its calls.
+    pub(super) fn place_of_call(&self) -> Place {
+        Place { lines: self.clone(), is_call: true, waits: None }
+    }
+
+    /// Where all of it waits, if it does.
+    fn shared(&self) -> Option<&Turns> {
+        if self.standing.has_ended() {
+            Some(&self.shared.ended)
+        } else if self.standing.is_stranger() {
+            Some(&self.shared.strangers)
+        } else {
+            None
+        }
     }
 }
 
 /// Where something waits, if it has to.
 pub(super) struct Place {
-    lines: Lines,
-    standing: Arc<Standing>,
+    lines: ConnectionLines,
+    is_call: bool,
     waits: Option<Wait>,
 }
 
@@ -49,24 +84,25 @@ impl Place {
         context: &mut Context<'_>,
         work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let line = if self.standing.has_ended() {
-            &self.lines.ended
-        } else if self.standing.is_stranger() {
-            &self.lines.strangers
-        } else {
-            self.waits = None;
-            return work(context);
-        };
-        let turn = ready!(line.poll_take(context, &mut self.waits));
+        let own = self.is_call.then_some(&self.lines.own);
+        if let Some(line) = self.lines.shared().or(own.filter(|own| own.are_taken())) {
+            let turn = ready!(line.poll_take(context, &mut self.waits));
+            let done = work(context);
+            turn.end();
+            return done;
+        }
+        self.waits = None;
+        let Some(own) = own else { return work(context) };
+        let took = Stopwatch::start();
         let done = work(context);
-        turn.end();
+        own.worked(took.elapsed());
         done
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::{task::Waker, time::Duration};
 
     use super::*;
 
@@ -76,7 +112,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(turn) = lines.strangers.poll_take(&mut context, &mut None) else { panic!("it is free") };
         let (one, other) = (Arc::<Standing>::default(), Arc::<Standing>::default());
-        let (mut first, mut second) = (lines.place(one.clone()), lines.place(other));
+        let (mut first, mut second) = (lines.of(one.clone()).place(), lines.of(other).place());
         let mut is_done = |place: &mut Place| place.poll(&mut context, |_| Poll::Ready(())).is_ready();
         assert!(!is_done(&mut first) && !is_done(&mut second));
         one.recognise();
@@ -92,10 +128,35 @@ mod tests {
         let Poll::Ready(turn) = lines.ended.poll_take(&mut context, &mut None) else { panic!("it is free") };
         let (here, gone) = (Arc::<Standing>::default(), Arc::<Standing>::default());
         gone.end();
-        let (mut here, mut gone) = (lines.place(here), lines.place(gone));
+        let (mut here, mut gone) = (lines.of(here).place(), lines.of(gone).place());
         let mut is_done = |place: &mut Place| place.poll(&mut context, |_| Poll::Ready(())).is_ready();
         assert!(is_done(&mut here) && !is_done(&mut gone));
         turn.end();
         assert!(is_done(&mut gone));
+    }
+
+    #[tokio::test]
+    async fn after_a_call_that_worked_for_long_the_others_of_its_connection_wait_for_a_look() {
+        let lines = Lines::new();
+        let known = || {
+            let standing = Arc::<Standing>::default();
+            standing.recognise();
+            lines.of(standing)
+        };
+        let (busy, other) = (known(), known());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut is_done = |lines: &ConnectionLines, work: Duration| {
+            let work = |_: &mut Context<'_>| {
+                let took = Stopwatch::start();
+                while took.elapsed() < work {}
+                Poll::Ready(())
+            };
+            lines.place_of_call().poll(&mut context, work).is_ready()
+        };
+        assert!(is_done(&busy, Duration::from_millis(1)));
+        assert!(!is_done(&busy, Duration::ZERO) && is_done(&other, Duration::ZERO));
+        while !is_done(&busy, Duration::ZERO) {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -2,14 +2,30 @@
 //!
 //! A task that is merely woken again comes before whatever lies in the network meanwhile. Who has much to do waits for the look
 //! instead.
+//!
+//! Context: on a machine of few cores a thread that has no end of work shares its core with the engine's, which then waits for up
+//! to 4 ms at each of a commit's steps. Choice: where turns are taken the core is given free for a moment, once in a millisecond.
+//! Measured in full attacks, honest callers' p99: large heads 4.5 ms without and 2.5 ms with, submitters that do not read 6.2 and
+//! 3.6. Rejected: `sched_yield` at each turn, which hands the rest of the slice to whoever is there: a rapid reset 4.8 ms. A known
+//! caller's connection does that all the same, see [`super::listen`]: with this `RunJob` at 512 in flight lost a twentieth.
 
 use std::{
+    cell::Cell,
     pin::pin,
     sync::Arc,
     task::{Context, Wake, Waker},
+    thread,
+    time::Duration,
 };
 
 use tokio::task::yield_now;
+
+use crate::clock::Stopwatch;
+
+/// For how long the core is given free. The system makes some 100 us of it.
+const BREATH: Duration = Duration::from_micros(50);
+/// And how often at most.
+const BREATH_EVERY: Duration = Duration::from_millis(1);
 
 /// Has the runtime wake this after its next look.
 pub(super) fn wake_after(waker: &Waker) {
@@ -17,8 +33,24 @@ pub(super) fn wake_after(waker: &Waker) {
     let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
 }
 
-/// Keeps this until the runtime has had its next look.
+/// Gives this thread's core free for a moment, if it is time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "others are to have this thread's core, and nothing tells when they had it"
+)]
+pub(super) fn breathe() {
+    thread_local! {
+        static LAST: Cell<Option<Stopwatch>> = const { Cell::new(None) };
+    }
+    if LAST.get().is_none_or(|last| last.elapsed() >= BREATH_EVERY) {
+        thread::sleep(BREATH);
+        LAST.set(Some(Stopwatch::start()));
+    }
+}
+
+/// Breathes, and keeps this until the runtime has had its next look.
 pub(super) fn keep_until_after(kept: impl Send + Sync + 'static) {
+    breathe();
     wake_after(&Waker::from(Arc::new(Kept(kept))));
 }
 

@@ -67,9 +67,9 @@ impl Serve {
             let Some(Ok(connection)) = connection else { break };
             let (stage, closed) = (self.stage.clone(), closed.clone());
             let (age, window) = (self.age.map(clock::around), self.windows.deal());
-            let standing = connection.peer().standing().clone();
-            let calls = Tasks::new(self.open.clone(), self.lines.clone(), standing.clone());
-            let line = self.lines.place(standing);
+            let lines = self.lines.of(connection.peer().standing().clone());
+            let line = lines.place();
+            let calls = Tasks::new(self.open.clone(), lines);
             let life = Life { service: self.service.clone(), stage, closed, line, age, window };
             tasks.spawn(life.live(connection, builder(calls)));
         }

@@ -11,8 +11,7 @@ use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 
 use super::{
-    lines::{Lines, Place},
-    listen::Standing,
+    lines::{ConnectionLines, Place},
     open::{Open, OpenCalls},
 };
 
@@ -20,14 +19,13 @@ use super::{
 #[derive(Clone)]
 pub(super) struct Tasks {
     open: Arc<OpenCalls>,
-    lines: Lines,
-    standing: Arc<Standing>,
+    lines: ConnectionLines,
 }
 
 impl Tasks {
-    /// Those of a connection of this standing.
-    pub(super) fn new(open: Arc<OpenCalls>, lines: Lines, standing: Arc<Standing>) -> Self {
-        Self { open, lines, standing }
+    /// Those of a connection that has these lines.
+    pub(super) fn new(open: Arc<OpenCalls>, lines: ConnectionLines) -> Self {
+        Self { open, lines }
     }
 }
 
@@ -36,7 +34,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, call: F) {
-        let place = self.lines.place(self.standing.clone());
+        let place = self.lines.place_of_call();
         tokio::spawn(Task { call: Some(call), place, _open: self.open.open() });
     }
 }
@@ -78,13 +76,17 @@ mod tests {
     use tokio::{sync::watch, task::yield_now};
 
     use super::*;
-    use crate::clock::Stopwatch;
+    use crate::{
+        clock::Stopwatch,
+        transport::{lines::Lines, listen::Standing},
+    };
 
     type Count = Arc<AtomicUsize>;
 
     /// Those of a connection of which nobody knows anything.
-    fn calls() -> Tasks {
-        Tasks::new(OpenCalls::new(1000), Lines::new(), Arc::default())
+    fn calls() -> (Tasks, Arc<Standing>) {
+        let standing = Arc::<Standing>::default();
+        (Tasks::new(OpenCalls::new(1000), Lines::new().of(standing.clone())), standing)
     }
 
     /// How many of a hundred calls, which end at once and have a bit to do then, do so at most while one more task waits for its
@@ -118,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_is_open_until_its_task_has_ended() {
-        let tasks = calls();
+        let (tasks, _) = calls();
         let (stop, mut stopped) = watch::channel(());
         tasks.execute(async move { stopped.changed().await });
         assert_eq!(tasks.open.count(), 1);
@@ -130,13 +132,13 @@ mod tests {
 
     #[tokio::test]
     async fn calls_of_strangers_and_of_a_connection_that_has_ended_take_turns() {
-        let tasks = calls();
+        let (tasks, standing) = calls();
         let strangers = ended_together(&tasks, || {}).await;
         assert!(strangers < 20, "{strangers} of strangers");
-        tasks.standing.recognise();
+        standing.recognise();
         let known = ended_together(&tasks, || {}).await;
         assert!(known > 50, "{known} of a known caller, which go as they come");
-        let ended = ended_together(&tasks, || assert!(tasks.standing.end())).await;
+        let ended = ended_together(&tasks, || assert!(standing.end())).await;
         assert!(ended < 20, "{ended} of a connection that has ended");
     }
 }

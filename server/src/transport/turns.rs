@@ -44,6 +44,11 @@ impl Turns {
         Self::new(threads.div_ceil(2))
     }
 
+    /// One at a time.
+    pub(super) fn one_at_a_time() -> Self {
+        Self::new(1)
+    }
+
     /// So many at a time.
     fn new(at_a_time: usize) -> Self {
         let free = Arc::new(Semaphore::new(at_a_time));
@@ -54,6 +59,21 @@ impl Turns {
     pub(super) fn join(&self) -> Member {
         self.0.members.fetch_add(1, Ordering::Relaxed);
         Member(self.clone())
+    }
+
+    /// Whether whoever wants a turn now has to wait.
+    pub(super) fn are_taken(&self) -> bool {
+        self.0.free.available_permits() == 0
+    }
+
+    /// Takes a turn after the fact, for work that took so long: the next one comes once the runtime has had a look round, if this
+    /// was more than a stretch.
+    pub(super) fn worked(&self, took: Duration) {
+        if took >= STRETCH_MAX
+            && let Ok(place) = self.0.free.clone().try_acquire_owned()
+        {
+            look::keep_until_after(place);
+        }
     }
 
     /// Waits for a turn, also where nobody else does. What is waited for stands in `waits` meanwhile, and has its place in line

@@ -24,7 +24,10 @@ use std::{
 use semel_client::v1;
 use thread_priority::{
     ThreadPriority,
-    unix::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id},
+    unix::{
+        NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    },
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -58,19 +61,19 @@ const FULL: [(&str, &str); 1] = [("SEMEL_LIMITS_CALLS", "65536")];
 
 #[test]
 fn the_attack_list() {
-    let honest = runtime(|| {});
-    let hostile = runtime(|| {
-        if ground::Size::of_environment().is_full {
-            give_way();
-        }
-    });
+    let honest = runtime(2, come_first);
+    let hostile = runtime(1, give_way);
     hostile.block_on(the_attacks(honest.handle().clone()));
 }
 
-/// Two threads that begin with this.
-fn runtime(begin: impl Fn() + Send + Sync + 'static) -> Runtime {
+/// So many threads, each of which in full begins with this.
+fn runtime(threads: usize, begin: fn()) -> Runtime {
+    let is_full = ground::Size::of_environment().is_full;
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).on_thread_start(begin).enable_all().build().expect("threads")
+    if is_full {
+        builder.on_thread_start(begin);
+    }
+    builder.worker_threads(threads).enable_all().build().expect("threads")
 }
 
 /// From now on this thread leaves the processors to the others that want them. Attackers have machines of their own, and here
@@ -78,6 +81,13 @@ fn runtime(begin: impl Fn() + Send + Sync + 'static) -> Runtime {
 fn give_way() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy).expect("anybody may");
+}
+
+/// From now on this thread has a processor as soon as it has something to do, where the system allows it: honest callers have
+/// machines of their own too, and must not wait for the server's or the attackers' work to see what they were answered.
+fn come_first() {
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
 }
 
 async fn the_attacks(honest: Handle) {
@@ -162,7 +172,11 @@ async fn slow_beginnings(ground: &mut Ground) -> Option<slow::Silent> {
 
 async fn cheap_frames(ground: &mut Ground) {
     let (lasting, streams) = (lasting(ground), ground.size.of(5_000, 20_000));
-    ground.under("rapid reset", async |server| resets::rapid(server, lasting, streams).await).await;
+    let secret = ground.secret.clone();
+    let attack = async |server| resets::rapid(server, None, lasting, streams).await;
+    ground.under("rapid reset", attack).await;
+    let attack = async |server| resets::rapid(server, Some(&secret), lasting, streams).await;
+    ground.under("rapid reset, known", attack).await;
     let attack = async |server| resets::rapid_one_by_one(server, lasting, streams).await;
     ground.under("rapid reset, one by one", attack).await;
     ground.under("MadeYouReset", async |server| resets::made(server, lasting, streams).await).await;

@@ -126,7 +126,7 @@ async fn shake(
     ((permit, mut eviction), lines): (Place, Lines),
     ready: mpsc::Sender<Connection>,
 ) {
-    let mut line = lines.place(permit.standing.clone());
+    let mut line = lines.of(permit.standing.clone()).place();
     let mut handshake = acceptor.accept(stream);
     let handshake = poll_fn(|context| line.poll(context, |context| Pin::new(&mut handshake).poll(context)));
     let shaken = tokio::select! {

@@ -6,18 +6,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
-    thread,
 };
 
 use crate::transport::look;
 
 /// Lasts until the runtime has looked for what has come for others. A task that only yields goes on when anything else wakes it:
 /// a connection is woken by each of its own calls.
-///
-/// The system is asked to look at other threads too. On a machine of few cores the engine's would else wait, until the system
-/// comes to it by itself, behind this one, which has no end of work: 2 to 4 ms at each of a commit's steps. Measured under an
-/// attack of large heads: honest callers' p99 is 5.0 ms without, and 2.5 ms with. To ask more often, at the end of each turn in
-/// [`Turns`](crate::transport::turns::Turns) too, costs more than it gives: under a rapid reset 4.8 ms, and 1.8 ms without.
 pub(super) struct Rest(Arc<Over>);
 
 struct Over {
@@ -40,7 +34,6 @@ impl Rest {
     /// The task is woken at its end.
     pub(super) fn begin(context: &Context<'_>) -> Self {
         let over = Arc::new(Over { is_over: AtomicBool::new(false), task: context.waker().clone() });
-        thread::yield_now();
         look::wake_after(&Waker::from(over.clone()));
         Self(over)
     }
