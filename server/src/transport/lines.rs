@@ -34,13 +34,16 @@ impl Lines {
 
     /// Those of a connection of this standing.
     pub(super) fn of(&self, standing: Arc<Standing>) -> ConnectionLines {
-        ConnectionLines { shared: self.clone(), own: Turns::one_at_a_time(), standing }
+        let lines = OfConnection { shared: self.clone(), own: Turns::one_at_a_time(), standing };
+        ConnectionLines(Arc::new(lines))
     }
 }
 
 /// Where the work of one connection waits. A clone is the same.
 #[derive(Clone)]
-pub(super) struct ConnectionLines {
+pub(super) struct ConnectionLines(Arc<OfConnection>);
+
+struct OfConnection {
     shared: Lines,
     /// For calls of a known caller.
     own: Turns,
@@ -57,7 +60,9 @@ impl ConnectionLines {
     pub(super) fn place_of_call(&self) -> Place {
         Place { lines: self.clone(), is_call: true, waits: None }
     }
+}
 
+impl OfConnection {
     /// Where all of it waits, if it does.
     fn shared(&self) -> Option<&Turns> {
         if self.standing.has_ended() {
@@ -84,8 +89,9 @@ impl Place {
         context: &mut Context<'_>,
         work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let own = self.is_call.then_some(&self.lines.own);
-        if let Some(line) = self.lines.shared().or(own.filter(|own| own.are_taken())) {
+        let ConnectionLines(lines) = &self.lines;
+        let own = self.is_call.then_some(&lines.own);
+        if let Some(line) = lines.shared().or(own.filter(|own| own.are_taken())) {
             let turn = ready!(line.poll_take(context, &mut self.waits));
             let done = work(context);
             turn.end();
