@@ -63,11 +63,11 @@ impl ConnectionLines {
 }
 
 impl OfConnection {
-    /// Where all of it waits, if it does.
+    /// Where all of it waits, if it does. One that is to go is not kept: others have its place already.
     fn shared(&self) -> Option<&Turns> {
         if self.standing.has_ended() {
             Some(&self.shared.ended)
-        } else if self.standing.is_stranger() {
+        } else if self.standing.is_stranger() && !self.standing.is_evicted() {
             Some(&self.shared.strangers)
         } else {
             None
@@ -123,6 +123,9 @@ mod tests {
         assert!(!is_done(&mut first) && !is_done(&mut second));
         one.recognise();
         assert!(is_done(&mut first), "also where it waits in line already");
+        let leaving = Arc::<Standing>::default();
+        leaving.evict();
+        assert!(is_done(&mut lines.of(leaving).place()), "it is to go");
         turn.end();
         assert!(is_done(&mut second) && is_done(&mut second));
     }

@@ -105,6 +105,17 @@ impl Standing {
         matches!(self.0.load(Ordering::Relaxed), STRANGER | EVICTED)
     }
 
+    /// Whether it is one, and gives way to others.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == EVICTED
+    }
+
+    /// It gives way.
+    #[cfg(test)]
+    pub(crate) fn evict(&self) {
+        assert!(self.turn(EVICTED), "it is a stranger's");
+    }
+
     /// Whether the connection is gone: nobody waits for an answer.
     pub(crate) fn has_ended(&self) -> bool {
         self.0.load(Ordering::Relaxed) == GONE
