@@ -5,12 +5,15 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::raw::{DATA, END_STREAM, Heads, PRIORITY, RESET, Raw, Seen, WINDOW_UPDATE, frame, message};
+use crate::e2e::binary::some_moment;
 
 /// What HTTP/2 calls ENHANCE_YOUR_CALM.
 pub(crate) const CALM: u32 = 11;
 const CANCEL: u32 = 8;
 /// Streams of one write.
 const TOGETHER: u32 = 100;
+/// How long one of very many connections waits between two writes.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long the server gets to say its last word.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -41,7 +44,7 @@ async fn streams(
     server: SocketAddr,
     lasting: Duration,
     per_connection: u32,
-    together: u32,
+    (together, pause): (u32, Duration),
     streams: impl Fn(u32) -> Vec<u8>,
 ) -> Tally {
     let (mut tally, end) = (Tally::default(), Instant::now() + lasting);
@@ -55,6 +58,9 @@ async fn streams(
                 break;
             }
             tally.streams += u64::from(together);
+            if !pause.is_zero() {
+                some_moment(pause).await;
+            }
         }
         tally.seen = std::mem::take(&mut tally.seen).and(raw.end(PATIENCE).await);
     }
@@ -71,7 +77,7 @@ pub(crate) async fn rapid(
     let bearer = authorization.map(|secret| format!("Bearer {secret}"));
     let credentials: Vec<(&str, &[u8])> = bearer.iter().map(|bearer| ("authorization", bearer.as_bytes())).collect();
     let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &credentials);
-    let tally = streams(server, lasting, per_connection, TOGETHER, |id| {
+    let tally = streams(server, lasting, per_connection, (TOGETHER, Duration::ZERO), |id| {
         [heads.begin(id), frame(RESET, 0, id, &CANCEL.to_be_bytes())].concat()
     });
     let tally = tally.await;
@@ -84,7 +90,7 @@ pub(crate) async fn rapid(
 /// The same one by one, so that each call has begun when it is taken back.
 pub(crate) async fn rapid_one_by_one(server: SocketAddr, lasting: Duration, per_connection: u32) -> (String, String) {
     let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
-    let tally = streams(server, lasting, per_connection, 1, |id| {
+    let tally = streams(server, lasting, per_connection, (1, Duration::ZERO), |id| {
         // The former stream, which has begun by now, is reset.
         let former = if id > 1 { frame(RESET, 0, id - 2, &CANCEL.to_be_bytes()) } else { Vec::new() };
         [former, heads.begin(id)].concat()
@@ -116,7 +122,7 @@ pub(crate) async fn made(server: SocketAddr, lasting: Duration, per_connection: 
     ];
     let mut tally = Tally::default();
     for (kind, bytes) in kinds {
-        let one = streams(server, lasting / 5, per_connection, TOGETHER, bytes).await;
+        let one = streams(server, lasting / 5, per_connection, (TOGETHER, Duration::ZERO), bytes).await;
         assert!(one.seen.go_away.is_some(), "{kind}: {:?}", one.seen);
         tally.connections += one.connections;
         tally.streams += one.streams;
@@ -125,8 +131,9 @@ pub(crate) async fn made(server: SocketAddr, lasting: Duration, per_connection: 
     (format!("{} streams over {} connections, by five faults", tally.streams, tally.connections), tally.server())
 }
 
-/// As many connections at once as one address may nearly have, each of which sends calls without an end: some take them back, some
-/// make the server reset them, some wait for nothing.
+/// Nearly as many connections at once as one address may have, each of which sends calls all the time: some take them back, some
+/// make the server reset them, some wait for nothing. It is about how many they are: together they send a million a second, twenty
+/// times what is gone through, and not as much as the system can be made to copy.
 pub(crate) async fn crowd(
     server: SocketAddr,
     lasting: Duration,
@@ -138,7 +145,7 @@ pub(crate) async fn crowd(
         crowd.spawn(async move {
             let heads = Heads::of("/semel.v1.ServerService/GetServerInfo", &[]);
             let body = message(0, 0, &[]);
-            streams(server, lasting, per_connection, TOGETHER, |id| {
+            streams(server, lasting, per_connection, (TOGETHER, PAUSE), |id| {
                 let then = match number % 3 {
                     0 => frame(RESET, 0, id, &CANCEL.to_be_bytes()),
                     1 => frame(WINDOW_UPDATE, 0, id, &0x7fff_ffff_u32.to_be_bytes()),
