@@ -7,7 +7,7 @@
 //! to 4 ms at each of a commit's steps. Choice: where turns are taken the core is given free for a moment, once in a millisecond.
 //! Measured in full attacks, honest callers' p99: large heads 4.5 ms without and 2.5 ms with, submitters that do not read 6.2 and
 //! 3.6. Rejected: `sched_yield` at each turn, which hands the rest of the slice to whoever is there: a rapid reset 4.8 ms. A known
-//! caller's connection does that all the same, see [`super::listen`]: with this `RunJob` at 512 in flight lost a twentieth.
+//! caller's connection (`listen/reading.rs`) does that all the same: with a moment's rest `RunJob` at 512 in flight lost a twentieth.
 
 use std::{
     cell::Cell,

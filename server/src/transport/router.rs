@@ -29,7 +29,7 @@ use crate::observe::Observers;
 /// connection of a mesh carries many callers.
 pub(super) const STREAMS_MAX: u32 = 4096;
 /// Streams of one read that a client resets before they were begun; more is an attack (CVE-2023-44487 and its kin). A stranger
-/// whose heads are not compressed does not come to so many: what is read of it at once is less.
+/// does not come to so many: what is read of it at once is less.
 pub(super) const PENDING_RESETS_MAX: usize = 64;
 /// Resets by ourselves for faults of the client; tonic's builder removes hyper's own limit of this too.
 pub(super) const LOCAL_RESETS_MAX: usize = 1024;

@@ -49,8 +49,12 @@ async fn streams(
 ) -> Tally {
     let (mut tally, end) = (Tally::default(), Instant::now() + lasting);
     while tally.connections == 0 || Instant::now() < end {
-        // Where there are many at once it may have to give way before it has begun.
-        let Ok(mut raw) = Raw::begin(server, &[]).await else { continue };
+        let mut raw = match Raw::begin(server, &[]).await {
+            Ok(raw) => raw,
+            // Where there are many at once it may have to give way before it has begun.
+            Err(_) if tally.connections > 0 || Instant::now() < end => continue,
+            Err(error) => panic!("it is not let in: {error}"),
+        };
         tally.connections += 1;
         for first in (0..per_connection).step_by(together as usize) {
             let bytes: Vec<u8> = (first..first + together).flat_map(|number| streams(number * 2 + 1)).collect();

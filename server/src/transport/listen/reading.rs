@@ -48,6 +48,7 @@ impl Reading {
         if took_long || self.bytes >= turn {
             self.is_heavy = took_long;
             self.end_turn();
+            // The engine's thread may wait for this core; `look` says why known callers give way otherwise.
             if is_stranger {
                 look::breathe()
             } else {
